@@ -1,0 +1,43 @@
+// Bytes as text and back: lowercase hex (hashes, ids) and base64url without padding (keys, signatures, salts).
+
+import { WattpactError } from './errors.ts';
+
+const HEX = /^(?:[0-9a-f]{2})*$/;
+
+export function toHex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
+}
+
+/** Decodes lowercase hex; throws `bytes.hex` for anything else. */
+export function fromHex(text: string): Uint8Array {
+  if (!HEX.test(text)) throw new WattpactError('bytes.hex', 'not lowercase hexadecimal');
+  return new Uint8Array(Buffer.from(text, 'hex'));
+}
+
+export function toBase64url(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64url');
+}
+
+/** Decodes base64url that re-encodes to itself; throws `bytes.base64url` for anything else. */
+export function fromBase64url(text: string): Uint8Array {
+  const bytes = new Uint8Array(Buffer.from(text, 'base64url'));
+  if (toBase64url(bytes) !== text)
+    throw new WattpactError('bytes.base64url', 'not canonical base64url without padding');
+  return bytes;
+}
+
+export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
+  let length = 0;
+  for (const part of parts) length += part.length;
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+export function utf8(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}

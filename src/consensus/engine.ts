@@ -1,0 +1,59 @@
+// The port between consensus and the application: one application, several engines. An engine orders batches and knows
+// nothing of energy; the application executes them and knows nothing of views. All application calls are synchronous.
+
+import type { Envelope } from '../protocol/envelope.ts';
+import type { Header } from '../protocol/header.ts';
+
+/** What is agreed on: a block time (chain ms, later than the last) and requests in order. */
+export interface Batch {
+  readonly requests: readonly Envelope[];
+  readonly timeMs: number;
+}
+
+/** Where an ordered batch came from and who agreed to it; stored beside the block, never part of its header. */
+export interface Certificate {
+  readonly engine: string;
+  readonly engineHeight: number;
+  readonly view: number;
+  readonly proposer: string;
+  /** Signed commits (or the engine's own evidence), enough to convince a stranger. */
+  readonly commits: readonly Envelope[];
+}
+
+/** One part of a state snapshot, verifiable by itself against the snapshot's root. */
+export interface SnapshotChunk {
+  readonly index: number;
+  readonly bytes: Uint8Array;
+}
+
+export interface SnapshotManifest {
+  /** Application header whose state this is; `stateHash` commits to every chunk. */
+  readonly header: Header;
+  /** Hex SHA-256 of each chunk's bytes, in order. */
+  readonly chunks: readonly string[];
+}
+
+export interface Application {
+  /** The header of the last applied block (genesis: height 0). */
+  head(): Header;
+  /** Why this request would not be ordered at all (bad signature, unknown signer, duplicate, expired), or null. A hint, not a verdict. */
+  check(request: Envelope): string | null;
+  /** Chain time of the next due operation (clearing, settlement, expiry), or null. */
+  dueAtMs(): number | null;
+  /** The batch to propose now out of pending requests in order of arrival: bounded, nothing known twice. May be empty of requests. */
+  propose(pending: readonly Envelope[], timeMs: number): Batch;
+  /** Why a proposed batch must not be prepared (form, bounds, signatures, duplicates, time not later than the head), or null. Requests that fail `check`'s deterministic part in state terms are still fine: they get an ordered refusal. */
+  verify(batch: Batch): string | null;
+  /**
+   * Executes due operations, then the requests, durably and atomically with its certificate. A batch without requests at a
+   * time when nothing is due leaves state and height as they are and returns the present head.
+   */
+  apply(batch: Batch, certificate: Certificate): Header;
+  /** Snapshot of the state at the head, and its chunks one by one. */
+  snapshot(): SnapshotManifest;
+  chunk(index: number): SnapshotChunk;
+  /** Replaces the state by a snapshot whose header is already proven; refuses chunks that do not make its `stateHash`. */
+  restore(manifest: SnapshotManifest, chunks: readonly SnapshotChunk[]): void;
+  /** Validators (id -> public key, base64url) in force for the next block. */
+  validators(): ReadonlyMap<string, string>;
+}
