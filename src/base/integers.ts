@@ -21,7 +21,7 @@ export function mulDivFloor(a: number, b: number, divisor: number): number {
 /** floor(numerator / denominator) for safe integers, denominator > 0. */
 export function floorDiv(numerator: number, denominator: number): number {
   const remainder = numerator % denominator;
-  return (numerator - (remainder < 0 ? remainder + denominator : remainder)) / denominator;
+  return (numerator - remainder) / denominator - (remainder < 0 ? 1 : 0);
 }
 
 /** ceil(numerator / denominator) for safe integers, denominator > 0. */
