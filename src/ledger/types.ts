@@ -1,0 +1,171 @@
+// What the ledger shows to the programs around it, and the port to its store. The ledger is the replicated application:
+// requests in, verdicts, clearings and settlements out, the same on every validator.
+
+import type { Application, Batch, Certificate } from '../consensus/engine.ts';
+import type { Envelope } from '../protocol/envelope.ts';
+import type { Admission, Feeder, Genesis } from '../protocol/genesis.ts';
+import type { Header } from '../protocol/header.ts';
+import type { Leaf, Proof, Trade } from '../protocol/replies.ts';
+import type { RequestKind } from '../protocol/requests.ts';
+
+export type LedgerRole = 'validator' | 'gateway' | 'operator' | 'utility';
+
+/** A party with a key. `publicKey` is base64url; null = revoked or removed, nothing of it is accepted any more. */
+export interface PartyRecord {
+  readonly id: string;
+  readonly role: LedgerRole;
+  readonly publicKey: string | null;
+}
+
+/** A proof without a validator's attestation: the validator adds its own of `header` before it sends. */
+export interface LeafProof {
+  readonly header: Header;
+  readonly proof: Omit<Proof, 'attestation'>;
+}
+
+/** A leaf of a block's results, its salt, and what it is about. */
+export interface Result {
+  readonly leaf: Leaf;
+  readonly salt: string;
+}
+
+/** A block as kept: what was agreed, what came of it, and who agreed. `results` are in the order of the results tree. */
+export interface Block {
+  readonly batch: Batch;
+  readonly certificate: Certificate;
+  readonly clearings: readonly ClearingDocument[];
+  readonly header: Header;
+  readonly results: readonly Result[];
+}
+
+/** What a listener hears after a block is durable. `gateway` of each proof is where it is to be published. */
+export interface Applied {
+  readonly block: Block;
+  /** Verdicts for their signers (topic reply), notices and settlements for their gateways (topic notice). */
+  readonly proofs: readonly AddressedProof[];
+}
+
+export interface AddressedProof extends LeafProof {
+  /** Whom it concerns: the request's signer or the site; null for public summaries. */
+  readonly to: string | null;
+}
+
+/** Everything needed to check a clearing without trust: orders in consensus order, lines, fills, flows, prices, trades. */
+export interface ClearingDocument {
+  readonly baseFlowsWh: readonly number[];
+  readonly buses: readonly ClearingBus[];
+  readonly feeder: string;
+  readonly fillsWh: readonly number[];
+  readonly flowsWh: readonly number[];
+  readonly interval: number;
+  readonly orders: readonly ClearingOrder[];
+  readonly pricesUcPerWh: readonly number[];
+  readonly status: 'cleared' | 'void';
+  /** Total, as text because it may exceed 2^53. */
+  readonly tradedWh: string;
+  readonly trades: readonly Trade[];
+  readonly welfareUc: string;
+}
+
+/** A bus and its line to the parent (index into the list, -1 at the root); capacity -1 = no limit. */
+export interface ClearingBus {
+  readonly capacityWh: number;
+  readonly id: string;
+  readonly lossPpm: number;
+  readonly parent: number;
+  readonly tariffUcPerWh: number;
+}
+
+export interface ClearingOrder {
+  readonly bus: number;
+  readonly energyWh: number;
+  /** `<party>/<sell or buy><step>`. */
+  readonly id: string;
+  readonly priceUcPerWh: number;
+  readonly side: 'supply' | 'demand';
+}
+
+export interface OpenOffer {
+  readonly gateway: string;
+  /** Place in time: application height, then a hash that nobody can steer. */
+  readonly place: { readonly height: number; readonly tie: string };
+  readonly buy: readonly { readonly energyWh: number; readonly priceUcPerWh: number }[];
+  readonly sell: readonly { readonly energyWh: number; readonly priceUcPerWh: number }[];
+}
+
+export interface Account {
+  readonly id: string;
+  /** µ¤ as text: + the party is owed, - it owes. */
+  readonly balanceUc: string;
+}
+
+/** A tariff in force: what the utility pays and asks at the root. */
+export interface TariffRecord {
+  readonly buyUcPerWh: number;
+  readonly buyWhMax: number;
+  readonly sellUcPerWh: number;
+  readonly sellWhMax: number;
+}
+
+/** A recorded request as history shows it. */
+export interface RecordedRequest {
+  readonly height: number;
+  readonly id: string;
+  readonly kind: RequestKind;
+  readonly request: Envelope;
+}
+
+export interface Ledger extends Application {
+  readonly genesis: Genesis;
+  /** Called after each durable block, in order; returns the function that ends it. A listener must not throw. */
+  onApplied(listener: (applied: Applied) => void): () => void;
+
+  /** A block by application height, or null if it is not kept here (before a restored snapshot, or not yet). */
+  block(height: number): Block | null;
+  /** The verdict on a request with its proof, or null if it is in no block kept here. */
+  proofOf(requestId: string): LeafProof | null;
+  /** A site's notice of an interval. */
+  noticeOf(gateway: string, interval: number): LeafProof | null;
+  /** A site's settlements of an interval, the first and each that replaced it, in order. */
+  settlementsOf(gateway: string, interval: number): readonly LeafProof[];
+  /** The clearing of a feeder's interval with everything to check it. */
+  clearing(feeder: string, interval: number): ClearingDocument | null;
+  /** Recorded requests of a signer in blocks `[fromHeight, toHeight)`, at most `limit`. */
+  requestsOf(signer: string, fromHeight: number, toHeight: number, limit: number): readonly RecordedRequest[];
+
+  party(id: string): PartyRecord | null;
+  parties(): readonly PartyRecord[];
+  site(gateway: string): Admission | null;
+  sites(feeder: string): readonly Admission[];
+  feeder(id: string, interval: number): Feeder | null;
+  feeders(): readonly string[];
+  tariff(feeder: string, interval: number): TariffRecord | null;
+  openOffers(feeder: string, interval: number): readonly OpenOffer[];
+  account(id: string): Account | null;
+  accounts(): readonly Account[];
+  /** Highest sequence of a signer in any block; 0 if none. */
+  lastSequence(signer: string): number;
+}
+
+/** One change of the state: a key and its canonical value, null = deleted. */
+export type StateChange = readonly [key: string, value: string | null];
+
+/** Where results stand: `subject` is a request id (verdict), a gateway (notice, settlement) or a feeder (clearing). */
+export interface ResultPlace {
+  readonly height: number;
+  readonly index: number;
+}
+
+/** Persistence of the ledger. Every write is atomic and durable when the call returns, or throws and changes nothing. */
+export interface LedgerStore {
+  /** Header of the last block, or null in an empty store. */
+  head(): Header | null;
+  state(): Iterable<readonly [key: string, value: string]>;
+  append(block: Block, changes: Iterable<StateChange>): void;
+  /** Starts from a state proven elsewhere (genesis or a snapshot): replaces state and head; blocks above are dropped. */
+  reset(header: Header, state: Iterable<readonly [key: string, value: string]>): void;
+  block(height: number): Block | null;
+  resultPlaces(kind: Leaf['kind'], subject: string, interval: number | null): readonly ResultPlace[];
+  requestPlaces(signer: string, fromHeight: number, toHeight: number, limit: number): readonly ResultPlace[];
+  clearing(feeder: string, interval: number): ClearingDocument | null;
+}
