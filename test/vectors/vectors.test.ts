@@ -1,0 +1,66 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { verify } from '@noble/ed25519';
+import { expect, test } from 'vitest';
+import { fromBase64url, fromHex, utf8 } from '../../src/base/bytes.ts';
+import { parseCanonical } from '../../src/base/canonical.ts';
+import { decodeEnvelope, isSignedBy, type Verify } from '../../src/protocol/envelope.ts';
+import { parseGenesis } from '../../src/protocol/genesis.ts';
+import { checkProof, decodeProof, encodeProof } from '../../src/protocol/replies.ts';
+import { parseRequest } from '../../src/protocol/requests.ts';
+import { fileText, vectors } from './make.ts';
+
+const read = (name: string) => JSON.parse(readFileSync(join(import.meta.dirname, name), 'utf8'));
+const zip215: Verify = (signature, message, key) => verify(signature, message, key, { zip215: true });
+
+test.each(Object.entries(vectors()))('%s is what `npm run vectors` writes', (name, value) => {
+  expect(readFileSync(join(import.meta.dirname, name), 'utf8')).toBe(fileText(value));
+});
+
+test('canonical form: every rule has bytes that break it', () => {
+  const { accepted, refused } = read('canonical.json');
+  for (const { bytesHex } of accepted) expect(() => parseCanonical(fromHex(bytesHex))).not.toThrow();
+  for (const { rule, bytesHex } of refused) expect(() => parseCanonical(fromHex(bytesHex)), rule).toThrow();
+});
+
+test('every request is well-formed, signed by its signer, and by nobody else on no other chain', () => {
+  const { chain } = parseGenesis(JSON.parse(read('genesis.json').genesis));
+  const all = read('requests.json');
+  for (const { envelope, publicKey, kind } of all) {
+    const parsed = decodeEnvelope(utf8(envelope));
+    expect(parseRequest(parsed).kind).toBe(kind);
+    expect(isSignedBy(chain, parsed, publicKey, zip215)).toBe(true);
+    expect(isSignedBy(`${chain}x`, parsed, publicKey, zip215)).toBe(false);
+    expect(isSignedBy(chain, { ...parsed, kind: 'other' }, publicKey, zip215)).toBe(false);
+    expect(isSignedBy(chain, { ...parsed, signer: 'other' }, publicKey, zip215)).toBe(false);
+    expect(isSignedBy(chain, { ...parsed, body: { ...parsed.body, sequence: 2 } }, publicKey, zip215)).toBe(false);
+  }
+});
+
+test('a proof holds for its leaf and the set, and for no other leaf, place, salt, header or key', () => {
+  const { proof: text, validators } = read('proof.json');
+  const { chain } = read('genesis.json');
+  const proof = decodeProof(utf8(text));
+  const set = new Map<string, string>(Object.entries(validators));
+  const holds = (changed: object): boolean => checkProof(chain, { ...proof, ...changed }, set, zip215) !== null;
+  expect(encodeProof(proof)).toEqual(utf8(text));
+  expect(holds({})).toBe(true);
+  expect(holds({ leaf: { ...proof.leaf, verdict: 'refused' } })).toBe(false);
+  expect(holds({ index: proof.index + 1 })).toBe(false);
+  expect(holds({ size: proof.index })).toBe(false);
+  expect(holds({ salt: 'AAAAAAAAAAAAAAAAAAAAAA' })).toBe(false);
+  expect(holds({ path: proof.path.slice(1) })).toBe(false);
+  const body = { ...proof.attestation.body, height: 8 };
+  expect(holds({ attestation: { ...proof.attestation, body } })).toBe(false);
+  expect(holds({ attestation: { ...proof.attestation, signer: 'validator-2' } })).toBe(false);
+  set.delete('validator-1');
+  expect(holds({})).toBe(false);
+});
+
+test('a signature of another length is refused before any arithmetic', () => {
+  const [{ envelope }] = read('requests.json');
+  const value = JSON.parse(envelope);
+  const cut = { ...value, signature: value.signature.slice(0, 84) };
+  expect(fromBase64url(cut.signature).length).toBe(63);
+  expect(() => decodeEnvelope(utf8(JSON.stringify(cut)))).toThrow('64 bytes');
+});
