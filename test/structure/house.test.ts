@@ -31,7 +31,17 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Files of a folder that keep it pure: no Node modules, no clock, no randomness, no environment, no async. */
-const PURE: readonly string[] = ['base', 'metering', 'forecast', 'dispatch', 'protocol', 'contract', 'market', 'ledger', 'consensus/pbft/core'];
+const PURE: readonly string[] = [
+  'base',
+  'metering',
+  'forecast',
+  'dispatch',
+  'protocol',
+  'contract',
+  'market',
+  'ledger',
+  'consensus/pbft/core',
+];
 const IMPURE = [
   { pattern: /from ['"]node:/, what: 'imports a Node module' },
   { pattern: /\bDate\.now\(|new Date\(\)/, what: 'reads the clock' },
@@ -51,10 +61,13 @@ function filesBelow(folder: string): string[] {
 
 const sources = filesBelow(SRC);
 const code = (file: string): string => readFileSync(file, 'utf8');
-const withoutComments = (text: string): string => text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '$1');
+const withoutComments = (text: string): string =>
+  text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '$1');
 const roomOf = (file: string): string => relative(SRC, file).split('/')[0] as string;
 const importsOf = (file: string): string[] =>
-  [...code(file).matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map((match) => resolve(dirname(file), match[1] as string));
+  [...code(file).matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map((match) =>
+    resolve(dirname(file), match[1] as string),
+  );
 
 test('imports follow the arrows of the design', () => {
   const wrong: string[] = [];
