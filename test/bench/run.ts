@@ -12,5 +12,7 @@ if (name === undefined || !known.includes(name)) {
   process.stderr.write(`usage: npm run bench -- NAME [ARGS]; names: ${known.join(', ')}\n`);
   process.exit(2);
 }
-const { main } = (await import(join(import.meta.dirname, name, 'main.ts'))) as { main: (args: string[]) => Promise<void> };
+const { main } = (await import(join(import.meta.dirname, name, 'main.ts'))) as {
+  main: (args: string[]) => Promise<void>;
+};
 await main(args);
