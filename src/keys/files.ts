@@ -55,7 +55,7 @@ export function generateKey(path: string): Key {
     throw new WattpactError('key.write', `cannot write ${path}: ${(cause as Error).message}`, { cause });
   }
   try {
-    writeSync(file, privateKey.export({ type: 'pkcs8', format: 'pem' }));
+    writeSync(file, privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
     fsyncSync(file);
   } finally {
     closeSync(file);
