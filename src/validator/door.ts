@@ -1,0 +1,88 @@
+// The door for requests: bytes from a topic become a request for consensus, or a reason why not. Owns size, form, the match of topic
+// and signer, and the pace of each publisher; what a request may say is the ledger's to judge.
+
+import type { Clock } from '../base/clock.ts';
+import { describeError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import type { Ledger } from '../ledger/types.ts';
+import type { Message } from '../messaging/client.ts';
+import {
+  decodeEnvelope,
+  type Envelope,
+  isSignedBy,
+  MESSAGE_BYTES_MAX,
+  messageId,
+  type Verify,
+} from '../protocol/envelope.ts';
+import { GATEWAY_REQUEST_BYTES_MAX } from '../protocol/requests.ts';
+import type { Speaker } from './speaker.ts';
+
+/** Messages one publisher may send in a burst, and how fast that allowance grows back. */
+const BURST_MAX = 200;
+const REFILL_PER_S = 20;
+/** Publishers whose pace is remembered. */
+const PUBLISHERS_MAX = 10_000;
+
+export interface Door {
+  onRequest(message: Message): void;
+  onOperator(message: Message): void;
+}
+
+export function createDoor(options: {
+  ledger: Ledger;
+  speaker: Speaker;
+  verify: Verify;
+  clock: Clock;
+  log: Log;
+  submit: (request: Envelope) => void;
+}): Door {
+  const { ledger, speaker, verify, clock, log, submit } = options;
+  const { chain } = ledger.genesis;
+  const allowances = new Map<string, { tokens: number; atMs: number }>();
+
+  function mayEnter(publisher: string): boolean {
+    const nowMs = clock.monotonicMs();
+    const last = allowances.get(publisher) ?? { tokens: BURST_MAX, atMs: nowMs };
+    const tokens = Math.min(BURST_MAX, last.tokens + ((nowMs - last.atMs) * REFILL_PER_S) / 1000);
+    allowances.delete(publisher);
+    allowances.set(publisher, { tokens: Math.max(0, tokens - 1), atMs: nowMs });
+    if (allowances.size > PUBLISHERS_MAX) allowances.delete(allowances.keys().next().value as string);
+    return tokens >= 1;
+  }
+
+  function enter(message: Message, bytesMax: number): void {
+    const publisher = message.path[0] ?? '';
+    if (!mayEnter(publisher)) {
+      log.warn({ publisher, limit: BURST_MAX }, 'requests dropped: too many at once from one publisher');
+      return;
+    }
+    let envelope: Envelope;
+    try {
+      envelope = decodeEnvelope(message.payload, bytesMax);
+    } catch (error) {
+      log.warn({ publisher, broker: message.broker, reason: describeError(error) }, 'request dropped');
+      return;
+    }
+    if (envelope.signer !== publisher) {
+      log.warn({ publisher, signer: envelope.signer }, 'request dropped: not published by its signer');
+      return;
+    }
+    if (envelope.kind === 'ask') return onAsk(envelope);
+    const id = messageId(chain, envelope);
+    if (speaker.repeat(id, publisher)) return;
+    const refusal = ledger.check(envelope);
+    if (refusal === null) submit(envelope);
+    else speaker.hint(id, publisher, refusal);
+  }
+
+  function onAsk(ask: Envelope): void {
+    const publicKey = ledger.party(ask.signer)?.publicKey ?? null;
+    if (publicKey !== null && isSignedBy(chain, ask, publicKey, verify)) speaker.onAsk(ask);
+    else log.warn({ signer: ask.signer }, 'ask dropped: not signed by a known party');
+  }
+
+  return {
+    onRequest: (message) => enter(message, GATEWAY_REQUEST_BYTES_MAX),
+    onOperator: (message) => enter(message, MESSAGE_BYTES_MAX),
+  };
+}

@@ -1,0 +1,107 @@
+// What a validator says to the world: one attestation a block, proofs to those concerned, and answers to those who ask again.
+// Says only what the ledger has durably applied. Decides nothing.
+
+import type { JsonObject } from '../base/canonical.ts';
+import type { Clock } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
+import type { Key } from '../keys/files.ts';
+import type { AddressedProof, Applied, LeafProof, Ledger } from '../ledger/types.ts';
+import type { Messaging } from '../messaging/client.ts';
+import { type Envelope, encodeEnvelope, seal } from '../protocol/envelope.ts';
+import { attest, type Header, headerHash } from '../protocol/header.ts';
+import { bodyOf, encodeProof, REASON_LENGTH_MAX } from '../protocol/replies.ts';
+
+/** Attestations kept for proofs of the same block; older ones are signed again (the same bytes). */
+const ATTESTATIONS_MAX = 256;
+/** An `ask` older than this (chain time) is not answered: a recording of it is worth nothing. */
+const ASK_AGE_MS_MAX = 60 * 60_000;
+
+export interface Speaker {
+  /** Publishes the block's attestation and every proof of it that concerns somebody. */
+  onApplied(applied: Applied): void;
+  /** Answers a gateway's or operator's genuine `ask`. */
+  onAsk(ask: Envelope): void;
+  /** The verdict again, for a request that came again after it was recorded; false if it is in no block. */
+  repeat(requestId: string, to: string): boolean;
+  hint(requestId: string, to: string, reason: string): void;
+}
+
+export function createSpeaker(options: {
+  id: string;
+  key: Key;
+  ledger: Ledger;
+  messaging: Pick<Messaging, 'publish'>;
+  clock: Clock;
+  log: Log;
+}): Speaker {
+  const { id, key, ledger, messaging, clock, log } = options;
+  const { chain } = ledger.genesis;
+  const attestations = new Map<number, Envelope<Header>>();
+
+  function attestationOf(header: Header): Envelope<Header> {
+    const known = attestations.get(header.height);
+    if (known !== undefined) return known;
+    const made = attest(header, id, key.sign);
+    attestations.set(header.height, made);
+    if (attestations.size > ATTESTATIONS_MAX) attestations.delete(attestations.keys().next().value as number);
+    return made;
+  }
+
+  function say(channel: 'reply' | 'notice', to: string, { header, proof }: LeafProof): void {
+    void messaging.publish(channel, [to, id], encodeProof({ ...proof, attestation: attestationOf(header) }));
+  }
+
+  function sayAddressed(addressed: AddressedProof): void {
+    if (addressed.to === null) return;
+    say(addressed.proof.leaf.kind === 'verdict' ? 'reply' : 'notice', addressed.to, addressed);
+  }
+
+  function saySigned(kind: string, to: string, body: JsonObject): void {
+    void messaging.publish('reply', [to, id], encodeEnvelope(seal(chain, kind, id, body, key.sign)));
+  }
+
+  function repeat(requestId: string, to: string): boolean {
+    const known = ledger.proofOf(requestId);
+    if (known === null) return false;
+    // Somebody else's verdict is nobody's business: known, but not told.
+    if (known.proof.leaf.kind === 'verdict' && known.proof.leaf.signer === to) say('reply', to, known);
+    return true;
+  }
+
+  return {
+    onApplied({ block, proofs }) {
+      void messaging.publish('header', [id], encodeEnvelope(attestationOf(block.header)));
+      for (const addressed of proofs) sayAddressed(addressed);
+    },
+
+    onAsk(ask) {
+      const body = bodyOf('ask', ask);
+      if (body === null || Math.abs(clock.chainMs() - body.timeMs) > ASK_AGE_MS_MAX) {
+        log.warn({ signer: ask.signer }, 'ask refused: malformed or too old');
+        return;
+      }
+      const to = ask.signer;
+      const head = ledger.head();
+      const place = { header: headerHash(head), height: head.height };
+      for (const request of body.requests) {
+        if (!repeat(request, to)) saySigned('absent', to, { ...place, request, timeMs: head.timeMs });
+      }
+      for (const interval of body.intervals) {
+        const notice = ledger.noticeOf(to, interval);
+        if (notice !== null) say('notice', to, notice);
+        for (const settlement of ledger.settlementsOf(to, interval)) say('notice', to, settlement);
+      }
+      if (body.sequence) {
+        saySigned('sequence', to, { ...place, gateway: to, salt: body.salt, sequence: ledger.lastSequence(to) });
+        // The head's attestation, so that the asker knows where the chain is although no block may come soon.
+        void messaging.publish('header', [id], encodeEnvelope(attestationOf(head)));
+      }
+    },
+
+    repeat,
+
+    hint(requestId, to, reason) {
+      saySigned('hint', to, { reason: reason.slice(0, REASON_LENGTH_MAX), request: requestId });
+    },
+  };
+}
