@@ -17,7 +17,7 @@ import {
 import { GATEWAY_REQUEST_BYTES_MAX } from '../protocol/requests.ts';
 import type { Speaker } from './speaker.ts';
 
-/** Messages one publisher may send in a burst, and how fast that allowance grows back. */
+/** Messages one publisher may send by one broker in a burst, and how fast that allowance grows back. */
 const BURST_MAX = 200;
 const REFILL_PER_S = 20;
 /** Publishers whose pace is remembered. */
@@ -40,19 +40,20 @@ export function createDoor(options: {
   const { chain } = ledger.genesis;
   const allowances = new Map<string, { tokens: number; atMs: number }>();
 
-  function mayEnter(publisher: string): boolean {
+  function mayEnter(connection: string): boolean {
     const nowMs = clock.monotonicMs();
-    const last = allowances.get(publisher) ?? { tokens: BURST_MAX, atMs: nowMs };
+    const last = allowances.get(connection) ?? { tokens: BURST_MAX, atMs: nowMs };
     const tokens = Math.min(BURST_MAX, last.tokens + ((nowMs - last.atMs) * REFILL_PER_S) / 1000);
-    allowances.delete(publisher);
-    allowances.set(publisher, { tokens: Math.max(0, tokens - 1), atMs: nowMs });
+    allowances.delete(connection);
+    allowances.set(connection, { tokens: Math.max(0, tokens - 1), atMs: nowMs });
     if (allowances.size > PUBLISHERS_MAX) allowances.delete(allowances.keys().next().value as string);
     return tokens >= 1;
   }
 
   function enter(message: Message, bytesMax: number): void {
     const publisher = message.path[0] ?? '';
-    if (!mayEnter(publisher)) {
+    // Charged to the broker it came by as well: a broker that invents publishers must not use up theirs elsewhere.
+    if (!mayEnter(`${message.broker} ${publisher}`)) {
       log.warn({ publisher, limit: BURST_MAX }, 'requests dropped: too many at once from one publisher');
       return;
     }
@@ -67,7 +68,12 @@ export function createDoor(options: {
       log.warn({ publisher, signer: envelope.signer }, 'request dropped: not published by its signer');
       return;
     }
-    if (envelope.kind === 'ask') return onAsk(envelope);
+    if (envelope.kind === 'ask') onAsk(envelope);
+    else onEnvelope(envelope);
+  }
+
+  function onEnvelope(envelope: Envelope): void {
+    const publisher = envelope.signer;
     const id = messageId(chain, envelope);
     if (speaker.repeat(id, publisher)) return;
     const refusal = ledger.check(envelope);
