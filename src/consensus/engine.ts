@@ -33,6 +33,14 @@ export interface SnapshotManifest {
   readonly chunks: readonly string[];
 }
 
+/** A block as it was decided: what a validator that was away is given. */
+export interface DecidedBlock {
+  readonly batch: Batch;
+  readonly certificate: Certificate;
+  readonly header: Header;
+}
+
+/** Each decided batch makes exactly one block: the engine never orders an empty batch when nothing is due. */
 export interface Application {
   /** The header of the last applied block (genesis: height 0). */
   head(): Header;
@@ -45,15 +53,42 @@ export interface Application {
   /** Why a proposed batch must not be prepared (form, bounds, signatures, duplicates, time not later than the head), or null. Requests that fail `check`'s deterministic part in state terms are still fine: they get an ordered refusal. */
   verify(batch: Batch): string | null;
   /**
-   * Executes due operations, then the requests, durably and atomically with its certificate. A batch without requests at a
-   * time when nothing is due leaves state and height as they are and returns the present head.
+   * Executes due operations, then the requests, durably and atomically with its certificate, and returns the header of the
+   * new block, one higher than the last. A batch that `verify` accepted, or that a quorum agreed on, is never refused here.
    */
   apply(batch: Batch, certificate: Certificate): Header;
-  /** Snapshot of the state at the head, and its chunks one by one. */
+  /** The block at a height, or null if it is not kept (genesis, pruned, or before a restored snapshot). */
+  block(height: number): DecidedBlock | null;
+  /** Takes a snapshot of the state at the head. Its chunks can be read one by one until the next is taken. */
   snapshot(): SnapshotManifest;
   chunk(index: number): SnapshotChunk;
   /** Replaces the state by a snapshot whose header is already proven; refuses chunks that do not make its `stateHash`. */
   restore(manifest: SnapshotManifest, chunks: readonly SnapshotChunk[]): void;
   /** Validators (id -> public key, base64url) in force for the next block. */
   validators(): ReadonlyMap<string, string>;
+}
+
+/** What a program asks of an engine, whichever it is. */
+export interface Engine {
+  /** Begins to take part; reads back what was persisted. Throws if the engine cannot run at all. */
+  start(): void;
+  stop(): void;
+  /** Takes a request for ordering. Null if it was queued or is queued already, else why not (for a hint). */
+  submit(request: Envelope): string | null;
+  status(): EngineStatus;
+}
+
+export interface EngineStatus {
+  readonly engine: string;
+  /** Height of the last executed block. */
+  readonly height: number;
+  readonly view: number;
+  readonly primary: string;
+  /** `voting`; `changing` the view; `syncing` from others; `following` without a vote (and `why`); `stopped`. */
+  readonly state: 'voting' | 'changing' | 'syncing' | 'following' | 'stopped';
+  readonly why: string;
+  /** Requests waiting for an order. */
+  readonly pending: number;
+  /** Validators of whom conflicting signed messages are kept. */
+  readonly accused: readonly string[];
 }
