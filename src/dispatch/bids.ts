@@ -1,0 +1,144 @@
+// The bid curve of one interval: at which price the site sells and buys which net energy at the grid connection.
+// The marginal value of stored energy prices each Wh of the battery; surplus and need of the site stand at what they
+// bring and cost without a trade. Integers, at most eight steps a side; joined steps keep the price nobody loses by.
+
+import { BID_STEPS_MAX, type BidCurve, type BidStep, type BidTerms, QUANTILE_LEVELS } from './plan-types.ts';
+import type { CostToGo, Exchange, Storage } from './value.ts';
+
+export interface BidInput {
+  /** The interval, certain (one) or by quantiles of net consumption (seven). */
+  readonly exchanges: readonly Exchange[];
+  readonly storage: Storage | null;
+  readonly storedWh: number;
+  /** Cost-to-go after the interval. */
+  readonly after: CostToGo;
+  readonly terms: BidTerms;
+}
+
+interface Piece {
+  energyWh: number;
+  priceUcPerWh: number;
+}
+
+/** Builds the offer: export rises with price, from full charge to full discharge. */
+export function bidCurve({ exchanges, storage, storedWh, after, terms }: BidInput): BidCurve {
+  const x = atRisk(exchanges, terms.riskQuantile);
+  const { pieces, startWh } = batteryPieces(x, storage, storedWh, after);
+  const supply: Piece[] = [];
+  const demand: Piece[] = [];
+  let at = startWh;
+  if (at > 0) supply.push({ energyWh: Math.min(at, x.exportLimitWh), priceUcPerWh: x.sellUcPerWh });
+  for (const piece of pieces) {
+    const end = at + piece.energyWh;
+    const bought = Math.min(end, 0) - Math.max(at, -x.importLimitWh);
+    if (bought > 0) demand.unshift({ energyWh: bought, priceUcPerWh: Math.min(piece.priceUcPerWh, x.buyUcPerWh) });
+    const sold = Math.min(end, x.exportLimitWh) - Math.max(at, 0);
+    if (sold > 0) supply.push({ energyWh: sold, priceUcPerWh: Math.max(piece.priceUcPerWh, x.sellUcPerWh) });
+    at = end;
+  }
+  if (at < 0) demand.unshift({ energyWh: Math.min(-at, x.importLimitWh), priceUcPerWh: x.buyUcPerWh });
+
+  const low = Math.max(terms.floorUcPerWh, terms.priceMinUcPerWh);
+  const high = Math.min(terms.ceilingUcPerWh, terms.priceMaxUcPerWh);
+  const buy = steps(demand, (price) => Math.floor(Math.min(price, high)), -1, terms);
+  const lowestSell = buy[0] === undefined ? Number.NEGATIVE_INFINITY : buy[0].priceUcPerWh + 1;
+  const sell = steps(supply, (price) => Math.ceil(Math.max(price, low, lowestSell)), 1, terms);
+  return { sell, buy };
+}
+
+/** Net consumption such that what is offered is exceeded by no more than the wanted share of outcomes. */
+function atRisk(exchanges: readonly Exchange[], riskQuantile: number): Exchange {
+  if (exchanges.length === 1) return exchanges[0]!;
+  // Export at its quantile q is net consumption at 1 - q.
+  const level = 1 - riskQuantile;
+  const last = QUANTILE_LEVELS.length - 1;
+  const k = QUANTILE_LEVELS.findIndex((at) => at >= level);
+  if (k <= 0) return exchanges[k === 0 ? 0 : last]!;
+  const share = (level - QUANTILE_LEVELS[k - 1]!) / (QUANTILE_LEVELS[k]! - QUANTILE_LEVELS[k - 1]!);
+  const [before, upper] = [exchanges[k - 1]!, exchanges[k]!];
+  return { ...upper, netWh: before.netWh + share * (upper.netWh - before.netWh) };
+}
+
+/** What the battery adds to the net export, by rising price, beginning at full charge. */
+function batteryPieces(
+  x: Exchange,
+  storage: Storage | null,
+  storedWh: number,
+  after: CostToGo,
+): { pieces: Piece[]; startWh: number } {
+  const pieces: Piece[] = [];
+  if (storage === null) return { pieces, startWh: -x.netWh };
+  const kept = Math.max(storage.lowWh, storedWh - storage.standingLossWh);
+  let chargeWh = storage.chargesFromGrid ? storage.chargeAcWh : Math.min(storage.chargeAcWh, Math.max(0, -x.netWh));
+  let dischargeWh = storage.exports ? storage.dischargeAcWh : Math.min(storage.dischargeAcWh, Math.max(0, x.netWh));
+  let fullChargeWh = 0;
+  let at = after.lowWh;
+  const discharge: Piece[] = [];
+  for (const [i, value] of after.values.entries()) {
+    const end = at + after.widthsWh[i]!;
+    const below = Math.min(end, kept) - at;
+    if (below > 0) {
+      discharge.unshift({
+        energyWh: below * storage.dischargeEfficiency,
+        priceUcPerWh: (value + storage.wearUcPerWh) / storage.dischargeEfficiency,
+      });
+    }
+    const above = end - Math.max(at, kept);
+    if (above > 0 && chargeWh > 0) {
+      const energyWh = Math.min(chargeWh, above / storage.chargeEfficiency);
+      pieces.unshift({ energyWh, priceUcPerWh: (value - storage.wearUcPerWh) * storage.chargeEfficiency });
+      chargeWh -= energyWh;
+      fullChargeWh += energyWh;
+    }
+    at = end;
+  }
+  for (const piece of discharge) {
+    const energyWh = Math.min(piece.energyWh, dischargeWh);
+    if (energyWh > 0) pieces.push({ ...piece, energyWh });
+    dischargeWh -= energyWh;
+  }
+  return { pieces, startWh: -x.netWh - fullChargeWh };
+}
+
+/** Integer steps of one side (`direction` 1: prices rise, -1: they fall), joined to the allowed number at least distortion. */
+function steps(
+  pieces: readonly Piece[],
+  priceOf: (price: number) => number,
+  direction: 1 | -1,
+  terms: BidTerms,
+): BidStep[] {
+  const joined: Piece[] = [];
+  for (const piece of pieces) {
+    const priceUcPerWh = priceOf(piece.priceUcPerWh);
+    if (priceUcPerWh > terms.priceMaxUcPerWh || priceUcPerWh < terms.priceMinUcPerWh) continue;
+    const last = joined.at(-1);
+    if (last !== undefined && (priceUcPerWh - last.priceUcPerWh) * direction <= 0) last.energyWh += piece.energyWh;
+    else joined.push({ energyWh: piece.energyWh, priceUcPerWh });
+  }
+  while (joined.length > BID_STEPS_MAX) {
+    let best = 0;
+    let least = Number.POSITIVE_INFINITY;
+    for (let i = 0; i + 1 < joined.length; i++) {
+      // The earlier step moves to the later, more careful price.
+      const distortion = joined[i]!.energyWh * Math.abs(joined[i + 1]!.priceUcPerWh - joined[i]!.priceUcPerWh);
+      if (distortion < least) {
+        least = distortion;
+        best = i;
+      }
+    }
+    joined[best + 1]!.energyWh += joined[best]!.energyWh;
+    joined.splice(best, 1);
+  }
+  // Whole Wh of the running sum, so that roundings do not add up.
+  const result: BidStep[] = [];
+  let sum = 0;
+  let given = 0;
+  for (const { energyWh, priceUcPerWh } of joined) {
+    sum += energyWh;
+    const whole = Math.floor(sum + 1e-6) - given;
+    if (whole < 1) continue;
+    given += whole;
+    result.push({ energyWh: whole, priceUcPerWh });
+  }
+  return result;
+}

@@ -1,0 +1,257 @@
+// The plan of a site: when to charge and discharge, when loads run, what to offer. Pure: prices, forecasts and states come in.
+// Loads are placed first against the exact cost of the site with its battery (loads.ts), then the battery is planned
+// over the uncertain forecast by dynamic programming (value.ts); the value of stored energy gives the bids (bids.ts).
+
+import { WattpactError } from '../base/errors.ts';
+import { bidCurve } from './bids.ts';
+import { reserveWh } from './equipment.ts';
+import { explainPlan } from './explain.ts';
+import { scheduleLoads } from './loads.ts';
+import {
+  PLAN_BATTERIES_MAX,
+  PLAN_INTERVALS_MAX,
+  PLAN_LOADS_MAX,
+  type Plan,
+  type PlanInput,
+  type PlanInterval,
+  type PlanStep,
+  QUANTILE_LEVELS,
+  type StoredBattery,
+  type StoredValue,
+  type Uncertain,
+} from './plan-types.ts';
+import {
+  acWh,
+  average,
+  type CostToGo,
+  choicesOf,
+  costAt,
+  decide,
+  type Exchange,
+  exchangeCost,
+  type Storage,
+  stepBack,
+} from './value.ts';
+
+/** Probability that each quantile stands for. */
+const QUANTILE_WEIGHTS: readonly number[] = QUANTILE_LEVELS.map((level, i) => {
+  const below = i === 0 ? 0 : (QUANTILE_LEVELS[i - 1]! + level) / 2;
+  const above = i === QUANTILE_LEVELS.length - 1 ? 1 : (QUANTILE_LEVELS[i + 1]! + level) / 2;
+  return above - below;
+});
+const MEDIAN = 3;
+/** A limit of the connection broken costs this many times the dearest price of the plan. */
+const PENALTY_FACTOR = 10;
+/** Rounds of planning with the plan's own last day as what follows it. */
+const END_ROUNDS = 2;
+const DAY_MS = 86_400_000;
+
+/** Middle of a forecast. */
+export function medianOf(energy: Uncertain): number {
+  return typeof energy === 'number' ? energy : energy[MEDIAN]!;
+}
+
+/**
+ * Plans up to `PLAN_INTERVALS_MAX` intervals. Throws `plan-input` when the input contradicts itself.
+ * The result holds the expected cost, what happens at the middle of the forecast, and the value of stored energy after each interval.
+ */
+export function planSite(input: PlanInput): Plan {
+  check(input);
+  const { intervals } = input;
+  const hours = input.intervalMs / 3_600_000;
+  const dearest = intervals.reduce((max, x) => Math.max(max, Math.abs(x.buyUcPerWh), Math.abs(x.sellUcPerWh)), 1);
+  const exchanges = intervals.map((x) => exchangeOf(x, input.curtailable, hours, dearest * PENALTY_FACTOR));
+  const storage = storageOf(input.batteries, hours);
+  const storedWh = input.batteries.reduce((sum, stored) => sum + stored.storedWh, 0);
+  const middle = exchanges.map((nodes) => nodes[MEDIAN] ?? nodes[0]!);
+  const loads = scheduleLoads(input, middle, storage, storedWh);
+  const loadsWh = intervals.map((_, t) => loads.reduce((sum, load) => sum + load.powersW[t]! * hours, 0));
+  const withLoads = exchanges.map((nodes, t) => nodes.map((x) => ({ ...x, netWh: x.netWh + loadsWh[t]! })));
+  const costs = costsToGo(withLoads, storage, input);
+
+  const steps: PlanStep[] = [];
+  let stored = storedWh;
+  for (const [t, interval] of intervals.entries()) {
+    const x = withLoads[t]![MEDIAN] ?? withLoads[t]![0]!;
+    let batteryWh = 0;
+    let end = stored;
+    if (storage !== null) {
+      const choice = decide(costs[t + 1]!, choicesOf(storage, x), storage, stored);
+      batteryWh = acWh(storage, choice.withdrawnWh);
+      end = choice.storedEndWh;
+    }
+    const { curtailedWh } = exchangeCost(x, batteryWh - x.netWh);
+    steps.push({
+      startMs: interval.startMs,
+      generationWh: medianOf(interval.generationWh),
+      curtailedWh,
+      consumptionWh: medianOf(interval.consumptionWh),
+      loadsWh: loadsWh[t]!,
+      batteryWh,
+      gridWh: x.netWh - batteryWh + curtailedWh,
+      storedEndWh: end,
+    });
+    stored = end;
+  }
+  const first = costs[0]!;
+  const storedValues = costs.slice(1).map(storedValueOf);
+  const bidAt = input.bidInterval;
+  const bids = bidCurve({
+    exchanges: withLoads[bidAt]!,
+    storage,
+    storedWh: bidAt === 0 ? storedWh : steps[bidAt - 1]!.storedEndWh,
+    after: costs[bidAt + 1]!,
+    terms: input.terms,
+  });
+  return {
+    intervalMs: input.intervalMs,
+    costUc: first === undefined ? 0 : costAt(first, storedWh),
+    steps,
+    loads,
+    storedValues,
+    bids,
+    explanation: explainPlan(input, steps, loads, storage),
+  };
+}
+
+function storedValueOf(cost: CostToGo): StoredValue[] {
+  let upToWh = cost.lowWh;
+  return cost.values.map((valueUcPerWh, i) => {
+    upToWh += cost.widthsWh[i]!;
+    return { upToWh, valueUcPerWh };
+  });
+}
+
+/** Cost-to-go before each interval and, last, after the plan. Without a battery: sums of expected costs, no width. */
+function costsToGo(exchanges: readonly (readonly Exchange[])[], storage: Storage | null, input: PlanInput): CostToGo[] {
+  if (storage === null) {
+    const costs: CostToGo[] = [{ lowWh: 0, costAtLowUc: 0, values: [], widthsWh: [] }];
+    for (const nodes of [...exchanges].reverse()) {
+      const mean = nodes.reduce((sum, x, k) => sum + weightOf(nodes, k) * exchangeCost(x, -x.netWh).costUc, 0);
+      costs.unshift({ lowWh: 0, costAtLowUc: costs[0]!.costAtLowUc + mean, values: [], widthsWh: [] });
+    }
+    return costs;
+  }
+  const choices = exchanges.map((nodes) => nodes.map((x) => choicesOf(storage, x)));
+  const back = (end: CostToGo): CostToGo[] => {
+    const costs = new Array<CostToGo>(exchanges.length + 1);
+    costs[exchanges.length] = end;
+    for (let t = exchanges.length - 1; t >= 0; t--) {
+      const options = choices[t]!.map((choice) => stepBack(costs[t + 1]!, choice, storage));
+      costs[t] = options.length === 1 ? options[0]! : average(options, QUANTILE_WEIGHTS);
+    }
+    return costs;
+  };
+  const reserve = input.batteries.reduce((sum, { battery }) => sum + reserveWh(battery), 0);
+  const dearest = input.intervals.reduce((max, x) => Math.max(max, x.buyUcPerWh), 0);
+  const flat = (value: number): CostToGo => ({
+    lowWh: storage.lowWh,
+    costAtLowUc: 0,
+    values: storage.lowWh < reserve ? [Math.max(dearest, value), value] : [value],
+    widthsWh:
+      storage.lowWh < reserve ? [reserve - storage.lowWh, storage.highWh - reserve] : [storage.highWh - storage.lowWh],
+  });
+  if (input.endValueUcPerWh !== null) return back(flat(input.endValueUcPerWh));
+  // What comes after the plan looks like its last day: its value of storage a day before the end is taken for the end.
+  const prices = input.intervals.map((x) => x.buyUcPerWh).sort((a, b) => a - b);
+  const usual = (prices[Math.floor(prices.length / 2)] ?? 0) * storage.dischargeEfficiency - storage.wearUcPerWh;
+  let costs = back(flat(Math.max(0, usual)));
+  const dayBefore = exchanges.length - Math.round(DAY_MS / input.intervalMs);
+  for (let round = 0; round < END_ROUNDS && dayBefore >= 0; round++) {
+    costs = back({ ...costs[dayBefore]!, costAtLowUc: 0 });
+  }
+  return costs;
+}
+
+function weightOf(nodes: readonly unknown[], k: number): number {
+  return nodes.length === 1 ? 1 : QUANTILE_WEIGHTS[k]!;
+}
+
+/** The interval as the battery sees it: one exchange when it is certain, one for each quantile of net consumption otherwise. */
+function exchangeOf(interval: PlanInterval, curtailable: boolean, hours: number, penaltyUcPerWh: number): Exchange[] {
+  const generation = medianOf(interval.generationWh);
+  const consumption = medianOf(interval.consumptionWh);
+  const base = {
+    curtailable,
+    positionWh: interval.positionWh,
+    buyUcPerWh: interval.buyUcPerWh,
+    sellUcPerWh: interval.sellUcPerWh,
+    importLimitWh: interval.importLimitW * hours,
+    exportLimitWh: interval.exportLimitW * hours,
+    penaltyUcPerWh,
+  };
+  if (typeof interval.generationWh === 'number' && typeof interval.consumptionWh === 'number') {
+    return [{ ...base, netWh: consumption - generation, generationWh: generation }];
+  }
+  // Consumption and generation err independently: their deviations add as squares.
+  return QUANTILE_LEVELS.map((_, k) => {
+    const more = quantile(interval.consumptionWh, k) - consumption;
+    const less = generation - quantile(interval.generationWh, QUANTILE_LEVELS.length - 1 - k);
+    const deviation = Math.sign(k - MEDIAN) * Math.hypot(more, less);
+    const share = more === 0 && less === 0 ? 0 : (less * less) / (more * more + less * less);
+    return {
+      ...base,
+      netWh: consumption - generation + deviation,
+      generationWh: Math.max(0, generation - deviation * share),
+    };
+  });
+}
+
+function quantile(energy: Uncertain, k: number): number {
+  return typeof energy === 'number' ? energy : energy[k]!;
+}
+
+/** All batteries as one: energies and powers add, efficiencies and wear weigh by capacity, the strictest word on export holds. */
+export function storageOf(batteries: readonly StoredBattery[], hours: number): Storage | null {
+  if (batteries.length === 0) return null;
+  const sum = (of: (stored: StoredBattery) => number): number => batteries.reduce((total, b) => total + of(b), 0);
+  const capacity = sum(({ battery }) => battery.capacityWh);
+  const mean = (of: (stored: StoredBattery) => number): number => sum((b) => of(b) * b.battery.capacityWh) / capacity;
+  return {
+    // Below its reserve a battery may be charged but not discharged further.
+    lowWh: Math.min(
+      sum(({ battery }) => reserveWh(battery)),
+      sum((stored) => stored.storedWh),
+    ),
+    highWh: capacity,
+    chargeAcWh: sum(({ battery }) => battery.chargeLimitW) * hours,
+    dischargeAcWh: sum(({ battery }) => battery.dischargeLimitW) * hours,
+    chargeEfficiency: mean(({ battery }) => battery.chargeEfficiency),
+    dischargeEfficiency: mean(({ battery }) => battery.dischargeEfficiency),
+    standingLossWh: sum(({ battery }) => battery.standingLossW) * hours,
+    wearUcPerWh: mean(({ battery }) => battery.cycleCostUcPerWh) / 2,
+    exports: batteries.every(({ battery }) => battery.export !== 'never'),
+    chargesFromGrid: batteries.every(({ battery }) => battery.export !== 'own-generation'),
+  };
+}
+
+function check(input: PlanInput): void {
+  const wrong = (message: string): never => {
+    throw new WattpactError('plan-input', message);
+  };
+  const { intervals, batteries, loads, intervalMs, bidInterval } = input;
+  if (!(intervalMs > 0)) wrong(`An interval must be longer than 0 ms, not ${intervalMs}`);
+  if (intervals.length === 0 || intervals.length > PLAN_INTERVALS_MAX) {
+    wrong(`A plan needs 1 to ${PLAN_INTERVALS_MAX} intervals, not ${intervals.length}`);
+  }
+  if (batteries.length > PLAN_BATTERIES_MAX) wrong(`A plan takes at most ${PLAN_BATTERIES_MAX} batteries`);
+  if (loads.length > PLAN_LOADS_MAX) wrong(`A plan takes at most ${PLAN_LOADS_MAX} loads`);
+  if (!(bidInterval >= 0 && bidInterval < intervals.length)) wrong(`There is no interval ${bidInterval} to bid for`);
+  for (const [t, x] of intervals.entries()) {
+    if (x.startMs !== intervals[0]!.startMs + t * intervalMs) wrong(`Interval ${t} does not follow the one before it`);
+    for (const [what, value] of [
+      ['buy price', x.buyUcPerWh],
+      ['sell price', x.sellUcPerWh],
+      ['position', x.positionWh],
+      ['generation', medianOf(x.generationWh)],
+      ['consumption', medianOf(x.consumptionWh)],
+    ] as const) {
+      if (!Number.isFinite(value)) wrong(`Interval ${t}: ${what} is not a number`);
+    }
+  }
+  for (const { battery, storedWh } of batteries) {
+    if (!(storedWh >= 0 && storedWh <= battery.capacityWh)) {
+      wrong(`Battery ${battery.id}: ${storedWh} Wh stored is outside 0 to ${battery.capacityWh} Wh`);
+    }
+  }
+}

@@ -1,0 +1,296 @@
+// The value of stored energy: convex cost-to-go as a function of what is stored, and one interval's step of it.
+// Exact dynamic programming: each function is piecewise linear, held as segments of falling marginal value, so that
+// an interval's choice (charge, idle, discharge) is a merge of two sorted lists. No grid, no rounding of energy.
+// Owns the arithmetic of one battery in one interval; which prices and loads there are is plan.ts.
+
+import type { UcPerWh, WattHours } from '../base/units.ts';
+
+/** Segments kept at most in an averaged value function; beyond it the least different neighbours are joined. */
+export const SEGMENTS_MAX = 96;
+
+/** Cost of everything from here on, by energy stored: `costAtLowUc` at `lowWh`, then falling by `values[i]` a Wh over `widthsWh[i]`. Values fall. */
+export interface CostToGo {
+  readonly lowWh: WattHours;
+  readonly costAtLowUc: number;
+  readonly values: readonly number[];
+  readonly widthsWh: readonly number[];
+}
+
+/** One battery (or several planned as one) over one interval: energies an interval, not powers. */
+export interface Storage {
+  readonly lowWh: WattHours;
+  readonly highWh: WattHours;
+  /** Most AC energy an interval. */
+  readonly chargeAcWh: WattHours;
+  readonly dischargeAcWh: WattHours;
+  readonly chargeEfficiency: number;
+  readonly dischargeEfficiency: number;
+  readonly standingLossWh: WattHours;
+  /** Wear of a stored Wh, each way. */
+  readonly wearUcPerWh: UcPerWh;
+  readonly exports: boolean;
+  readonly chargesFromGrid: boolean;
+}
+
+/** What the site's net export brings in an interval: prices fall as export rises. Energies AC, + export. */
+export interface Exchange {
+  readonly netWh: WattHours;
+  readonly generationWh: WattHours;
+  readonly curtailable: boolean;
+  readonly positionWh: WattHours;
+  readonly buyUcPerWh: UcPerWh;
+  readonly sellUcPerWh: UcPerWh;
+  readonly importLimitWh: WattHours;
+  readonly exportLimitWh: WattHours;
+  /** Price of breaking a limit of the connection: above every real price. */
+  readonly penaltyUcPerWh: UcPerWh;
+}
+
+/** What the battery can do in one interval, from full charge to full discharge: withdrawals of stored energy by falling value. */
+export interface Choices {
+  /** Stored energy added by full charge. */
+  readonly chargeStoredWh: number;
+  readonly costAtFullChargeUc: number;
+  readonly values: readonly number[];
+  readonly widthsWh: readonly number[];
+  /** How many of the segments are charging (the first ones). */
+  readonly charging: number;
+}
+
+interface Segments {
+  readonly startWh: number;
+  readonly costAtStartUc: number;
+  readonly prices: readonly number[];
+  readonly widthsWh: readonly number[];
+}
+
+/** Price of net export as falling segments that cover [fromWh, untilWh], curtailment included. */
+function exportPrices(x: Exchange, fromWh: number, untilWh: number): Segments {
+  const position = Math.min(Math.max(x.positionWh, -x.importLimitWh), x.exportLimitWh);
+  const start = Math.min(fromWh, -x.importLimitWh);
+  const end = Math.max(untilWh, x.exportLimitWh);
+  const below = -x.importLimitWh - start;
+  const sell = Math.min(x.sellUcPerWh, x.buyUcPerWh);
+  const prices = [x.buyUcPerWh + x.penaltyUcPerWh, x.buyUcPerWh, sell, sell - x.penaltyUcPerWh];
+  const widthsWh = [below, position + x.importLimitWh, x.exportLimitWh - position, end - x.exportLimitWh];
+  if (x.curtailable && x.generationWh > 0) {
+    const at = prices.findIndex((price) => price < 0);
+    if (at >= 0) {
+      prices.splice(at, 0, 0);
+      widthsWh.splice(at, 0, x.generationWh);
+    }
+  }
+  const costAtStartUc = below * (x.buyUcPerWh + x.penaltyUcPerWh) + x.buyUcPerWh * (x.importLimitWh + position);
+  return { startWh: start, costAtStartUc, prices, widthsWh };
+}
+
+/** Money of an interval whose net export before curtailment is `exportWh`: cost, and what is best curtailed. */
+export function exchangeCost(
+  x: Exchange,
+  exportWh: WattHours,
+): { readonly costUc: number; readonly curtailedWh: WattHours } {
+  const { startWh, costAtStartUc, prices, widthsWh } = exportPrices(x, exportWh, exportWh);
+  let costUc = costAtStartUc;
+  let curtailedWh = 0;
+  let at = startWh;
+  for (let i = 0; i < prices.length && at < exportWh; i++) {
+    const width = Math.min(widthsWh[i]!, exportWh - at);
+    costUc -= prices[i]! * width;
+    if (prices[i] === 0 && x.curtailable) curtailedWh += width;
+    at += width;
+  }
+  return { costUc, curtailedWh };
+}
+
+/** The battery's choices in an interval, with what each is worth for a stored Wh. */
+export function choicesOf(storage: Storage, x: Exchange): Choices {
+  const charge = storage.chargesFromGrid ? storage.chargeAcWh : Math.min(storage.chargeAcWh, Math.max(0, -x.netWh));
+  const discharge = storage.exports ? storage.dischargeAcWh : Math.min(storage.dischargeAcWh, Math.max(0, x.netWh));
+  const idle = -x.netWh;
+  const from = idle - charge;
+  const until = idle + discharge;
+  const { startWh, costAtStartUc, prices, widthsWh } = exportPrices(x, from, until);
+  const values: number[] = [];
+  const widths: number[] = [];
+  let costAtFullChargeUc = costAtStartUc + charge * storage.chargeEfficiency * storage.wearUcPerWh;
+  let charging = 0;
+  let at = startWh;
+  for (let i = 0; i < prices.length; i++) {
+    const price = prices[i]!;
+    const end = at + widthsWh[i]!;
+    if (at < from) costAtFullChargeUc -= price * (Math.min(end, from) - at);
+    const chargePart = Math.min(end, idle) - Math.max(at, from);
+    if (chargePart > 0) {
+      values.push(price / storage.chargeEfficiency + storage.wearUcPerWh);
+      widths.push(chargePart * storage.chargeEfficiency);
+      charging = values.length;
+    }
+    const dischargePart = Math.min(end, until) - Math.max(at, idle);
+    if (dischargePart > 0) {
+      // Below zero prices a loss would pay for itself; a battery cannot do both at once, so discharge is never worth more than charge costs.
+      const value = price * storage.dischargeEfficiency - storage.wearUcPerWh;
+      values.push(Math.min(value, values.at(-1) ?? value));
+      widths.push(dischargePart / storage.dischargeEfficiency);
+    }
+    at = end;
+  }
+  return { chargeStoredWh: charge * storage.chargeEfficiency, costAtFullChargeUc, values, widthsWh: widths, charging };
+}
+
+/** Cost-to-go before the interval from the cost-to-go after it. */
+export function stepBack(after: CostToGo, choices: Choices, storage: Storage): CostToGo {
+  const keepWh = storage.highWh - storage.lowWh;
+  let dropWh = choices.chargeStoredWh - storage.standingLossWh;
+  let costAtLowUc = after.costAtLowUc + choices.costAtFullChargeUc;
+  const values: number[] = [];
+  const widths: number[] = [];
+  let kept = 0;
+  let i = 0;
+  let j = 0;
+  const n = after.values.length;
+  const m = choices.values.length;
+  if (dropWh < 0) {
+    // Nothing can be charged against the standing loss: the lowest Wh count as the dearest ones, which keeps the function convex.
+    const value = Math.max(after.values[0] ?? 0, choices.values[0] ?? 0);
+    costAtLowUc -= dropWh * value;
+    values.push(value);
+    widths.push(-dropWh);
+    kept = -dropWh;
+    dropWh = 0;
+  }
+  while ((i < n || j < m) && kept < keepWh) {
+    const a = i < n ? after.values[i]! : Number.NEGATIVE_INFINITY;
+    const c = j < m ? choices.values[j]! : Number.NEGATIVE_INFINITY;
+    let value: number;
+    let width: number;
+    if (c >= a) {
+      value = c;
+      width = choices.widthsWh[j++]!;
+    } else {
+      value = a;
+      width = after.widthsWh[i++]!;
+    }
+    if (dropWh > 0) {
+      const dropped = Math.min(dropWh, width);
+      costAtLowUc -= dropped * value;
+      dropWh -= dropped;
+      width -= dropped;
+    }
+    if (width <= 0) continue;
+    width = Math.min(width, keepWh - kept);
+    kept += width;
+    const last = values.length - 1;
+    if (last >= 0 && values[last] === value) widths[last]! += width;
+    else {
+      values.push(value);
+      widths.push(width);
+    }
+  }
+  return { lowWh: storage.lowWh, costAtLowUc, values, widthsWh: widths };
+}
+
+/** The best choice from `storedWh`: energy taken from the store (- charging), and what is stored afterwards. Idles on ties. */
+export function decide(
+  after: CostToGo,
+  choices: Choices,
+  storage: Storage,
+  storedWh: WattHours,
+): { readonly withdrawnWh: WattHours; readonly storedEndWh: WattHours } {
+  let left = storedWh - storage.standingLossWh - storage.lowWh + choices.chargeStoredWh;
+  let withdrawnWh = -choices.chargeStoredWh;
+  let i = 0;
+  let j = 0;
+  const n = after.values.length;
+  const m = choices.values.length;
+  while (left > 0 && (i < n || j < m)) {
+    const a = i < n ? after.values[i]! : Number.NEGATIVE_INFINITY;
+    const c = j < m ? choices.values[j]! : Number.NEGATIVE_INFINITY;
+    const fromChoices = j < choices.charging ? c >= a : c > a;
+    if (fromChoices) {
+      const width = Math.min(choices.widthsWh[j++]!, left);
+      withdrawnWh += width;
+      left -= width;
+    } else {
+      left -= Math.min(after.widthsWh[i++]!, left);
+    }
+  }
+  const storedEndWh = storedWh - storage.standingLossWh - withdrawnWh;
+  return { withdrawnWh, storedEndWh: Math.min(storage.highWh, Math.max(storage.lowWh, storedEndWh)) };
+}
+
+/** AC energy of a withdrawal, + discharging. */
+export function acWh(storage: Storage, withdrawnWh: WattHours): WattHours {
+  return withdrawnWh > 0 ? withdrawnWh * storage.dischargeEfficiency : withdrawnWh / storage.chargeEfficiency;
+}
+
+/** Cost-to-go at an energy stored. */
+export function costAt(cost: CostToGo, storedWh: WattHours): number {
+  let left = storedWh - cost.lowWh;
+  let uc = cost.costAtLowUc;
+  for (let i = 0; i < cost.values.length && left > 0; i++) {
+    const width = Math.min(cost.widthsWh[i]!, left);
+    uc -= width * cost.values[i]!;
+    left -= width;
+  }
+  return uc;
+}
+
+/** Weighted mean of functions over the same range: what an uncertain interval costs before it is known. */
+export function average(costs: readonly CostToGo[], weights: readonly number[]): CostToGo {
+  const changes: { at: number; by: number }[] = [];
+  let value = 0;
+  let costAtLowUc = 0;
+  for (const [k, cost] of costs.entries()) {
+    const weight = weights[k]!;
+    costAtLowUc += weight * cost.costAtLowUc;
+    let at = 0;
+    for (let i = 0; i < cost.values.length; i++) {
+      if (i === 0) value += weight * cost.values[0]!;
+      else changes.push({ at, by: weight * (cost.values[i]! - cost.values[i - 1]!) });
+      at += cost.widthsWh[i]!;
+    }
+  }
+  const first = costs[0]!;
+  const total = first.widthsWh.reduce((sum, width) => sum + width, 0);
+  changes.sort((a, b) => a.at - b.at);
+  const values: number[] = [];
+  const widths: number[] = [];
+  let from = 0;
+  for (const { at, by } of changes) {
+    const until = Math.min(at, total);
+    if (until > from) {
+      values.push(value);
+      widths.push(until - from);
+      from = until;
+    }
+    value += by;
+  }
+  if (total > from) {
+    values.push(value);
+    widths.push(total - from);
+  }
+  return joined({ lowWh: first.lowWh, costAtLowUc, values, widthsWh: widths });
+}
+
+/** At most `SEGMENTS_MAX` segments: joins the neighbours whose join changes the function least. */
+function joined(cost: CostToGo): CostToGo {
+  const values = [...cost.values];
+  const widths = [...cost.widthsWh];
+  while (values.length > SEGMENTS_MAX) {
+    const keep = values.length - SEGMENTS_MAX;
+    const errors = values.slice(1).map((v, i) => (values[i]! - v) * Math.min(widths[i]!, widths[i + 1]!));
+    const limit = [...errors].sort((a, b) => a - b)[keep - 1]!;
+    let removed = 0;
+    for (let i = errors.length - 1; i >= 0 && removed < keep; i--) {
+      if (errors[i]! > limit) continue;
+      const width = widths[i]! + widths[i + 1]!;
+      values[i] = (values[i]! * widths[i]! + values[i + 1]! * widths[i + 1]!) / width;
+      widths[i] = width;
+      values.splice(i + 1, 1);
+      widths.splice(i + 1, 1);
+      removed++;
+      i--;
+    }
+  }
+  return { ...cost, values, widthsWh: widths };
+}
