@@ -1,0 +1,216 @@
+// What the gateway hears from the validators, believed only when proved: attested headers, verdicts, notices and settlements counted to k,
+// statements of absence, last sequences; and the operators' orders. Owns checking and counting; acts on nothing.
+
+import { toHex } from '../base/bytes.ts';
+import type { Clock } from '../base/clock.ts';
+import { describeError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import { addAttestation, agreedSequence, type HeaderView, NO_HEADERS } from '../contract/headers.ts';
+import { addVote, decidedWord, EMPTY_TALLY, supporters, type Tally } from '../contract/tally.ts';
+import type { Message, Messaging } from '../messaging/client.ts';
+import { decodeEnvelope, type Envelope, isSignedBy, type Verify } from '../protocol/envelope.ts';
+import type { Genesis } from '../protocol/genesis.ts';
+import { checkAttestation, type Header, headerHash } from '../protocol/header.ts';
+import { leafHash } from '../protocol/merkle.ts';
+import { deviceQuorum, faultsTolerated } from '../protocol/quorum.ts';
+import {
+  bodyOf,
+  checkProof,
+  decodeProof,
+  leafBytes,
+  type Notice,
+  type Order,
+  type Proof,
+  type Settlement,
+  type SignedBody,
+} from '../protocol/replies.ts';
+
+/** Largest reply or header accepted, bytes. A notice with many trades is the longest. */
+const REPLY_BYTES_MAX = 256 * 1024;
+/** Notices and settlements whose count is kept: a day of each. */
+const SUBJECTS_MAX = 256;
+
+export interface ChainListener {
+  onHeader(header: Header): void;
+  onVerdict(proof: Proof, header: Header): void;
+  onAbsent(validator: string, body: SignedBody<'absent'>): void;
+  onHint(validator: string, body: SignedBody<'hint'>): void;
+  /** Counted to k: `confirmations` validators proved exactly this. Called once a subject and content. */
+  onNotice(notice: Notice, confirmations: number): void;
+  onSettlement(settlement: Settlement): void;
+  /** Signed by an operator, newer than every order of his before. */
+  onOrder(order: Order, operator: string): void;
+  /** The validators agree on this last sequence of ours (salt = the ask's). */
+  onSequence(sequence: number): void;
+}
+
+export interface Chainwatch {
+  readonly quorum: { readonly k: number; readonly n: number };
+  /** Highest header that k validators attested. */
+  verified(): Header | null;
+  /** Monotonic time at which an attested header or proof came last; null before the first. */
+  heardAtMs(): number | null;
+  /** Begins to count answers to an ask for the last sequence, by its salt. */
+  expectSequence(salt: string): void;
+}
+
+export function watchChain(options: {
+  genesis: Genesis;
+  gateway: string;
+  /** Highest sequence of each operator's orders so far: kept over restarts, so that an old order never comes back. */
+  orderSequences: Map<string, number>;
+  /** Contract terms may ask for more than 51 %. */
+  quorumAtLeast: number;
+  verify: Verify;
+  messaging: Pick<Messaging, 'subscribe'>;
+  clock: Clock;
+  log: Log;
+  listener: ChainListener;
+}): Chainwatch {
+  const { genesis, gateway, verify, messaging, clock, log, listener, orderSequences } = options;
+  const { chain } = genesis;
+  const validators = new Map(genesis.validators.map(({ id, publicKey }) => [id, publicKey]));
+  const operators = new Map(genesis.operators.map(({ id, publicKey }) => [id, publicKey]));
+  const n = validators.size;
+  const k = deviceQuorum(n, options.quorumAtLeast);
+
+  let headers: HeaderView = NO_HEADERS;
+  let heardAtMs: number | null = null;
+  const subjects = new Map<string, Tally>();
+  let sequenceSalt: string | null = null;
+  let sequenceAnswers = new Map<string, number>();
+
+  function onAttestation(envelope: Envelope): void {
+    const header = checkAttestation(chain, envelope, validators, verify);
+    if (header === null) return drop('header', envelope.signer, 'not a genuine attestation');
+    heardAtMs = clock.monotonicMs();
+    believe(envelope.signer, header);
+  }
+
+  function believe(validator: string, header: Header): void {
+    const before = headers.verified;
+    headers = addAttestation(headers, validator, header, k);
+    if (headers.verified !== null && headers.verified !== before) listener.onHeader(headers.verified);
+  }
+
+  function onProof(message: Message): void {
+    const proof = decodeProof(message.payload);
+    const validator = proof.attestation.signer;
+    if (message.path[1] !== validator) return drop('proof', validator, 'published under another name');
+    const header = checkProof(chain, proof, validators, verify);
+    if (header === null) return drop('proof', validator, 'attestation or path does not hold');
+    heardAtMs = clock.monotonicMs();
+    believe(validator, header);
+    switch (proof.leaf.kind) {
+      case 'verdict':
+        return listener.onVerdict(proof, header);
+      case 'notice':
+      case 'settlement':
+        if (proof.leaf.gateway === gateway) countSubject(proof, header, validator);
+        return;
+      case 'clearing':
+        return;
+      default:
+        return proof.leaf satisfies never;
+    }
+  }
+
+  /** A settlement may be replaced by a later block's: its height is part of what it is about. */
+  function countSubject({ leaf, salt }: Proof, header: Header, validator: string): void {
+    if (leaf.kind !== 'notice' && leaf.kind !== 'settlement') return;
+    const subject = `${leaf.kind} ${leaf.interval}${leaf.kind === 'settlement' ? ` ${header.height}` : ''}`;
+    const said = `${toHex(leafHash(leafBytes(salt, leaf)))} ${header.height} ${headerHash(header)}`;
+    const before = subjects.get(subject) ?? EMPTY_TALLY;
+    const after = addVote(before, { validator, said });
+    subjects.delete(subject);
+    subjects.set(subject, after);
+    if (subjects.size > SUBJECTS_MAX) subjects.delete(subjects.keys().next().value as string);
+    if (decidedWord(before, k) !== null || decidedWord(after, k) !== said) return;
+    if (leaf.kind === 'notice') listener.onNotice(leaf, supporters(after, said).length);
+    else listener.onSettlement(leaf);
+  }
+
+  function onSigned(message: Message): void {
+    const envelope = decodeEnvelope(message.payload, REPLY_BYTES_MAX);
+    const validator = envelope.signer;
+    const publicKey = validators.get(validator);
+    if (publicKey === undefined || message.path[1] !== validator) {
+      return drop('reply', validator, 'not published by a validator');
+    }
+    if (!isSignedBy(chain, envelope, publicKey, verify)) return drop('reply', validator, 'signature does not hold');
+    const absent = bodyOf('absent', envelope);
+    if (absent !== null) return listener.onAbsent(validator, absent);
+    const hint = bodyOf('hint', envelope);
+    if (hint !== null) return listener.onHint(validator, hint);
+    const sequence = bodyOf('sequence', envelope);
+    if (sequence !== null) return onSequence(validator, sequence);
+    drop('reply', validator, `kind ${envelope.kind} is not expected here`);
+  }
+
+  function onSequence(validator: string, body: SignedBody<'sequence'>): void {
+    if (body.gateway !== gateway || body.salt !== sequenceSalt) return;
+    sequenceAnswers.set(validator, body.sequence);
+    const agreed = agreedSequence(sequenceAnswers, n, faultsTolerated(n));
+    if (agreed === null) return;
+    sequenceSalt = null;
+    listener.onSequence(agreed);
+  }
+
+  function onOrder(message: Message): void {
+    const envelope = decodeEnvelope(message.payload, REPLY_BYTES_MAX);
+    const publicKey = operators.get(envelope.signer);
+    if (publicKey === undefined || !isSignedBy(chain, envelope, publicKey, verify)) {
+      return drop('order', envelope.signer, 'not signed by an operator');
+    }
+    const order = bodyOf('order', envelope);
+    if (order === null || order.gateway !== gateway) return;
+    if (order.sequence <= (orderSequences.get(envelope.signer) ?? 0)) return;
+    orderSequences.set(envelope.signer, order.sequence);
+    listener.onOrder(order, envelope.signer);
+  }
+
+  function drop(what: string, from: string, reason: string): void {
+    log.warn({ from, reason }, `${what} dropped`);
+  }
+
+  /** A handler must not throw: what cannot be decoded is dropped, loudly. */
+  function guarded(what: string, handle: (message: Message) => void): (message: Message) => void {
+    return (message) => {
+      try {
+        handle(message);
+      } catch (error) {
+        drop(what, message.path.join('/'), describeError(error));
+      }
+    };
+  }
+
+  /** Replies come as proofs or as envelopes; a proof says so in its first keys. */
+  function onReply(message: Message): void {
+    const isProof = message.payload.subarray(0, 14).toString() === PROOF_HEAD.toString();
+    if (isProof) onProof(message);
+    else onSigned(message);
+  }
+
+  messaging.subscribe(
+    'header',
+    ['+'],
+    REPLY_BYTES_MAX,
+    guarded('header', ({ payload }) => onAttestation(decodeEnvelope(payload, REPLY_BYTES_MAX))),
+  );
+  messaging.subscribe('reply', [gateway, '+'], REPLY_BYTES_MAX, guarded('reply', onReply));
+  messaging.subscribe('notice', [gateway, '+'], REPLY_BYTES_MAX, guarded('notice', onProof));
+  messaging.subscribe('order', ['+'], REPLY_BYTES_MAX, guarded('order', onOrder));
+
+  return {
+    quorum: { k, n },
+    verified: () => headers.verified,
+    heardAtMs: () => heardAtMs,
+    expectSequence(salt) {
+      sequenceSalt = salt;
+      sequenceAnswers = new Map();
+    },
+  };
+}
+
+/** Canonical JSON sorts keys: a proof begins with its attestation. */
+const PROOF_HEAD = new TextEncoder().encode('{"attestation"');
