@@ -2,8 +2,7 @@
 // A token is 256 random bits, so its plain SHA-256 is kept: nothing to guess, nothing to steal from the file.
 
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import type { Guard } from './gateway.ts';
-import type { Sqlite } from './sqlite.ts';
+import type { Guard, Sqlite } from './sqlite.ts';
 
 const TOKEN_BYTES = 32;
 

@@ -9,7 +9,7 @@ import type { Outbox } from '../messaging/outbox.ts';
 import { type Header, headerSchema } from '../protocol/header.ts';
 import { type CustomerStore, customerStore } from './customers.ts';
 import { outboxStore } from './outbox.ts';
-import { openSqlite, type Sqlite, withStoreErrors } from './sqlite.ts';
+import { type Guard, openSqlite, type Sqlite, withStoreErrors } from './sqlite.ts';
 
 /** Longer than the 30 days in which a delivery can be corrected. */
 export const REQUESTS_KEPT_MS: Millis = 40 * 24 * 3_600_000;
@@ -218,9 +218,6 @@ export function openGatewayStore(path: string, options: { readonly?: boolean } =
     close: () => db.close(),
   };
 }
-
-/** Runs database work with the file's errors translated. */
-export type Guard = <T>(work: () => T) => T;
 
 interface RequestRow {
   id: string;

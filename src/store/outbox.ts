@@ -2,8 +2,7 @@
 
 import { BugError, WattpactError } from '../base/errors.ts';
 import type { Outbox, OutboxEntry } from '../messaging/outbox.ts';
-import type { Guard } from './gateway.ts';
-import type { Sqlite } from './sqlite.ts';
+import type { Guard, Sqlite } from './sqlite.ts';
 
 /** Messages on their way at one time: days of a gateway's requests without any broker. */
 export const OUTBOX_MAX = 10_000;

@@ -9,6 +9,8 @@ import { WattpactError } from '../base/errors.ts';
 import type { Millis } from '../base/units.ts';
 
 export type Sqlite = Database.Database;
+/** Runs database work with the errors of one file translated. */
+export type Guard = <T>(work: () => T) => T;
 
 /** How long a write waits for another process's lock before it gives up. */
 export const LOCK_WAIT_MS: Millis = 5_000;

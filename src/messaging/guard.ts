@@ -1,0 +1,167 @@
+// What stands between a socket and the broker: no packet over its limit is ever buffered, and whoever sends faster than its
+// rate is read more slowly (TCP then slows the sender). The broker's own parser would buffer a packet of 256 MB.
+// Source: MQTT 3.1.1 section 2.2 (fixed header: one byte of type, then a length of one to four bytes).
+
+import type { Socket } from 'node:net';
+import { Duplex } from 'node:stream';
+import type { Millis } from '../base/units.ts';
+import type { ConnectionLimits } from './access.ts';
+
+const PUBLISH_TYPE = 3;
+
+/** Before a client is known: a CONNECT with a will and a login, nothing else. */
+export const STRANGER_LIMITS: ConnectionLimits = {
+  packetBytesMax: 8 * 1024,
+  messagesPerSecond: 1,
+  messagesBurst: 1,
+  bytesPerSecond: 8 * 1024,
+  bytesBurst: 16 * 1024,
+  backlogBytesMax: 64 * 1024,
+};
+
+/** A bucket that fills at a rate up to a burst; what is taken beyond it must be waited for. */
+class Bucket {
+  #level: number;
+  #rate: number;
+  #burst: number;
+  #at: Millis;
+
+  constructor(rate: number, burst: number, at: Millis) {
+    this.#level = burst;
+    this.#rate = rate;
+    this.#burst = burst;
+    this.#at = at;
+  }
+
+  /** Takes `amount`; returns how long to wait before taking more, ms. */
+  take(amount: number, at: Millis): Millis {
+    this.#level = Math.min(this.#burst, this.#level + ((at - this.#at) * this.#rate) / 1000) - amount;
+    this.#at = at;
+    return this.#level >= 0 ? 0 : (-this.#level * 1000) / this.#rate;
+  }
+}
+
+/** Follows the packets of a byte stream without keeping them. */
+class PacketScan {
+  /** Bytes of the present packet still to come; -1 while its header is read. */
+  #rest = -1;
+  #header = 0;
+  #length = 0;
+  #type = 0;
+
+  /** Counts the PUBLISH packets that begin in the chunk; null = a packet is malformed or longer than `packetBytesMax`. */
+  messagesIn(chunk: Uint8Array, packetBytesMax: number): number | null {
+    let messages = 0;
+    for (let i = 0; i < chunk.length; ) {
+      if (this.#rest > 0) {
+        const skipped = Math.min(this.#rest, chunk.length - i);
+        this.#rest -= skipped;
+        i += skipped;
+        if (this.#rest === 0) this.#rest = -1;
+        continue;
+      }
+      const byte = chunk[i++] as number;
+      if (this.#header === 0) {
+        this.#type = byte >> 4;
+        this.#length = 0;
+        this.#header = 1;
+        continue;
+      }
+      if (this.#header > 4) return null;
+      this.#length += (byte & 0x7f) * 128 ** (this.#header - 1);
+      this.#header += 1;
+      if (this.#length > packetBytesMax) return null;
+      if ((byte & 0x80) !== 0) continue;
+      if (this.#type === PUBLISH_TYPE) messages += 1;
+      this.#header = 0;
+      this.#rest = this.#length === 0 ? -1 : this.#length;
+    }
+    return messages;
+  }
+}
+
+/** A socket as the broker sees it, held to its limits. Ends with the socket and the socket with it. */
+export class GuardedStream extends Duplex {
+  readonly #socket: Socket;
+  readonly #monotonicMs: () => Millis;
+  readonly #scan = new PacketScan();
+  #limits: ConnectionLimits;
+  #messages: Bucket;
+  #bytes: Bucket;
+  #wait: NodeJS.Timeout | null = null;
+
+  constructor(socket: Socket, monotonicMs: () => Millis, backlogBytesMax: number) {
+    // Above every client's backlog limit: the broker must never wait for one client's socket to drain.
+    super({ writableHighWaterMark: backlogBytesMax, allowHalfOpen: false });
+    this.#socket = socket;
+    this.#monotonicMs = monotonicMs;
+    this.#limits = STRANGER_LIMITS;
+    this.#messages = this.#bucket('messages');
+    this.#bytes = this.#bucket('bytes');
+    socket.on('data', (chunk: Buffer) => this.#take(chunk));
+    socket.on('end', () => this.push(null));
+    socket.on('error', (error) => this.destroy(error));
+    socket.on('close', () => this.destroy());
+  }
+
+  /** From here on the client is known. */
+  admit(limits: ConnectionLimits): void {
+    this.#limits = limits;
+    this.#messages = this.#bucket('messages');
+    this.#bytes = this.#bucket('bytes');
+  }
+
+  /** Bytes waiting to be taken by the client. */
+  get backlogBytes(): number {
+    return this.writableLength + this.#socket.writableLength;
+  }
+
+  #bucket(what: 'messages' | 'bytes'): Bucket {
+    const { messagesPerSecond, messagesBurst, bytesPerSecond, bytesBurst } = this.#limits;
+    const at = this.#monotonicMs();
+    return what === 'messages'
+      ? new Bucket(messagesPerSecond, messagesBurst, at)
+      : new Bucket(bytesPerSecond, bytesBurst, at);
+  }
+
+  #take(chunk: Buffer): void {
+    const { packetBytesMax } = this.#limits;
+    const messages = this.#scan.messagesIn(chunk, packetBytesMax);
+    if (messages === null) {
+      this.destroy(new Error(`sent a malformed packet or one over ${packetBytesMax} bytes`));
+      return;
+    }
+    const at = this.#monotonicMs();
+    const waitMs = Math.max(this.#messages.take(messages, at), this.#bytes.take(chunk.length, at));
+    if (waitMs > 0) {
+      this.#socket.pause();
+      this.#wait = setTimeout(() => {
+        this.#wait = null;
+        this.#socket.resume();
+      }, waitMs);
+    }
+    if (!this.push(chunk)) this.#socket.pause();
+  }
+
+  override _read(): void {
+    if (this.#wait === null) this.#socket.resume();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#socket.write(chunk, done);
+  }
+
+  override _writev(chunks: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
+    this.#socket.write(Buffer.concat(chunks.map(({ chunk }) => chunk)), done);
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    this.#socket.end(done);
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    if (this.#wait !== null) clearTimeout(this.#wait);
+    this.#socket.destroy();
+    done(error);
+  }
+}
