@@ -50,40 +50,46 @@ export interface AddressedProof extends LeafProof {
   readonly to: string | null;
 }
 
-/** Everything needed to check a clearing without trust: orders in consensus order, lines, fills, flows, prices, trades. */
-export interface ClearingDocument {
-  readonly baseFlowsWh: readonly number[];
+/**
+ * Everything needed to check a clearing without trust: what it was given (lines with their limits in force, baseline,
+ * orders in consensus order, tariff) and what came out (fills, the utility's two last, flows, nodal prices, trades).
+ * Its hash is the digest in notices.
+ */
+export type ClearingDocument = {
   readonly buses: readonly ClearingBus[];
   readonly feeder: string;
   readonly fillsWh: readonly number[];
+  /** By bus, Wh over its line towards the root, without the baseline. */
   readonly flowsWh: readonly number[];
   readonly interval: number;
+  readonly lengthMs: number;
+  readonly netExports: readonly { readonly bus: string; readonly energyWh: number }[];
   readonly orders: readonly ClearingOrder[];
   readonly pricesUcPerWh: readonly number[];
   readonly status: 'cleared' | 'void';
-  /** Total, as text because it may exceed 2^53. */
+  readonly tariff: TariffRecord | null;
+  /** Totals as text: they may exceed 2^53. */
   readonly tradedWh: string;
   readonly trades: readonly Trade[];
   readonly welfareUc: string;
-}
+};
 
-/** A bus and its line to the parent (index into the list, -1 at the root); capacity -1 = no limit. */
-export interface ClearingBus {
-  readonly capacityWh: number;
+export type ClearingBus = {
+  readonly capacityW: number | null;
   readonly id: string;
   readonly lossPpm: number;
-  readonly parent: number;
+  readonly parent: string | null;
   readonly tariffUcPerWh: number;
-}
+};
 
-export interface ClearingOrder {
+/** One step of a site's offer; `bus` is an index into the buses. */
+export type ClearingOrder = {
   readonly bus: number;
   readonly energyWh: number;
-  /** `<party>/<sell or buy><step>`. */
-  readonly id: string;
+  readonly gateway: string;
   readonly priceUcPerWh: number;
   readonly side: 'supply' | 'demand';
-}
+};
 
 export interface OpenOffer {
   readonly gateway: string;
@@ -100,12 +106,12 @@ export interface Account {
 }
 
 /** A tariff in force: what the utility pays and asks at the root. */
-export interface TariffRecord {
+export type TariffRecord = {
   readonly buyUcPerWh: number;
   readonly buyWhMax: number;
   readonly sellUcPerWh: number;
   readonly sellWhMax: number;
-}
+};
 
 /** A recorded request as history shows it. */
 export interface RecordedRequest {
@@ -150,7 +156,7 @@ export interface Ledger extends Application {
 /** One change of the state: a key and its canonical value, null = deleted. */
 export type StateChange = readonly [key: string, value: string | null];
 
-/** Where results stand: `subject` is a request id (verdict), a gateway (notice, settlement) or a feeder (clearing). */
+/** Where a result stands: `index` is its place in the results of the block. */
 export interface ResultPlace {
   readonly height: number;
   readonly index: number;
@@ -165,7 +171,9 @@ export interface LedgerStore {
   /** Starts from a state proven elsewhere (genesis or a snapshot): replaces state and head; blocks above are dropped. */
   reset(header: Header, state: Iterable<readonly [key: string, value: string]>): void;
   block(height: number): Block | null;
+  /** `subject` is a request id (verdict, interval null), a gateway (notice, settlement) or a feeder (clearing). */
   resultPlaces(kind: Leaf['kind'], subject: string, interval: number | null): readonly ResultPlace[];
-  requestPlaces(signer: string, fromHeight: number, toHeight: number, limit: number): readonly ResultPlace[];
+  /** Recorded requests of a signer in blocks `[fromHeight, toHeight)`, oldest first. */
+  requestsOf(signer: string, fromHeight: number, toHeight: number, limit: number): readonly RecordedRequest[];
   clearing(feeder: string, interval: number): ClearingDocument | null;
 }

@@ -11,7 +11,7 @@ export function leafHash(data: Uint8Array): Uint8Array {
   return sha256(concatBytes(LEAF, data));
 }
 
-function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
+export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
   return sha256(concatBytes(NODE, left, right));
 }
 
@@ -74,4 +74,18 @@ export function rootFromPath(
   let hash = leaf;
   for (const sibling of path) hash = turns.pop() ? nodeHash(hash, sibling) : nodeHash(sibling, hash);
   return hash;
+}
+
+/** Root and the path of every leaf at once, in O(n log n). */
+export function merklePaths(leaves: readonly Uint8Array[]): { root: Uint8Array; paths: Uint8Array[][] } {
+  const paths: Uint8Array[][] = leaves.map(() => []);
+  const visit = (from: number, to: number): Uint8Array => {
+    if (to - from <= 1) return rootOf(leaves, from, to);
+    const middle = from + split(to - from);
+    const left = visit(from, middle);
+    const right = visit(middle, to);
+    for (let i = from; i < to; i++) (paths[i] as Uint8Array[]).push(i < middle ? right : left);
+    return nodeHash(left, right);
+  };
+  return { root: visit(0, leaves.length), paths };
 }

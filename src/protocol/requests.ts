@@ -2,9 +2,19 @@
 // Every body carries `salt` (unguessable leaves), `sequence` (of the signer, rising) and `validUntilMs` (block time).
 
 import { z } from 'zod';
+import { concatBytes, utf8 } from '../base/bytes.ts';
+import { canonicalBytes, type JsonObject } from '../base/canonical.ts';
 import { WattpactError } from '../base/errors.ts';
 import { ENERGY_WH_MAX, PRICE_UC_PER_WH_MAX } from '../base/units.ts';
-import { type Envelope, hashSchema, idSchema, publicKeySchema, saltSchema, signatureSchema } from './envelope.ts';
+import {
+  type Envelope,
+  hashSchema,
+  idSchema,
+  PROTOCOL,
+  publicKeySchema,
+  saltSchema,
+  signatureSchema,
+} from './envelope.ts';
 import { admissionSchema, feederSchema } from './genesis.ts';
 
 /** Steps a side of an offer. */
@@ -106,10 +116,20 @@ export const tariffSchema = z
     message: 'untilInterval must be after fromInterval',
   });
 
+/** Bytes a new key signs to prove that its holder agrees: over an admission, a rekey `{gateway, publicKey}`, or a membership change. */
+export function possessionBytes(chain: string, value: JsonObject): Uint8Array {
+  return concatBytes(utf8(`${PROTOCOL}/possession\n${chain}\n`), canonicalBytes(value));
+}
+
+/** Bytes that validators and operators sign to approve a membership change. */
+export function approvalBytes(chain: string, change: JsonObject): Uint8Array {
+  return concatBytes(utf8(`${PROTOCOL}/approval\n${chain}\n`), canonicalBytes(change));
+}
+
 export const gatewayAdmitSchema = z.strictObject({
   ...common,
   admission: admissionSchema,
-  /** The gateway's own signature over the canonical admission: proof that it holds the key. */
+  /** The gateway's own signature of `possessionBytes(chain, admission)`: proof that it holds the key. */
   possession: signatureSchema,
 });
 export const gatewayRekeySchema = z.strictObject({
@@ -159,7 +179,7 @@ export const meterSwapSchema = z.strictObject({
   openingSerial: z.string().min(1).max(64),
 });
 
-/** Adds, removes or replaces a validator's key; one change at a time. Approvals are signatures over the change. */
+/** Adds, removes or replaces a validator's key; one change at a time. Approvals sign `approvalBytes(chain, change)`; the new key signs `possessionBytes(chain, change)`. */
 export const membershipSchema = z.strictObject({
   ...common,
   approvals: z.array(z.strictObject({ signature: signatureSchema, signer: idSchema })).max(192),

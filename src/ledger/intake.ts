@@ -1,0 +1,79 @@
+// What a request must be before it is ordered at all: well-formed, small enough, signed by a known key, not known yet,
+// not expired. Owns the memory of what was already opened and verified, so that each signature is checked once a validator.
+
+import { parseEnvelope, encodeEnvelope, type Envelope, isSignedBy, messageId, type Verify } from '../protocol/envelope.ts';
+import { describeError, WattpactError } from '../base/errors.ts';
+import { isoSeconds } from '../base/interval.ts';
+import type { Genesis } from '../protocol/genesis.ts';
+import { GATEWAY_REQUEST_BYTES_MAX, parseRequest, type Request, REQUEST_SIGNERS } from '../protocol/requests.ts';
+import type { State } from './state.ts';
+import { ALL, expiryInterval, ids, parties } from './tables.ts';
+
+/** Requests whose signature is remembered as good. */
+const VERIFIED_MAX = 100_000;
+
+export interface Opened {
+  readonly id: string;
+  readonly request: Request;
+  readonly bytes: number;
+}
+
+export class Intake {
+  readonly #genesis: Genesis;
+  readonly #verify: Verify;
+  /** By envelope: the same object comes by as hint, proposal and batch. */
+  readonly #opened = new WeakMap<Envelope, Opened>();
+  /** `<id> <signature> <public key>` that hold, oldest first. */
+  readonly #verified = new Set<string>();
+
+  constructor(genesis: Genesis, verify: Verify) {
+    this.#genesis = genesis;
+    this.#verify = verify;
+  }
+
+  /** Throws `message.*` or `request.*` for what is no request of this chain. */
+  open(envelope: Envelope): Opened {
+    const known = this.#opened.get(envelope);
+    if (known !== undefined) return known;
+    const request = parseRequest(parseEnvelope(envelope));
+    const bytes = encodeEnvelope(envelope).length;
+    if (REQUEST_SIGNERS[request.kind] === 'gateway' && bytes > GATEWAY_REQUEST_BYTES_MAX) {
+      throw new WattpactError('request.size', `request of ${bytes} bytes, the limit is ${GATEWAY_REQUEST_BYTES_MAX}`);
+    }
+    const opened = { id: messageId(this.#genesis.chain, envelope), request, bytes };
+    this.#opened.set(envelope, opened);
+    return opened;
+  }
+
+  /** Why the request cannot be ordered on this state, whatever the block time; null if nothing is against it. */
+  problem(state: State, envelope: Envelope): string | null {
+    let opened: Opened;
+    try {
+      opened = this.open(envelope);
+    } catch (error) {
+      return describeError(error);
+    }
+    const { id, request } = opened;
+    if (ids.has(state, expiryInterval(this.#genesis, request.body.validUntilMs), id)) return 'already ordered';
+    const publicKey = parties.get(state, ALL, request.signer)?.publicKey ?? null;
+    if (publicKey === null) return `${request.signer} is unknown or revoked`;
+    return this.#isSigned(envelope, id, publicKey) ? null : 'the signature does not hold';
+  }
+
+  /** Why the request cannot stand in a block of this time, or null. */
+  timeProblem(envelope: Envelope, timeMs: number): string | null {
+    const { validUntilMs } = this.open(envelope).request.body;
+    if (validUntilMs < timeMs) return `expired at ${isoSeconds(validUntilMs)}`;
+    if (validUntilMs > timeMs + this.#genesis.limits.validForMsMax) return 'valid for longer than genesis allows';
+    return null;
+  }
+
+  #isSigned(envelope: Envelope, id: string, publicKey: string): boolean {
+    const name = `${id} ${envelope.signature} ${publicKey}`;
+    if (this.#verified.has(name)) return true;
+    if (!isSignedBy(this.#genesis.chain, envelope, publicKey, this.#verify)) return false;
+    if (this.#verified.size >= VERIFIED_MAX) this.#verified.delete(this.#verified.values().next().value as string);
+    this.#verified.add(name);
+    return true;
+  }
+}

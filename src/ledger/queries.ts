@@ -1,0 +1,114 @@
+// What can be asked of the ledger: the present state, and history from the store. Reads only.
+
+import { sites as siteTable } from './tables.ts';
+import { compareStrings } from '../base/integers.ts';
+import type { Genesis } from '../protocol/genesis.ts';
+import type { Leaf } from '../protocol/replies.ts';
+import { validatorKeys, withMeter } from './parties.ts';
+import { proofAt, resultTree } from './results.ts';
+import type { State } from './state.ts';
+import {
+  ALL,
+  accounts,
+  feederAt,
+  grids,
+  marketKey,
+  members,
+  newestCovering,
+  offers,
+  parties,
+  signers,
+  tariffs,
+} from './tables.ts';
+import type { Ledger, LedgerStore, LeafProof, OpenOffer, PartyRecord } from './types.ts';
+
+export type Queries = Pick<
+  Ledger,
+  | 'block'
+  | 'proofOf'
+  | 'noticeOf'
+  | 'settlementsOf'
+  | 'clearing'
+  | 'requestsOf'
+  | 'party'
+  | 'parties'
+  | 'site'
+  | 'sites'
+  | 'feeder'
+  | 'feeders'
+  | 'tariff'
+  | 'openOffers'
+  | 'account'
+  | 'accounts'
+  | 'lastSequence'
+>;
+
+interface Sources {
+  readonly genesis: Genesis;
+  readonly store: LedgerStore;
+  /** The state at the head: another one after a snapshot is restored. */
+  readonly state: () => State;
+}
+
+export function queries({ store, state }: Sources): Queries {
+  function proofs(kind: Leaf['kind'], subject: string, interval: number | null): LeafProof[] {
+    return store.resultPlaces(kind, subject, interval).flatMap(({ height, index }) => {
+      const block = store.block(height);
+      return block === null ? [] : [proofAt(block.header, block.results, resultTree(block.results), index)];
+    });
+  }
+
+  function party(id: string): PartyRecord | null {
+    const known = parties.get(state(), ALL, id);
+    if (known !== null) return { id, ...known };
+    const publicKey = validatorKeys(state()).find((validator) => validator.id === id)?.publicKey;
+    return publicKey === undefined ? null : { id, publicKey, role: 'validator' };
+  }
+
+  return {
+    block: (height) => store.block(height),
+    proofOf: (request) => proofs('verdict', request, null)[0] ?? null,
+    noticeOf: (gateway, interval) => proofs('notice', gateway, interval)[0] ?? null,
+    settlementsOf: (gateway, interval) => proofs('settlement', gateway, interval),
+    clearing: (feeder, interval) => store.clearing(feeder, interval),
+    requestsOf: (signer, fromHeight, toHeight, limit) => store.requestsOf(signer, fromHeight, toHeight, limit),
+    party,
+    parties: () => [
+      ...validatorKeys(state()).map((validator): PartyRecord => ({ ...validator, role: 'validator' })),
+      ...parties.list(state(), ALL).map(({ name, value }): PartyRecord => ({ id: name, ...value })),
+    ],
+    site: (gateway) => {
+      const admission = siteTable.get(state(), gateway, 'admission');
+      return admission === null ? null : withMeter(state(), admission);
+    },
+    sites: (feeder) =>
+      members.names(state(), feeder).flatMap((gateway) => {
+        const admission = siteTable.get(state(), gateway, 'admission');
+        return admission === null ? [] : [withMeter(state(), admission)];
+      }),
+    feeder: (id, interval) => feederAt(state(), id, interval),
+    feeders: () => grids.names(state(), ALL),
+    tariff: (feeder, interval) => {
+      const row = newestCovering(state(), tariffs, feeder, interval);
+      if (row === null) return null;
+      const { buyUcPerWh, buyWhMax, sellUcPerWh, sellWhMax } = row;
+      return { buyUcPerWh, buyWhMax, sellUcPerWh, sellWhMax };
+    },
+    openOffers: (feeder, interval) => offersInOrder(state(), feeder, interval),
+    account: (id) => {
+      const balanceUc = accounts.get(state(), ALL, id);
+      return balanceUc === null ? null : { id, balanceUc };
+    },
+    accounts: () => accounts.list(state(), ALL).map(({ name, value }) => ({ id: name, balanceUc: value })),
+    lastSequence: (signer) => signers.get(state(), signer, 'last')?.sequence ?? 0,
+  };
+}
+
+/** Offers that still stand, first come first. */
+export function offersInOrder(state: State, feeder: string, interval: number): OpenOffer[] {
+  return offers
+    .list(state, marketKey(feeder, interval))
+    .filter(({ value }) => value.buy.length + value.sell.length > 0)
+    .map(({ name, value: { buy, height, sell, tie } }) => ({ buy, gateway: name, place: { height, tie }, sell }))
+    .sort((a, b) => a.place.height - b.place.height || compareStrings(a.place.tie, b.place.tie));
+}
