@@ -161,13 +161,29 @@ export interface ControlState {
   /** Net export since the interval's start, as estimated from counters and power. */
   readonly exportedWh: WattHours;
   readonly lastMonotonicMs: Millis | null;
-  /** Net export power wanted at the end of the last tick (carried over the edge by the ramp). */
+  /** Net export power wanted in the last tick, and in the last one of the interval before (the edge's ramp begins there). */
   readonly targetExportW: Watts | null;
   readonly rampFromExportW: Watts | null;
   /** What each battery was told last. */
   readonly batterySetpointsW: Readonly<Record<string, Watts>>;
-  /** Recent battery powers, to compare with a meter that answers later: newest last, bounded. */
+  /** Recent measured power of all batteries, to compare with a meter that answers later: newest last, bounded. */
   readonly batteryHistory: readonly { readonly monotonicMs: Millis; readonly powerW: Watts }[];
-  readonly loadSinceMs: Readonly<Record<string, { readonly on: boolean; readonly monotonicMs: Millis }>>;
-  readonly curtailW: Watts;
+  /** Since when each load is in the state that it was told. */
+  readonly loads: Readonly<Record<string, LoadState>>;
+  /** Limit each generator is held to; absent: not held. */
+  readonly generationLimitsW: Readonly<Record<string, Watts>>;
+  readonly economy: Economy;
+}
+
+export interface LoadState {
+  readonly powerW: Watts;
+  readonly sinceMs: Millis;
+}
+
+/** What the battery is for at present prices: `cover` a shortfall, `absorb` a surplus, and `charge` or `discharge` beyond them. */
+export interface Economy {
+  readonly cover: boolean;
+  readonly absorb: boolean;
+  readonly charge: boolean;
+  readonly discharge: boolean;
 }

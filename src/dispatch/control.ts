@@ -1,0 +1,290 @@
+// Second by second: the site's net energy meets what was traded, within every limit. A pure step of state and input.
+// Priorities, from high to low: device limits, connection and orders, reserve, trades, economy. Batteries are the fine
+// actuator, loads the coarse one, holding generation back the last. Stability comes from measuring what nobody
+// controls (consumption less generation) and setting the battery against it, instead of chasing the meter.
+
+import { clamp } from '../base/integers.ts';
+import { meanPowerW } from '../base/units.ts';
+import type {
+  ControlConfig,
+  ControlInput,
+  ControlMode,
+  ControlOutput,
+  ControlState,
+  Economy,
+  LoadState,
+  Setpoint,
+} from './control-types.ts';
+import { economyOf, OWN_USE } from './economy.ts';
+import { generationLimits } from './generation.ts';
+import { type Caps, capsOf, fresh, holdPhases, phasesAfter, type UsableBattery, usableBatteries } from './limits.ts';
+import { type Shareable, share } from './sharing.ts';
+import { loadPowers } from './switching.ts';
+import { exportedSoFarWh, powerThen, remember, targetExportW } from './tracking.ts';
+
+/** Changes of the batteries' power below this share of it are meter noise and are not followed. */
+const NOISE_SHARE = 0.01;
+
+/** State before the first tick, also after a restart: run times and the interval's energy are taken up from readings. */
+export function initialControlState(): ControlState {
+  return {
+    interval: null,
+    exportedWh: 0,
+    lastMonotonicMs: null,
+    targetExportW: null,
+    rampFromExportW: null,
+    batterySetpointsW: {},
+    batteryHistory: [],
+    loads: {},
+    generationLimitsW: {},
+    economy: OWN_USE,
+  };
+}
+
+/** One tick. `setpoints` holds every control that shall be held now; controls with null are let go. */
+export function control(config: ControlConfig, state: ControlState, input: ControlInput): ControlOutput {
+  if (input.offGrid) return letGo(config, state, input);
+  const usable = usableBatteries(config, input);
+  const gridW = fresh(input.gridPowerW, input.monotonicMs, config.staleAfterMs);
+  if (gridW === null) return blind(config, state, input, usable);
+
+  const batteryW = usable.reduce((sum, { powerW }) => sum + powerW, 0);
+  const batteryHistory = remember(state.batteryHistory, input.monotonicMs, batteryW);
+  const meteredAtMs = input.gridPowerW.monotonicMs - config.meterDelayMs;
+  const uncontrolledW = gridW + powerThen(batteryHistory, meteredAtMs);
+
+  const edge = state.interval !== null && state.interval !== input.interval.number;
+  const begun: ControlState = edge ? { ...state, rampFromExportW: -gridW } : state;
+  const exportedWh = exportedSoFarWh(config, begun, input);
+  const trading = input.positionWh !== null && input.clockSynchronised;
+  const targetW = trading ? targetExportW(config, begun, input, exportedWh) : null;
+  const missingW = uncontrolledW + (targetW ?? 0);
+
+  const caps = capsOf(config, input);
+  const economy = economyNow(state, input, usable);
+  const wantedW = wantedBattery(usable, economy, missingW, uncontrolledW);
+  const heldW = clamp(wantedW, uncontrolledW - caps.importW, uncontrolledW + caps.exportW);
+  const setpoints = batterySetpoints(config, state, input, usable, heldW, uncontrolledW, caps);
+  const givenW = [...setpoints.values()].reduce((sum, powerW) => sum + powerW, 0);
+
+  const hardMaxW = usable.reduce((sum, b) => sum + b.hardMaxW, 0);
+  const loads = loadPowers(config, state, input, {
+    excessImportW: uncontrolledW - hardMaxW - caps.importW,
+    unmetW: trading ? missingW - givenW : 0,
+  });
+
+  const generatedW = config.generators.reduce(
+    (sum, { id }) => sum + (fresh(input.generatorPowersW.get(id), input.monotonicMs, config.staleAfterMs) ?? 0),
+    0,
+  );
+  const worthless = input.surplusUcPerWh < 0;
+  const generationLimitsW = generationLimits(config, state, input, {
+    consumptionW: Math.max(0, uncontrolledW + generatedW),
+    exportCapW: worthless ? Math.min(caps.exportW, Math.max(0, targetW ?? 0)) : caps.exportW,
+    chargeableW: chargeable(usable, input),
+    phasesAfterW: phasesAfter(config, input, usable, setpoints),
+  });
+  const mode: ControlMode = trading ? 'trade' : 'own-use';
+  return {
+    state: {
+      interval: input.interval.number,
+      exportedWh,
+      lastMonotonicMs: input.monotonicMs,
+      targetExportW: targetW,
+      rampFromExportW: begun.rampFromExportW,
+      batterySetpointsW: Object.fromEntries(setpoints),
+      batteryHistory,
+      loads: { ...state.loads, ...loads },
+      generationLimitsW,
+      economy,
+    },
+    setpoints: allSetpoints(config, setpoints, loads, generationLimitsW),
+    mode,
+    explanation: explain(config, input, usable, { mode, targetW, exportedWh, wantedW, givenW, generationLimitsW }),
+    curtailing: config.generators.some(({ id }) => generationLimitsW[id] !== undefined),
+  };
+}
+
+function economyNow(state: ControlState, input: ControlInput, usable: readonly UsableBattery[]): Economy {
+  const capacity = usable.reduce((sum, { unit }) => sum + unit.battery.capacityWh, 0);
+  if (capacity === 0) return OWN_USE;
+  const mean = (of: (b: UsableBattery) => number): number =>
+    usable.reduce((sum, b) => sum + of(b) * b.unit.battery.capacityWh, 0) / capacity;
+  return economyOf(
+    {
+      storedValue: input.storedValue,
+      storedWh: usable.reduce((sum, b) => sum + (b.percent * b.unit.battery.capacityWh) / 100, 0),
+      shortfallUcPerWh: input.shortfallUcPerWh,
+      surplusUcPerWh: input.surplusUcPerWh,
+      chargeEfficiency: mean((b) => b.unit.battery.chargeEfficiency),
+      dischargeEfficiency: mean((b) => b.unit.battery.dischargeEfficiency),
+      wearUcPerWh: mean((b) => b.unit.battery.cycleCostUcPerWh) / 2,
+    },
+    state.economy,
+  );
+}
+
+/** Power of all batteries by trade and economy, + discharging, within reserve and the site's word on export. */
+function wantedBattery(
+  usable: readonly UsableBattery[],
+  economy: Economy,
+  missingW: number,
+  uncontrolledW: number,
+): number {
+  const maxW = usable.reduce((sum, b) => sum + b.maxW, 0);
+  const minW = usable.reduce((sum, b) => sum + b.hardMinW, 0);
+  const stays = usable.some((b) => b.unit.battery.export === 'never');
+  const ownOnly = usable.some((b) => b.unit.battery.export === 'own-generation');
+  let wanted = 0;
+  if (economy.discharge) wanted = maxW;
+  else if (economy.charge) wanted = minW;
+  else if (missingW > 0 && economy.cover) wanted = missingW;
+  else if (missingW < 0 && economy.absorb) wanted = missingW;
+  if (stays) wanted = Math.min(wanted, Math.max(0, uncontrolledW));
+  if (ownOnly) wanted = Math.max(wanted, Math.min(0, uncontrolledW));
+  return clamp(wanted, minW, maxW);
+}
+
+/** What each battery is told: shared, the owner's word kept, small changes left out, phases held. */
+function batterySetpoints(
+  config: ControlConfig,
+  state: ControlState,
+  input: ControlInput,
+  usable: readonly UsableBattery[],
+  heldW: number,
+  uncontrolledW: number,
+  caps: Caps,
+): Map<string, number> {
+  const shareable = usable.map(
+    (b): Shareable => ({ ...ranges(b, input), beforeW: state.batterySetpointsW[b.unit.battery.id] ?? 0 }),
+  );
+  const beforeW = shareable.reduce((sum, b) => sum + b.beforeW, 0);
+  const stepW = usable.reduce((max, b) => Math.max(max, b.unit.stepW), 0);
+  const quiet =
+    Math.abs(heldW - beforeW) <= Math.max(stepW, NOISE_SHARE * Math.abs(heldW)) &&
+    beforeW >= uncontrolledW - caps.importW &&
+    beforeW <= uncontrolledW + caps.exportW &&
+    shareable.every((b) => b.beforeW >= b.minW && b.beforeW <= b.maxW);
+  const result = quiet ? new Map(shareable.map((b) => [b.id, b.beforeW])) : share(heldW, shareable);
+  holdPhases(config, input, usable, result);
+  for (const { unit } of usable) {
+    const powerW = result.get(unit.battery.id) ?? 0;
+    const whole = Math.trunc(powerW / unit.stepW) * unit.stepW;
+    result.set(unit.battery.id, Math.abs(whole) < unit.deadBandW ? 0 : whole + 0);
+  }
+  return result;
+}
+
+/** What a battery may be told now: its limits, and the owner's word within them. */
+function ranges(b: UsableBattery, input: ControlInput): Omit<Shareable, 'beforeW'> {
+  const { battery } = b.unit;
+  const storedWh = (b.percent * battery.capacityWh) / 100;
+  const range = {
+    id: battery.id,
+    minW: b.hardMinW,
+    maxW: b.hardMaxW,
+    giveWh: Math.max(0, storedWh - (battery.capacityWh * battery.reservePercent) / 100),
+    takeWh: battery.capacityWh - storedWh,
+  };
+  const override = input.overrides.find(({ id }) => id === battery.id);
+  if (override === undefined) return range;
+  if (override.mode === 'charge-to' && b.percent < override.percent) return { ...range, maxW: range.minW };
+  return { ...range, minW: 0, maxW: 0 };
+}
+
+function chargeable(usable: readonly UsableBattery[], input: ControlInput): number {
+  return usable.reduce((sum, b) => sum - ranges(b, input).minW, 0);
+}
+
+function allSetpoints(
+  config: ControlConfig,
+  batteries: ReadonlyMap<string, number>,
+  loads: Readonly<Record<string, LoadState>>,
+  generationLimitsW: Readonly<Record<string, number>>,
+): Setpoint[] {
+  const setpoints: Setpoint[] = [];
+  for (const [device, value] of batteries) setpoints.push({ device, control: 'batterySetpointW', value });
+  for (const { id, curtailable } of config.generators) {
+    if (curtailable) setpoints.push({ device: id, control: 'generationLimitW', value: generationLimitsW[id] ?? null });
+  }
+  for (const { id, device, control } of config.loads) {
+    const told = loads[id];
+    if (told === undefined) continue;
+    setpoints.push({ device, control, value: control.startsWith('switch') ? (told.powerW > 0 ? 1 : 0) : told.powerW });
+  }
+  return setpoints;
+}
+
+/** Everything is let go: the inverter carries the site by its own means. */
+function letGo(config: ControlConfig, state: ControlState, input: ControlInput): ControlOutput {
+  const setpoints: Setpoint[] = [
+    ...config.batteries.map(({ battery }) => ({ device: battery.id, control: 'batterySetpointW', value: null })),
+    ...config.generators
+      .filter(({ curtailable }) => curtailable)
+      .map(({ id }) => ({ device: id, control: 'generationLimitW', value: null })),
+    ...config.loads.map(({ device, control }) => ({ device, control, value: null })),
+  ];
+  return {
+    state: { ...initialControlState(), loads: state.loads, lastMonotonicMs: input.monotonicMs },
+    setpoints,
+    mode: 'off-grid',
+    explanation: 'the grid is gone: every device is left to its own automatic mode, no trade is followed',
+    curtailing: false,
+  };
+}
+
+/** The meter at the connection is not known: batteries rest, and export is held as if nothing were consumed. */
+function blind(
+  config: ControlConfig,
+  state: ControlState,
+  input: ControlInput,
+  usable: readonly UsableBattery[],
+): ControlOutput {
+  const caps = capsOf(config, input);
+  const setpoints = new Map(usable.map(({ unit }) => [unit.battery.id, 0]));
+  const generationLimitsW = generationLimits(config, state, input, {
+    consumptionW: 0,
+    exportCapW: caps.exportW,
+    chargeableW: 0,
+    phasesAfterW: new Map(),
+  });
+  return {
+    state: {
+      ...state,
+      batterySetpointsW: Object.fromEntries(setpoints),
+      batteryHistory: [],
+      targetExportW: null,
+      generationLimitsW,
+    },
+    setpoints: allSetpoints(config, setpoints, {}, generationLimitsW),
+    mode: 'blind',
+    explanation: `the meter at the connection is ${input.gridPowerW.quality === 'good' ? 'stale' : input.gridPowerW.quality}: batteries rest, generation is held to ${Math.round(caps.exportW)} W`,
+    curtailing: Object.keys(generationLimitsW).length > 0,
+  };
+}
+
+interface Outcome {
+  readonly mode: ControlMode;
+  readonly targetW: number | null;
+  readonly exportedWh: number;
+  readonly wantedW: number;
+  readonly givenW: number;
+  readonly generationLimitsW: Readonly<Record<string, number>>;
+}
+
+function explain(config: ControlConfig, input: ControlInput, usable: readonly UsableBattery[], o: Outcome): string {
+  const parts: string[] = [];
+  if (o.mode === 'trade') {
+    const leftWh = (input.positionWh ?? 0) - o.exportedWh;
+    const meanW = meanPowerW(leftWh, Math.max(1, input.interval.chainRemainingMs));
+    parts.push(`trade: ${Math.round(leftWh)} Wh of ${input.positionWh} Wh to go (${Math.round(meanW)} W)`);
+  } else parts.push(input.clockSynchronised ? 'own use: no trade known' : 'own use: the clock is not proven');
+  if (usable.length > 0) parts.push(`batteries ${Math.round(o.givenW)} W`);
+  if (Math.abs(o.wantedW - o.givenW) > 1 + NOISE_SHARE * Math.abs(o.wantedW))
+    parts.push(`held back from ${Math.round(o.wantedW)} W by a limit`);
+  const lost = config.batteries.filter(({ battery }) => !usable.some(({ unit }) => unit.battery.id === battery.id));
+  for (const { battery } of lost) parts.push(`${battery.id} does not answer`);
+  for (const [id, limitW] of Object.entries(o.generationLimitsW)) parts.push(`${id} held to ${Math.round(limitW)} W`);
+  if (!input.operatorReachable) parts.push('operator not heard: default limits');
+  return parts.join('; ');
+}
