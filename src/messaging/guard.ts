@@ -82,7 +82,9 @@ class PacketScan {
 
 /** A socket as the broker sees it, held to its limits. Ends with the socket and the socket with it. */
 export class GuardedStream extends Duplex {
-  readonly #socket: Socket;
+  readonly socket: Socket;
+  /** `address:port` of the other end. */
+  readonly peer: string;
   readonly #monotonicMs: () => Millis;
   readonly #scan = new PacketScan();
   #limits: ConnectionLimits;
@@ -93,7 +95,8 @@ export class GuardedStream extends Duplex {
   constructor(socket: Socket, monotonicMs: () => Millis, backlogBytesMax: number) {
     // Above every client's backlog limit: the broker must never wait for one client's socket to drain.
     super({ writableHighWaterMark: backlogBytesMax, allowHalfOpen: false });
-    this.#socket = socket;
+    this.socket = socket;
+    this.peer = `${socket.remoteAddress}:${socket.remotePort}`;
     this.#monotonicMs = monotonicMs;
     this.#limits = STRANGER_LIMITS;
     this.#messages = this.#bucket('messages');
@@ -113,7 +116,7 @@ export class GuardedStream extends Duplex {
 
   /** Bytes waiting to be taken by the client. */
   get backlogBytes(): number {
-    return this.writableLength + this.#socket.writableLength;
+    return this.writableLength + this.socket.writableLength;
   }
 
   #bucket(what: 'messages' | 'bytes'): Bucket {
@@ -134,34 +137,34 @@ export class GuardedStream extends Duplex {
     const at = this.#monotonicMs();
     const waitMs = Math.max(this.#messages.take(messages, at), this.#bytes.take(chunk.length, at));
     if (waitMs > 0) {
-      this.#socket.pause();
+      this.socket.pause();
       this.#wait = setTimeout(() => {
         this.#wait = null;
-        this.#socket.resume();
+        this.socket.resume();
       }, waitMs);
     }
-    if (!this.push(chunk)) this.#socket.pause();
+    if (!this.push(chunk)) this.socket.pause();
   }
 
   override _read(): void {
-    if (this.#wait === null) this.#socket.resume();
+    if (this.#wait === null) this.socket.resume();
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    this.#socket.write(chunk, done);
+    this.socket.write(chunk, done);
   }
 
   override _writev(chunks: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
-    this.#socket.write(Buffer.concat(chunks.map(({ chunk }) => chunk)), done);
+    this.socket.write(Buffer.concat(chunks.map(({ chunk }) => chunk)), done);
   }
 
   override _final(done: (error?: Error | null) => void): void {
-    this.#socket.end(done);
+    this.socket.end(done);
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     if (this.#wait !== null) clearTimeout(this.#wait);
-    this.#socket.destroy();
+    this.socket.destroy();
     done(error);
   }
 }

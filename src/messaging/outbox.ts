@@ -14,11 +14,11 @@ export interface OutboxEntry extends OutboxMessage {
 }
 
 export interface Outbox {
-  /** Durable when it returns. The same id again changes nothing; the same id with other bytes throws `outbox.changed`; a full outbox throws `outbox.full`. */
+  /** Durable when it returns. The same id again changes nothing; the same id with other bytes is a bug and throws; a full outbox throws `outbox.full`. */
   put(message: OutboxMessage): void;
-  get(id: string): OutboxEntry | null;
   /** Everything not removed yet, oldest first. */
   all(): readonly OutboxEntry[];
+  size(): number;
   acknowledge(id: string, broker: string): void;
   remove(id: string): void;
 }

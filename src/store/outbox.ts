@@ -44,11 +44,8 @@ export function outboxStore(db: Sqlite, guard: Guard): Outbox {
   };
   return {
     put: (message) => guard(db.transaction(() => put(message))),
-    get: (id) => {
-      const row = guard(() => byId.get(id));
-      return row === undefined ? null : toEntry(row);
-    },
     all: () => guard(() => all.all().map(toEntry)),
+    size: () => guard(() => count.get() as number),
     acknowledge: (id, broker) => {
       guard(() => acknowledge.run(broker, id));
     },

@@ -1,0 +1,235 @@
+// The embedded MQTT broker (aedes, MQTT 3.1.1): lets in whom its access rules let in, and holds everybody to their limits.
+// It is trusted with nothing but delivery: it can delay and drop, never forge (every message is signed).
+//
+// Sessions are not kept (clean sessions only): nothing queues up for the absent, and whoever comes back asks again.
+
+import { createServer, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
+import { Aedes, type AedesPublishPacket, type Client } from 'aedes';
+import { describeError, WattpactError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import type { Millis } from '../base/units.ts';
+import { keyIdOf } from '../keys/files.ts';
+import type { BrokerAccess, Principal } from './access.ts';
+import { GuardedStream } from './guard.ts';
+
+/** Clients at one time, unless the caller says otherwise: sites of some feeders and their validators. */
+export const CLIENTS_MAX = 1_000;
+/** Connections beyond the clients that may be on their way in. */
+const STRANGERS_MAX = 64;
+/** A stranger says who it is within this time. */
+const CONNECT_TIMEOUT_MS: Millis = 10_000;
+/** Longest silence a client may ask for, s. */
+const KEEPALIVE_MAX_S = 120;
+const SUBSCRIPTIONS_MAX = 64;
+const TOPIC_LEVELS_MAX = 8;
+/** Above every backlog limit in access.ts: the dropping is ours, the broker never waits for a client that does not read. */
+const BACKLOG_BYTES_MAX = 64 * 1024 * 1024;
+
+const BAD_CREDENTIALS = 4;
+
+export interface BrokerOptions {
+  readonly host: string;
+  /** 0 = any free port. */
+  readonly port: number;
+  readonly access: BrokerAccess;
+  readonly log: Log;
+  readonly monotonicMs: () => Millis;
+  readonly clientsMax?: number;
+  /** PEM texts; with them the broker speaks TLS 1.3 only and takes client certificates as proof of a key. */
+  readonly tls?: { readonly cert: string; readonly key: string };
+  /** Hears each message before it is acknowledged; throwing refuses it and closes the connection of its sender. */
+  readonly onMessage?: (from: string, topic: string, payload: Uint8Array) => void;
+}
+
+export interface EmbeddedBroker {
+  readonly port: number;
+  /** `mqtt://host:port` or `mqtts://host:port`. */
+  readonly url: string;
+  /** Names of the clients connected now. */
+  clients(): readonly string[];
+  /** Closes the connections of clients whose key no longer stands. Call after a change of the parties. */
+  recheck(): void;
+  close(): Promise<void>;
+}
+
+/** Starts a broker; throws `broker.port` if the address cannot be had. */
+export async function createBroker(options: BrokerOptions): Promise<EmbeddedBroker> {
+  const { access, log, monotonicMs, clientsMax = CLIENTS_MAX } = options;
+  /** Kept after the connection has ended as well: a will is checked then. */
+  const principals = new WeakMap<Client, Principal>();
+  const connected = new Set<Client>();
+
+  const refuse = (client: Client, principal: Principal, what: string, reason: string): Error => {
+    log.warn({ client: principal.name, address: addressOf(client), reason }, `broker: ${what} refused`);
+    return new Error(reason);
+  };
+  const aedes = await Aedes.createBroker({
+    concurrency: 1_000,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    keepaliveLimit: KEEPALIVE_MAX_S,
+    maxTopicLevels: TOPIC_LEVELS_MAX,
+    maxClientsIdLength: 64,
+    preConnect: (client, packet, done) => {
+      if (connected.size >= clientsMax) {
+        log.warn({ address: addressOf(client), clientsMax }, 'broker: full, a client was turned away');
+        return done(new Error('the broker is full'), false);
+      }
+      if (packet.clean === false) return done(new Error('sessions are not kept: connect with a clean session'), false);
+      done(null, true);
+    },
+    authenticate: (client, username, password, done) => {
+      const found = access.authenticate({
+        clientId: client.id,
+        username: username ?? '',
+        password: password?.toString('utf8') ?? '',
+        certificateKeyId: certificateKeyIdOf(client),
+      });
+      if (typeof found === 'string') {
+        log.warn(
+          { client: client.id.slice(0, 64), address: addressOf(client), reason: found },
+          'broker: client refused',
+        );
+        return done(Object.assign(new Error(found), { returnCode: BAD_CREDENTIALS }), false);
+      }
+      principals.set(client, found);
+      connected.add(client);
+      streamOf(client).once('close', () => connected.delete(client));
+      streamOf(client).admit(found.limits);
+      done(null, true);
+    },
+    authorizePublish: (client, packet, done) => {
+      const principal = client === null ? undefined : principals.get(client);
+      if (client === null || principal === undefined) return done(new Error('nobody known'));
+      const payload = bytesOf(packet.payload);
+      const reason = principal.isCurrent()
+        ? principal.refusePublish(packet.topic, payload.length, packet.retain)
+        : 'the key no longer stands';
+      if (reason !== null) return done(refuse(client, principal, `publish on ${packet.topic}`, reason));
+      try {
+        options.onMessage?.(principal.name, packet.topic, payload);
+      } catch (error) {
+        return done(refuse(client, principal, `message on ${packet.topic}`, describeError(error)));
+      }
+      done(null);
+    },
+    authorizeSubscribe: (client, subscription, done) => {
+      const principal = principals.get(client);
+      if (principal === undefined) return done(new Error('nobody known'));
+      const held = Object.keys((client as unknown as { subscriptions: object }).subscriptions).length;
+      const allowed = held < SUBSCRIPTIONS_MAX && principal.isCurrent() && principal.maySubscribe(subscription.topic);
+      if (allowed) return done(null, subscription);
+      refuse(client, principal, `subscription to ${subscription.topic}`, 'not for this client');
+      // null = SUBACK with failure; an error would close the connection.
+      done(null, null);
+    },
+    authorizeForward: (client, packet) => forwardOrDrop(client, packet, principals.get(client), log),
+  });
+  aedes.on('clientError', (client, error) => {
+    log.debug({ client: principals.get(client)?.name ?? client.id, error: error.message }, 'broker: client failed');
+  });
+  aedes.on('connectionError', (client, error) => {
+    log.debug({ address: addressOf(client), error: error.message }, 'broker: connection failed');
+  });
+
+  const handle = (socket: Socket): void => {
+    aedes.handle(new GuardedStream(socket, monotonicMs, BACKLOG_BYTES_MAX));
+  };
+  const server = serverFor(options, handle);
+  server.maxConnections = clientsMax + STRANGERS_MAX;
+  const port = await listen(server, options);
+  log.info({ host: options.host, port, tls: options.tls !== undefined }, 'broker: listening');
+
+  return {
+    port,
+    url: `${options.tls === undefined ? 'mqtt' : 'mqtts'}://${options.host}:${port}`,
+    clients: () => [...connected].map((client) => (principals.get(client) as Principal).name),
+    recheck: () => {
+      for (const client of connected) {
+        const principal = principals.get(client) as Principal;
+        if (principal.isCurrent()) continue;
+        log.info({ client: principal.name }, 'broker: client closed, its key no longer stands');
+        client.close();
+      }
+    },
+    close: async () => {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      await new Promise<void>((resolve) => aedes.close(() => resolve()));
+      await closed;
+    },
+  };
+}
+
+/** Delivers, unless so much waits for the client already that it plainly does not read: then it is closed. */
+function forwardOrDrop(
+  client: Client,
+  packet: AedesPublishPacket,
+  principal: Principal | undefined,
+  log: Log,
+): AedesPublishPacket | null {
+  if (principal === undefined) return null;
+  const { backlogBytes } = streamOf(client);
+  const { backlogBytesMax } = principal.limits;
+  if (backlogBytes + bytesOf(packet.payload).length <= backlogBytesMax) return packet;
+  log.warn({ client: principal.name, backlogBytes, backlogBytesMax }, 'broker: client does not read, closed');
+  streamOf(client).destroy();
+  return null;
+}
+
+function serverFor({ tls }: BrokerOptions, handle: (socket: Socket) => void): Server {
+  if (tls === undefined) return createServer({ noDelay: true }, handle);
+  const { cert, key } = tls;
+  // Any certificate may be shown: what counts is the key in it, which the handshake proves and the registry knows.
+  const options = {
+    cert,
+    key,
+    noDelay: true,
+    minVersion: 'TLSv1.3',
+    requestCert: true,
+    rejectUnauthorized: false,
+  } as const;
+  return createTlsServer(options, handle);
+}
+
+function listen(server: Server, { host, port }: BrokerOptions): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      const busy = cause.code === 'EADDRINUSE';
+      reject(
+        new WattpactError(
+          'broker.port',
+          `the broker cannot listen on ${host}:${port}: ${busy ? 'the port is busy' : cause.message}`,
+          {
+            hint: busy
+              ? 'Choose another port, or stop what listens there'
+              : 'Look at the host and the rights of this user',
+            cause,
+          },
+        ),
+      );
+    });
+    server.listen(port, host, () => {
+      const address = server.address();
+      resolve(typeof address === 'object' && address !== null ? address.port : port);
+    });
+  });
+}
+
+function streamOf(client: Client): GuardedStream {
+  return client.conn as GuardedStream;
+}
+
+function addressOf(client: Client): string {
+  return streamOf(client).peer;
+}
+
+function certificateKeyIdOf(client: Client): string | null {
+  const socket = streamOf(client).socket as Partial<TLSSocket>;
+  const certificate = socket.getPeerX509Certificate?.();
+  if (certificate?.publicKey.asymmetricKeyType !== 'ed25519') return null;
+  return keyIdOf(certificate.publicKey.export({ format: 'jwk' }).x as string);
+}
+
+function bytesOf(payload: string | Buffer): Uint8Array {
+  return typeof payload === 'string' ? Buffer.from(payload) : payload;
+}
