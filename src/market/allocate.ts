@@ -17,15 +17,16 @@ import type { FeederModel, OrderBook } from './types.ts';
 /** Energy filled of each order, Wh. Any feeder of `buildFeeder` and book that passes `checkBook` has an allocation. */
 export function allocate(feeder: FeederModel, book: OrderBook): Float64Array {
   const keys = orderKeys(book);
-  const prices = keyedPrices(feeder, book, keys);
-  return fillsAt(feeder, book, keys, prices);
+  const offers = sortByBus(book, keys, feeder.parents.length);
+  // Nobody pays what the cheapest asks: nothing is traded, whatever the lines.
+  if (offers.keyMin > offers.keyMax) return new Float64Array(book.size);
+  return fillsAt(feeder, book, keys, keyedPrices(feeder, offers));
 }
 
 /** Keyed price of each bus: an optimal dual of the keyed problem. */
-function keyedPrices(feeder: FeederModel, book: OrderBook, keys: Float64Array): Float64Array {
+function keyedPrices(feeder: FeederModel, offers: SortedOffers): Float64Array {
   const { parents, tariffsUcPerWh, upMaxWh, downMaxWh } = feeder;
   const n = parents.length;
-  const offers = sortByBus(book, keys, n);
   const { postOrder, hasChildren } = heavyFirst(feeder, offers.starts);
   const stack = new CurveStack(offers.keys.length, n);
   // Of the curve so far of each bus: its first run on the stack, and its quantities left and right of zero.
@@ -89,7 +90,8 @@ function keyedPrices(feeder: FeederModel, book: OrderBook, keys: Float64Array): 
   const prices = new Float64Array(n);
   const { root, topDown } = feeder;
   stack.center(0);
-  prices[root] = Number.isFinite(stack.leftKey) ? stack.leftKey : Number.isFinite(stack.rightKey) ? stack.rightKey : 0;
+  // Within what the root agrees with, and no lower than any supply, so that what was pruned stays out of the market.
+  prices[root] = Math.min(Math.max(offers.keyMin, stack.leftKey), stack.rightKey);
   for (let k = 1; k < n; k++) {
     const bus = topDown[k]!;
     const above = prices[parents[bus]!]!;
