@@ -146,7 +146,7 @@ function costsToGo(exchanges: readonly (readonly Exchange[])[], storage: Storage
   const dearest = input.intervals.reduce((max, x) => Math.max(max, x.buyUcPerWh), 0);
   const flat = (value: number): CostToGo => ({
     lowWh: storage.lowWh,
-    costAtLowUc: 0,
+    costAtLowUc: -value * storage.lowWh,
     values: storage.lowWh < reserve ? [Math.max(dearest, value), value] : [value],
     widthsWh:
       storage.lowWh < reserve ? [reserve - storage.lowWh, storage.highWh - reserve] : [storage.highWh - storage.lowWh],
