@@ -1,0 +1,96 @@
+// Brings a series of another place and year to a site: its days, its sun, its size. Pure and deterministic.
+//
+// Days move by whole weeks, so that working days stay working days, to the season that is nearest to the origin.
+// PV of another longitude moves within the day until its middle is at the site's solar noon, and the sun must be up.
+// Loads keep their size where the connection can carry it.
+
+import type { Millis, Watts } from '../../base/units.ts';
+import { sunSinePpm } from '../../ledger/sun.ts';
+import { DAY_MS, loopSteps, peakW, type Series, scaleSeries, shiftSeries } from './series.ts';
+
+const WEEK_MS = 7 * DAY_MS;
+const YEAR_MS = 365.2425 * DAY_MS;
+/** A roof that faces east or west has its middle this far from noon: no reason to move it. */
+const NOON_TOLERANCE_MS = 90 * 60_000;
+/** Sine of the sun's height at sunrise: -0.83 degrees, refraction and the upper limb included. */
+const SUNRISE_SINE_PPM = -14_500;
+
+/** Shares of the import limit within which a measured load is kept as it is, and the one an unfit one is brought to. */
+const LOAD_PEAK_SHARE = { least: 0.02, most: 0.8, target: 0.4 };
+
+export interface Place {
+  readonly latitudeDeg: number;
+  readonly longitudeDeg: number;
+}
+
+/** Moves the series by whole weeks (whole days when it is shorter) so that the origin falls into its nearest season. */
+export function alignDays(series: Series, originMs: Millis): Series {
+  const lengthMs = loopSteps(series) * series.stepMs;
+  const unitMs = lengthMs >= WEEK_MS ? WEEK_MS : DAY_MS;
+  let best = Math.floor((originMs - series.startMs) / unitMs) * unitMs;
+  let bestDistance = Number.POSITIVE_INFINITY;
+  for (let shift = best; originMs - shift < series.startMs + lengthMs; shift -= unitMs) {
+    const distance = seasonDistanceMs(shift);
+    if (distance < bestDistance) {
+      bestDistance = distance;
+      best = shift;
+    }
+  }
+  return shiftSeries(series, best);
+}
+
+/** Moves PV so that its mean time of day is at the site's solar noon, unless it is near; and darkens what lies before sunrise or after sunset there. */
+export function alignSun(series: Series, place: Place): Series {
+  const noonMs = (((DAY_MS / 2 - (place.longitudeDeg / 360) * DAY_MS) % DAY_MS) + DAY_MS) % DAY_MS;
+  const offMs = wrapDay(noonMs - middleOfDayMs(series));
+  const shifted =
+    Math.abs(offMs) <= NOON_TOLERANCE_MS
+      ? series
+      : shiftSeries(series, Math.round(offMs / series.stepMs) * series.stepMs);
+  const latitudeDeg10 = Math.round(place.latitudeDeg * 10);
+  const longitudeDeg10 = Math.round(place.longitudeDeg * 10);
+  const sunUp = (atMs: Millis) => sunSinePpm(Math.round(atMs), latitudeDeg10, longitudeDeg10) > SUNRISE_SINE_PPM;
+  return {
+    ...shifted,
+    powerW: shifted.powerW.map((powerW, i) => {
+      const startMs = shifted.startMs + i * shifted.stepMs;
+      // NaN stays NaN: only a positive power needs the sun.
+      return powerW > 0 && !sunUp(startMs) && !sunUp(startMs + shifted.stepMs) ? 0 : powerW;
+    }),
+  };
+}
+
+/** Scales generation so that its largest step is the rated power; per-unit values are taken at their word. */
+export function fitGeneration(series: Series, perUnit: boolean, ratedW: Watts): Series {
+  const peak = perUnit ? 1 : peakW(series);
+  return peak > 0 ? scaleSeries(series, ratedW / peak) : series;
+}
+
+/** Keeps a load whose peak suits the connection; scales one that is far too small or too large (or per unit) to a share of it. */
+export function fitLoad(series: Series, perUnit: boolean, importLimitW: Watts): Series {
+  const share = peakW(series) / importLimitW;
+  if (!perUnit && share >= LOAD_PEAK_SHARE.least && share <= LOAD_PEAK_SHARE.most) return series;
+  return share > 0 ? scaleSeries(series, LOAD_PEAK_SHARE.target / share) : series;
+}
+
+/** Mean time of day of the energy, as an angle: ms after midnight UTC. */
+function middleOfDayMs(series: Series): Millis {
+  let sine = 0;
+  let cosine = 0;
+  series.powerW.forEach((powerW, i) => {
+    if (!(powerW > 0)) return;
+    const angle = ((series.startMs + (i + 0.5) * series.stepMs) / DAY_MS) * 2 * Math.PI;
+    sine += powerW * Math.sin(angle);
+    cosine += powerW * Math.cos(angle);
+  });
+  return (Math.atan2(sine, cosine) / (2 * Math.PI)) * DAY_MS;
+}
+
+function wrapDay(differenceMs: Millis): Millis {
+  return differenceMs - Math.round(differenceMs / DAY_MS) * DAY_MS;
+}
+
+/** How far a shift is from whole years. */
+function seasonDistanceMs(shiftMs: Millis): Millis {
+  return Math.abs(shiftMs - Math.round(shiftMs / YEAR_MS) * YEAR_MS);
+}
