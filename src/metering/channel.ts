@@ -116,7 +116,9 @@ function takeCounter(meter: MeterSpec, spec: ChannelSpec, state: ChannelState, p
     if (first !== undefined) state.marks.push({ mark: 'bounce', fromMs: first.atMs, toMs: point.atMs });
     if (next.rolledWh > 0) state.marks.push({ mark: 'rollover', fromMs: last.atMs, toMs: point.atMs });
     state.suspects = [];
-    accept(meter, spec, state, last, point, next.riseWh, 0);
+    // A register that flickers back by one step has not flowed back: the higher value stands, so the step is not counted twice.
+    const believed = next.rolledWh > 0 ? point : { atMs: point.atMs, rawWh: Math.max(last.rawWh, point.rawWh) };
+    accept(meter, spec, state, last, believed, next.riseWh, 0);
     return;
   }
   const before = state.suspects.at(-1);
