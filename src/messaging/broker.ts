@@ -133,6 +133,8 @@ export async function createBroker(options: BrokerOptions): Promise<EmbeddedBrok
   });
 
   const handle = (socket: Socket): void => {
+    // Without it a round of votes waits 44 ms for delayed ACKs instead of taking 0.5 (the clients do the same).
+    socket.setNoDelay(true);
     aedes.handle(new GuardedStream(socket, monotonicMs, BACKLOG_BYTES_MAX));
   };
   const server = serverFor(options, handle);
@@ -177,7 +179,7 @@ function forwardOrDrop(
 }
 
 function serverFor({ tls }: BrokerOptions, handle: (socket: Socket) => void): Server {
-  if (tls === undefined) return createServer({ noDelay: true }, handle);
+  if (tls === undefined) return createServer(handle);
   const { cert, key } = tls;
   // Any certificate may be shown: what counts is the key in it, which the handshake proves and the registry knows.
   const options = {

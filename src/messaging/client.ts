@@ -3,21 +3,19 @@
 
 import { canonicalBytes } from '../base/canonical.ts';
 import type { Clock } from '../base/clock.ts';
-import { WattpactError } from '../base/errors.ts';
+import { BugError, describeError, WattpactError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Millis } from '../base/units.ts';
 import type { Key } from '../keys/files.ts';
 import { type Channel, parseTopic, topic } from '../protocol/topics.ts';
 import { parseBrokerUrl } from './address.ts';
-import { Connection, type ConnectionPhase } from './connection.ts';
+import { Connection, type ConnectionPhase, GOODBYE_MS } from './connection.ts';
 import { Duplicates } from './duplicates.ts';
 import { makeLogin } from './login.ts';
 import type { Outbox, OutboxEntry } from './outbox.ts';
 
 /** Messages of the outbox on their way to one broker at a time after a reconnect. */
 const FLUSH_AT_ONCE_MAX = 64;
-/** How long a goodbye may take when the program ends. */
-const GOODBYE_MS: Millis = 1_000;
 
 /** PEM texts for `mqtts:` brokers; `cert` and `key` for mutual TLS. */
 export interface TlsOptions {
@@ -35,7 +33,8 @@ export interface MessagingOptions {
   readonly brokers: readonly string[];
   /** Fewer connected brokers than this are reported: f + 1 of the parties that run them. */
   readonly brokersWanted: number;
-  readonly outbox: Outbox;
+  /** Where `send` keeps its messages; a node that only publishes (a validator) has none. */
+  readonly outbox?: Outbox;
   readonly clock: Clock;
   readonly log: Log;
   /** Numbers in [0, 1) for the jitter of reconnects. */
@@ -81,7 +80,7 @@ export interface Messaging {
   subscribe(channel: Channel, path: readonly string[], bytesMax: number, handler: MessageHandler): () => void;
   /** Says something once on every connected broker. Resolves to the brokers that acknowledged; never rejects. */
   publish(channel: Channel, path: readonly string[], payload: Uint8Array): Promise<readonly string[]>;
-  /** Says something that must not get lost: durable before it leaves, sent to each broker until that broker acknowledges. Again = byte for byte again. */
+  /** Says something that must not get lost (rejects with `store.*` or `outbox.full` when it cannot be kept): durable before it leaves, sent to each broker until that broker acknowledges. Again = byte for byte again. */
   send(id: string, channel: Channel, path: readonly string[], payload: Uint8Array): Promise<readonly string[]>;
   /** Ends the care for a message of `send`: it is decided. */
   forget(id: string): void;
@@ -165,12 +164,13 @@ class Client implements Messaging {
 
   async send(id: string, channel: Channel, path: readonly string[], payload: Uint8Array): Promise<readonly string[]> {
     const message = { id, topic: topic(this.#options.chain, channel, ...path), payload };
+    if (this.#options.outbox === undefined) throw new BugError('send needs an outbox');
     this.#options.outbox.put(message);
     return this.#toAll((connection) => this.#deliver(connection, message));
   }
 
   forget(id: string): void {
-    this.#options.outbox.remove(id);
+    this.#options.outbox?.remove(id);
   }
 
   announce(fields: Readonly<Record<string, string | number>>): void {
@@ -192,7 +192,13 @@ class Client implements Messaging {
     );
     const connected = brokers.filter(({ state }) => state === 'connected').length;
     const { brokersWanted, outbox } = this.#options;
-    return { brokers, connected, healthy: connected >= brokersWanted, outbox: outbox.size(), ignored: this.#ignored };
+    return {
+      brokers,
+      connected,
+      healthy: connected >= brokersWanted,
+      outbox: outbox?.size() ?? 0,
+      ignored: this.#ignored,
+    };
   }
 
   connected(count: number, timeoutMs: Millis): Promise<void> {
@@ -240,7 +246,7 @@ class Client implements Messaging {
     { id, topic: name, payload }: Omit<OutboxEntry, 'acknowledged'>,
   ): Promise<boolean> {
     const acknowledged = await connection.publish(name, payload);
-    if (acknowledged && connection.phase !== 'stopped') this.#options.outbox.acknowledge(id, connection.url);
+    if (acknowledged && connection.phase !== 'stopped') this.#options.outbox?.acknowledge(id, connection.url);
     return acknowledged;
   }
 
@@ -265,7 +271,7 @@ class Client implements Messaging {
       try {
         handler({ path: parsed.path, payload, broker });
       } catch (error) {
-        this.#options.log.error({ broker, topic: name, error }, 'handling a message failed');
+        this.#options.log.error({ broker, topic: name, reason: describeError(error) }, 'handling a message failed');
       }
     }
   }
@@ -279,9 +285,14 @@ class Client implements Messaging {
 
   /** What this broker has not acknowledged yet, oldest first. */
   async #flush(connection: Connection): Promise<void> {
-    const owed = this.#options.outbox.all().filter(({ acknowledged }) => !acknowledged.includes(connection.url));
-    for (let i = 0; i < owed.length && connection.phase === 'connected'; i += FLUSH_AT_ONCE_MAX) {
-      await Promise.all(owed.slice(i, i + FLUSH_AT_ONCE_MAX).map((entry) => this.#deliver(connection, entry)));
+    try {
+      const all = this.#options.outbox?.all() ?? [];
+      const owed = all.filter(({ acknowledged }) => !acknowledged.includes(connection.url));
+      for (let i = 0; i < owed.length && connection.phase === 'connected'; i += FLUSH_AT_ONCE_MAX) {
+        await Promise.all(owed.slice(i, i + FLUSH_AT_ONCE_MAX).map((entry) => this.#deliver(connection, entry)));
+      }
+    } catch (error) {
+      this.#options.log.error({ broker: connection.url, reason: describeError(error) }, 'the outbox failed');
     }
   }
 

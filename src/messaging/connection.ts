@@ -16,6 +16,8 @@ const BACKOFF_FIRST_MS: Millis = 250;
 const BACKOFF_MAX_MS: Millis = 30_000;
 /** A connection that lasted so long was a good one: the next wait starts small again. */
 const STABLE_MS: Millis = 5_000;
+/** How long a goodbye may take when the program ends. */
+export const GOODBYE_MS: Millis = 1_000;
 /** Not acknowledged for so long although the connection stands: the broker is stuck, or refused and said nothing. */
 export const ACKNOWLEDGE_TIMEOUT_MS: Millis = 10_000;
 /** Messages and bytes in flight to one broker; beyond, a message is dropped there and counted. */
@@ -164,8 +166,16 @@ export class Connection {
     this.#reason = 'stopped';
     if (this.#retry !== null) clearTimeout(this.#retry);
     this.#settleAll();
-    if (client !== null) await new Promise<void>((resolve) => client.end(!open, {}, () => resolve()));
     this.#client = null;
+    if (client === null) return;
+    await new Promise<void>((resolve) => {
+      // A polite end waits for what is in flight; a broker that does not answer does not hold the program.
+      const timer = setTimeout(() => client.end(true, {}, () => resolve()), GOODBYE_MS);
+      client.end(!open, {}, () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
   }
 
   async #established(client: MqttClient): Promise<void> {
