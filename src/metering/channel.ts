@@ -25,6 +25,8 @@ export interface ChannelMark {
   readonly mark: MeteringMark;
   readonly fromMs: Millis;
   readonly toMs: Millis;
+  /** At most this has flowed without being counted. */
+  readonly lostWh: WattHours;
 }
 
 interface Point {
@@ -69,7 +71,7 @@ export function feedChannel(meter: MeterSpec, name: string, state: ChannelState,
   const sidePowerW = reading.powerW === null ? null : sideOf(spec, reading.powerW);
   if (sidePowerW === null || sidePowerW > 0) state.flowMs = reading.atMs;
   if (spec.source === 'power') {
-    if (sidePowerW !== null) integrate(meter, state, { atMs: reading.atMs, powerW: sidePowerW });
+    if (sidePowerW !== null) integrate(meter, spec, state, { atMs: reading.atMs, powerW: sidePowerW });
     return;
   }
   if (sidePowerW !== null) keepPower(state, { atMs: reading.atMs, powerW: sidePowerW });
@@ -107,18 +109,18 @@ function follows(
 function takeCounter(meter: MeterSpec, spec: ChannelSpec, state: ChannelState, point: Point): void {
   const { last } = state;
   if (last === null) {
-    start(meter, state, point);
+    start(meter, spec, state, point);
     return;
   }
   const next = follows(meter, spec, last, point);
   if (next !== null) {
     const [first] = state.suspects;
-    if (first !== undefined) state.marks.push({ mark: 'bounce', fromMs: first.atMs, toMs: point.atMs });
-    if (next.rolledWh > 0) state.marks.push({ mark: 'rollover', fromMs: last.atMs, toMs: point.atMs });
+    if (first !== undefined) state.marks.push({ mark: 'bounce', fromMs: first.atMs, toMs: point.atMs, lostWh: 0 });
+    if (next.rolledWh > 0) state.marks.push({ mark: 'rollover', fromMs: last.atMs, toMs: point.atMs, lostWh: 0 });
     state.suspects = [];
     // A register that flickers back by one step has not flowed back: the higher value stands, so the step is not counted twice.
     const believed = next.rolledWh > 0 ? point : { atMs: point.atMs, rawWh: Math.max(last.rawWh, point.rawWh) };
-    accept(meter, spec, state, last, believed, next.riseWh, 0);
+    accept(meter, spec, state, last, believed, next.riseWh);
     return;
   }
   const before = state.suspects.at(-1);
@@ -132,18 +134,21 @@ function believeReset(meter: MeterSpec, spec: ChannelSpec, state: ChannelState, 
   const points = state.suspects;
   const first = points[0] as Point;
   state.suspects = [];
-  state.marks.push({ mark: 'reset', fromMs: last.atMs, toMs: first.atMs });
-  accept(meter, spec, state, last, first, 0, energyOfPowerWh(meter.powerMaxW, first.atMs - last.atMs));
+  const lostWh = energyOfPowerWh(meter.powerMaxW, first.atMs - last.atMs);
+  state.marks.push({ mark: 'reset', fromMs: last.atMs, toMs: first.atMs, lostWh });
+  state.flowMs = first.atMs;
+  accept(meter, spec, state, last, first, 0);
   for (const point of points.slice(1)) takeCounter(meter, spec, state, point);
 }
 
-function start(meter: MeterSpec, state: ChannelState, point: Point): void {
+function start(meter: MeterSpec, spec: ChannelSpec, state: ChannelState, point: Point): void {
   state.last = point;
   state.edges = [];
   state.powers = state.powers.filter((power) => power.atMs >= point.atMs);
   if (point.atMs % meter.intervalMs === 0) {
     const edge = point.atMs / meter.intervalMs;
-    state.edges.push({ edge, valueWh: point.rawWh + state.offsetWh, errorWh: 0, stepWh: 0, spanMs: 0 });
+    const stepWh = stepOf(spec, point.rawWh);
+    state.edges.push({ edge, valueWh: point.rawWh + state.offsetWh, errorWh: 0, stepWh, spanMs: 0 });
   }
 }
 
@@ -154,16 +159,15 @@ function accept(
   from: Point,
   to: Point,
   riseWh: WattHours,
-  lostWh: WattHours,
 ): void {
   const startWh = from.rawWh + state.offsetWh;
-  if (riseWh > 0 || lostWh > 0) state.flowMs = to.atMs;
+  if (riseWh > 0) state.flowMs = to.atMs;
   const firstEdge = intervalAt(from.atMs, meter.intervalMs) + 1;
   const lastEdge = intervalAt(to.atMs, meter.intervalMs);
   state.offsetWh = startWh + riseWh - to.rawWh;
   state.last = to;
   if (lastEdge - firstEdge > EDGES_MAX) {
-    start(meter, state, to);
+    start(meter, spec, state, to);
     return;
   }
   if (lastEdge >= firstEdge) {
@@ -174,7 +178,7 @@ function accept(
       state.edges.push({
         edge,
         valueWh: startWh + riseWh * share,
-        errorWh: riseWh * Math.max(share - shareLow, shareHigh - share) + lostWh,
+        errorWh: riseWh * Math.max(share - shareLow, shareHigh - share),
         stepWh,
         spanMs: edge * meter.intervalMs === to.atMs ? 0 : to.atMs - from.atMs,
       });
@@ -220,21 +224,21 @@ function shareAt(
 }
 
 /** A channel without a register: the trapezoid of its powers; over a gap nothing is counted. */
-function integrate(meter: MeterSpec, state: ChannelState, point: PowerPoint): void {
+function integrate(meter: MeterSpec, spec: ChannelSpec, state: ChannelState, point: PowerPoint): void {
   const before = state.powers.at(-1);
-  const last = state.last;
+  const { last } = state;
   const to = { atMs: point.atMs, rawWh: 0 };
+  state.powers.push(point);
   if (before === undefined || last === null) {
-    start(meter, state, to);
-    state.powers = [point];
+    start(meter, spec, state, to);
     return;
   }
   const spanMs = point.atMs - before.atMs;
-  const gap = spanMs > meter.gapMs;
-  const energyWh = gap ? 0 : energyOfPowerWh((before.powerW + point.powerW) / 2, spanMs);
-  if (gap) state.marks.push({ mark: 'gap', fromMs: before.atMs, toMs: point.atMs });
-  const lostWh = gap ? energyOfPowerWh(meter.powerMaxW, spanMs) : 0;
-  const spec: ChannelSpec = { source: 'power', resolutionWh: 0, side: 'positive' };
-  state.powers.push(point);
-  accept(meter, spec, state, last, to, energyWh, lostWh);
+  if (spanMs <= meter.gapMs) {
+    accept(meter, spec, state, last, to, energyOfPowerWh((before.powerW + point.powerW) / 2, spanMs));
+    return;
+  }
+  const lostWh = energyOfPowerWh(meter.powerMaxW, spanMs);
+  state.marks.push({ mark: 'gap', fromMs: before.atMs, toMs: point.atMs, lostWh });
+  accept(meter, spec, state, last, to, 0);
 }

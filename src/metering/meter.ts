@@ -83,8 +83,10 @@ export function createMeter(spec: MeterSpec, earlier?: MeterState): Meter {
         if (edge.spanMs > spec.gapMs) marks.add('gap');
         else if (edge.spanMs > spec.measuredWithinMs && quality === 'measured') quality = 'interpolated';
       }
-      for (const { mark, fromMs, toMs } of channel.marks) {
-        if (fromMs < endMs && toMs > startMs) marks.add(mark);
+      for (const { mark, fromMs, toMs, lostWh } of channel.marks) {
+        if (fromMs >= endMs || toMs <= startMs) continue;
+        marks.add(mark);
+        uncertaintyWh += lostWh;
       }
       channel.marks = channel.marks.filter((mark) => mark.toMs > endMs);
       if (spec.channels[name]?.source === 'power' && quality === 'measured') quality = 'interpolated';
