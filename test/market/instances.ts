@@ -47,13 +47,24 @@ export function randomInstance(seed: number, busesMax: number, ordersMax: number
     id: `b${i}`,
     parent: i === 0 ? null : `b${parentOf(shape, i, next)}`,
     capacityW:
-      limits === 0 || (limits === 1 && next() < 0.5) ? null : next() < 0.15 ? 0 : below(limits === 3 ? 8 : 4 * energyMax) * 4,
+      limits === 0 || (limits === 1 && next() < 0.5)
+        ? null
+        : next() < 0.15
+          ? 0
+          : below(limits === 3 ? 8 : 4 * energyMax) * 4,
     tariffUcPerWh: next() < 0.2 ? 0 : below(tariffMax + 1),
     lossPpm: below(30_000),
   }));
   const netExportsWh = new Map<string, number>();
-  if (next() < 0.3) for (const { id } of buses) if (next() < 0.3) netExportsWh.set(id, below(2 * energyMax) - energyMax);
-  const shuffled = next() < 0.5 ? buses.map((bus) => ({ bus, at: next() })).sort((a, b) => a.at - b.at).map(({ bus }) => bus) : buses;
+  if (next() < 0.3)
+    for (const { id } of buses) if (next() < 0.3) netExportsWh.set(id, below(2 * energyMax) - energyMax);
+  const shuffled =
+    next() < 0.5
+      ? buses
+          .map((bus) => ({ bus, at: next() }))
+          .sort((a, b) => a.at - b.at)
+          .map(({ bus }) => bus)
+      : buses;
   const feeder = buildFeeder(shuffled, { lengthMs: 900_000, netExportsWh });
   const orders: Order[] = Array.from({ length: below(ordersMax + 1) }, () => ({
     bus: below(n),
@@ -64,7 +75,12 @@ export function randomInstance(seed: number, busesMax: number, ordersMax: number
   const buy = below(priceSpan);
   const utility =
     next() < 0.4
-      ? { buyUcPerWh: buy, buyWhMax: below(200), sellUcPerWh: buy + (next() < 0.3 ? 0 : below(priceSpan)), sellWhMax: below(200) }
+      ? {
+          buyUcPerWh: buy,
+          buyWhMax: below(200),
+          sellUcPerWh: buy + (next() < 0.3 ? 0 : below(priceSpan)),
+          sellWhMax: below(200),
+        }
       : undefined;
   return {
     feeder,
