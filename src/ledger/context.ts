@@ -1,8 +1,8 @@
 // What executing a block hands to each rule: the state, the block's place in the chain and its time, and where results go.
 // Also the schedule of due operations.
 
-import { concatBytes, fromHex, toBase64url, utf8 } from '../base/bytes.ts';
 import { sha256 } from '@noble/hashes/sha2.js';
+import { concatBytes, fromHex, toBase64url, utf8 } from '../base/bytes.ts';
 import { isoSeconds } from '../base/interval.ts';
 import { sha256Hex, type Verify } from '../protocol/envelope.ts';
 import type { Genesis } from '../protocol/genesis.ts';

@@ -8,7 +8,7 @@ import { merkleRoot } from '../protocol/merkle.ts';
 import { treeProblem } from './grid.ts';
 import { admit, keyProblem } from './parties.ts';
 import { State } from './state.ts';
-import { accounts, ALL, feeders, grids, padded, parties, validators } from './tables.ts';
+import { ALL, accounts, feeders, grids, padded, parties, validators } from './tables.ts';
 
 /** Throws `genesis.invalid` for a weak key or a feeder that is no tree. */
 export function genesisState(genesis: Genesis): State {

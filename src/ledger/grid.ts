@@ -33,7 +33,8 @@ export function feederPublish(context: Context, operator: string, body: RequestB
   const { state, genesis } = context;
   const { feeder, fromInterval } = body;
   const known = grids.get(state, ALL, feeder.id);
-  if (feeder.operator !== operator || (known !== null && known.operator !== operator)) return notOperator(operator, feeder.id);
+  if (feeder.operator !== operator || (known !== null && known.operator !== operator))
+    return notOperator(operator, feeder.id);
   if (parties.get(state, ALL, feeder.utility)?.role !== 'utility') return `no utility ${feeder.utility} is known`;
   if (context.timeMs >= gateMs(genesis, fromInterval)) return `late: the gate of interval ${fromInterval} is closed`;
   const problem = treeProblem(feeder.buses);
@@ -45,7 +46,8 @@ export function feederPublish(context: Context, operator: string, body: RequestB
   }
   const { latitudeDeg10, longitudeDeg10, utility } = feeder;
   forgetVersions(context, feeder.id);
-  if (feeders.names(state, feeder.id).length >= VERSIONS_MAX) return `${VERSIONS_MAX} versions of ${feeder.id} are kept already`;
+  if (feeders.names(state, feeder.id).length >= VERSIONS_MAX)
+    return `${VERSIONS_MAX} versions of ${feeder.id} are kept already`;
   if (!accounts.has(state, ALL, operator)) accounts.set(state, ALL, operator, '0');
   grids.set(state, ALL, feeder.id, { latitudeDeg10, longitudeDeg10, operator, utility });
   feeders.set(state, feeder.id, padded(fromInterval), feeder);
@@ -86,7 +88,8 @@ export function treeProblem(buses: readonly { readonly id: string; readonly pare
 }
 
 export function tariff(context: Context, utility: string, body: RequestBody<'tariff'>): string | null {
-  if (grids.get(context.state, ALL, body.feeder)?.utility !== utility) return `${utility} is not the utility of feeder ${body.feeder}`;
+  if (grids.get(context.state, ALL, body.feeder)?.utility !== utility)
+    return `${utility} is not the utility of feeder ${body.feeder}`;
   const { buyUcPerWh, buyWhMax, fromInterval, sellUcPerWh, sellWhMax, untilInterval } = body;
   return state(context, tariffs, body, { buyUcPerWh, buyWhMax, fromInterval, sellUcPerWh, sellWhMax, untilInterval });
 }

@@ -1,11 +1,18 @@
 // What a request must be before it is ordered at all: well-formed, small enough, signed by a known key, not known yet,
 // not expired. Owns the memory of what was already opened and verified, so that each signature is checked once a validator.
 
-import { parseEnvelope, encodeEnvelope, type Envelope, isSignedBy, messageId, type Verify } from '../protocol/envelope.ts';
 import { describeError, WattpactError } from '../base/errors.ts';
 import { isoSeconds } from '../base/interval.ts';
+import {
+  type Envelope,
+  encodeEnvelope,
+  isSignedBy,
+  messageId,
+  parseEnvelope,
+  type Verify,
+} from '../protocol/envelope.ts';
 import type { Genesis } from '../protocol/genesis.ts';
-import { GATEWAY_REQUEST_BYTES_MAX, parseRequest, type Request, REQUEST_SIGNERS } from '../protocol/requests.ts';
+import { GATEWAY_REQUEST_BYTES_MAX, parseRequest, REQUEST_SIGNERS, type Request } from '../protocol/requests.ts';
 import type { State } from './state.ts';
 import { ALL, expiryInterval, ids, parties } from './tables.ts';
 

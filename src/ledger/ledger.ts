@@ -153,17 +153,24 @@ export function createLedger({ genesis, verify, store, log }: LedgerOptions): Le
 
   function restore(manifest: SnapshotManifest, parts: readonly SnapshotChunk[]): void {
     if (manifest.header.chain !== genesis.chain) {
-      throw new WattpactError('ledger.snapshot', `the snapshot is of chain ${manifest.header.chain}, not ${genesis.chain}`);
+      throw new WattpactError(
+        'ledger.snapshot',
+        `the snapshot is of chain ${manifest.header.chain}, not ${genesis.chain}`,
+      );
     }
     if (manifest.header.height <= head.height) {
-      throw new WattpactError('ledger.snapshot', `the snapshot is of height ${manifest.header.height}, the ledger is at ${head.height}`);
+      throw new WattpactError(
+        'ledger.snapshot',
+        `the snapshot is of height ${manifest.header.height}, the ledger is at ${head.height}`,
+      );
     }
     const ordered = [...parts].sort((a, b) => a.index - b.index);
     if (ordered.length !== CHUNKS || ordered.some(({ index }, i) => index !== i)) {
       throw new WattpactError('ledger.snapshot', `a snapshot has ${CHUNKS} chunks, each once`);
     }
     const wrong = ordered.find(({ index, bytes }) => sha256Hex(bytes) !== manifest.chunks[index]);
-    if (wrong !== undefined) throw new WattpactError('ledger.snapshot', `chunk ${wrong.index} is not the one announced`);
+    if (wrong !== undefined)
+      throw new WattpactError('ledger.snapshot', `chunk ${wrong.index} is not the one announced`);
     const restored = stateFromChunks(
       ordered.map(({ bytes }) => bytes),
       manifest.header.stateHash,

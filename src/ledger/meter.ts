@@ -34,9 +34,11 @@ export function delivery(context: Context, site: Admission, body: RequestBody<'d
   const dueMs = settlementMs(genesis, body.interval);
   if (timeMs >= dueMs) return `late: settlement was due at ${isoSeconds(dueMs)}; send a correction`;
   const meter = meterOf(context, site);
-  if (body.interval <= meter.interval) return `interval ${body.interval} is already delivered; send a correction once it is settled`;
+  if (body.interval <= meter.interval)
+    return `interval ${body.interval} is already delivered; send a correction once it is settled`;
   if (body.meterSerial !== meter.serial) return `meter ${body.meterSerial} is not the registered ${meter.serial}`;
-  const problem = ratioProblem(meter, body) ?? continuityProblem(meter, body) ?? meteredProblem(context, site, meter, body);
+  const problem =
+    ratioProblem(meter, body) ?? continuityProblem(meter, body) ?? meteredProblem(context, site, meter, body);
   if (problem !== null) return problem;
   deliveries.set(state, marketKey(site.feeder, body.interval), site.gateway, deliveryRow(site, meter, body));
   meters.set(state, site.gateway, 'last', advanced(meter, body));
@@ -91,7 +93,13 @@ function countersOf({ exportEndWh, exportStartWh, importEndWh, importStartWh, me
 }
 
 function deliveredWh(meter: MeterRow, body: Metered): number {
-  return body.exportEndWh - body.exportStartWh + meter.carryExportWh - (body.importEndWh - body.importStartWh) - meter.carryImportWh;
+  return (
+    body.exportEndWh -
+    body.exportStartWh +
+    meter.carryExportWh -
+    (body.importEndWh - body.importStartWh) -
+    meter.carryImportWh
+  );
 }
 
 function ratioProblem(meter: MeterRow, { ctRatio }: Metered): string | null {
@@ -108,7 +116,8 @@ function continuityProblem(meter: MeterRow, body: Metered): string | null {
     ['export', body.exportStartWh, meter.exportWh],
     ['import', body.importStartWh, meter.importWh],
   ] as const) {
-    if (adjacent && startWh !== lastWh) return `the ${what} counter starts at ${startWh} Wh, the last interval ended at ${lastWh} Wh`;
+    if (adjacent && startWh !== lastWh)
+      return `the ${what} counter starts at ${startWh} Wh, the last interval ended at ${lastWh} Wh`;
     if (startWh < lastWh) return `the ${what} counter starts at ${startWh} Wh, below ${lastWh} Wh seen before`;
   }
   return null;
@@ -125,7 +134,8 @@ export function meteredProblem(context: Context, site: Admission, meter: MeterRo
     ['import', importWh + meter.carryImportWh, site.importLimitW],
   ] as const) {
     const most = believedWh(energyWh(genesis, limitW)) + body.uncertaintyWh;
-    if (riseWh > most || riseWh > ENERGY_WH_MAX) return `${what} of ${riseWh} Wh is not believed of a connection of ${limitW} W`;
+    if (riseWh > most || riseWh > ENERGY_WH_MAX)
+      return `${what} of ${riseWh} Wh is not believed of a connection of ${limitW} W`;
   }
   const seen = new Set<string>();
   for (const { device: id, energyWh: deviceWh } of body.devices) {
@@ -138,7 +148,8 @@ export function meteredProblem(context: Context, site: Admission, meter: MeterRo
       return `${deviceWh} Wh is not believed of device ${id} of ${device.capacityW} W`;
     }
     if (device.kind === 'pv') {
-      const sun = believedWh(generationBoundWh(context, site.feeder, device.capacityW, body.interval)) + body.uncertaintyWh;
+      const sun =
+        believedWh(generationBoundWh(context, site.feeder, device.capacityW, body.interval)) + body.uncertaintyWh;
       if (deviceWh > sun) return `${deviceWh} Wh of ${id} is over the ${sun} Wh that the sun's height allows`;
     }
   }

@@ -6,14 +6,14 @@ import { fromBase64url } from '../base/bytes.ts';
 import type { JsonObject } from '../base/canonical.ts';
 import { intervalAt } from '../base/interval.ts';
 import type { Admission } from '../protocol/genesis.ts';
-import { validatorSetHash, type ValidatorKey } from '../protocol/header.ts';
+import { type ValidatorKey, validatorSetHash } from '../protocol/header.ts';
 import { consensusQuorum } from '../protocol/quorum.ts';
 import { approvalBytes, possessionBytes, type RequestBody } from '../protocol/requests.ts';
 import type { Context } from './context.ts';
 import type { State } from './state.ts';
 import {
-  accounts,
   ALL,
+  accounts,
   feederAt,
   grids,
   marketKey,
@@ -46,12 +46,16 @@ export function gatewayAdmit(context: Context, operator: string, body: RequestBo
   if (grids.get(state, ALL, admission.feeder)?.operator !== operator) return notOperator(operator, admission.feeder);
   const known = parties.get(state, ALL, id);
   const site = sites.get(state, id, 'admission');
-  if ((known !== null && known.role !== 'gateway') || validators.has(state, ALL, id)) return `the id ${id} is another party's`;
-  if (known !== null && known.publicKey !== admission.publicKey) return `gateway ${id} is known with another key: rekey it`;
+  if ((known !== null && known.role !== 'gateway') || validators.has(state, ALL, id))
+    return `the id ${id} is another party's`;
+  if (known !== null && known.publicKey !== admission.publicKey)
+    return `gateway ${id} is known with another key: rekey it`;
   if (site !== null && site.feeder !== admission.feeder) return `gateway ${id} is on feeder ${site.feeder}`;
-  if (site !== null && site.meterSerial !== admission.meterSerial) return `the meter of ${id} changes by meter.swap only`;
+  if (site !== null && site.meterSerial !== admission.meterSerial)
+    return `the meter of ${id} changes by meter.swap only`;
   const feeder = feederAt(state, admission.feeder, intervalAt(timeMs, genesis.interval.lengthMs));
-  if (!feeder?.buses.some((bus) => bus.id === admission.bus)) return `no bus ${admission.bus} on feeder ${admission.feeder}`;
+  if (!feeder?.buses.some((bus) => bus.id === admission.bus))
+    return `no bus ${admission.bus} on feeder ${admission.feeder}`;
   const problem =
     keyProblem(admission.publicKey) ?? possessionProblem(context, admission, admission.publicKey, body.possession);
   if (problem !== null) return problem;
@@ -75,7 +79,8 @@ export function gatewayRekey(context: Context, operator: string, body: RequestBo
   if (grids.get(state, ALL, site.feeder)?.operator !== operator) return notOperator(operator, site.feeder);
   const { gateway, publicKey } = body;
   if (parties.get(state, ALL, gateway)?.publicKey === publicKey) return `${gateway} has this key already`;
-  const problem = keyProblem(publicKey) ?? possessionProblem(context, { gateway, publicKey }, publicKey, body.possession);
+  const problem =
+    keyProblem(publicKey) ?? possessionProblem(context, { gateway, publicKey }, publicKey, body.possession);
   if (problem !== null) return problem;
   dropOffers(context, site);
   sites.set(state, gateway, 'admission', { ...site, publicKey });
@@ -126,8 +131,7 @@ export function membership(context: Context, body: RequestBody<'membership'>): s
   const approvers = (keys: readonly ValidatorKey[]): number =>
     keys.filter(({ id, publicKey }) =>
       body.approvals.some(
-        ({ signer, signature }) =>
-          signer === id && verify(fromBase64url(signature), signed, fromBase64url(publicKey)),
+        ({ signer, signature }) => signer === id && verify(fromBase64url(signature), signed, fromBase64url(publicKey)),
       ),
     ).length;
   const quorum = consensusQuorum(present.length);

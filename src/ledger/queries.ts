@@ -1,6 +1,5 @@
 // What can be asked of the ledger: the present state, and history from the store. Reads only.
 
-import { sites as siteTable } from './tables.ts';
 import { compareStrings } from '../base/integers.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import type { Leaf } from '../protocol/replies.ts';
@@ -18,9 +17,10 @@ import {
   offers,
   parties,
   signers,
+  sites as siteTable,
   tariffs,
 } from './tables.ts';
-import type { Ledger, LedgerStore, LeafProof, OpenOffer, PartyRecord } from './types.ts';
+import type { LeafProof, Ledger, LedgerStore, OpenOffer, PartyRecord } from './types.ts';
 
 export type Queries = Pick<
   Ledger,

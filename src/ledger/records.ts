@@ -1,24 +1,13 @@
 // Forecasts, demands and offers: what a gateway says of an interval before its gate closes. Each rule returns why the
 // request is refused, or null after it has taken effect.
 
+import { mulDivFloor } from '../base/integers.ts';
 import { intervalEndMs } from '../base/interval.ts';
 import type { Admission } from '../protocol/genesis.ts';
 import type { RequestBody } from '../protocol/requests.ts';
 import { type Context, gateProblem, schedule, scheduleExpiry, tieOf } from './context.ts';
 import { pvBoundPpm } from './sun.ts';
-import {
-  ALL,
-  energyWh,
-  gateMs,
-  grids,
-  histories,
-  marketKey,
-  members,
-  offers,
-  records,
-  startMs,
-} from './tables.ts';
-import { mulDivFloor } from '../base/integers.ts';
+import { ALL, energyWh, gateMs, grids, histories, marketKey, members, offers, records, startMs } from './tables.ts';
 
 /** Delivered intervals from which a device's own past bounds its forecasts (a week of quarter hours), and how far beyond. */
 export const HISTORY_INTERVALS_MIN = 672;
@@ -28,7 +17,8 @@ export function forecast(context: Context, site: Admission, body: RequestBody<'f
   const { genesis, state } = context;
   const device = site.devices.find(({ id }) => id === body.device);
   if (device === undefined) return `no device ${body.device} is admitted at ${site.gateway}`;
-  if (device.kind !== 'pv' && device.kind !== 'wind') return `device ${device.id} is a ${device.kind}: it generates nothing`;
+  if (device.kind !== 'pv' && device.kind !== 'wind')
+    return `device ${device.id} is a ${device.kind}: it generates nothing`;
   const gate = gateProblem(context, body.interval);
   if (gate !== null) return gate;
   const most = energyWh(genesis, device.capacityW);
@@ -43,7 +33,8 @@ export function forecast(context: Context, site: Admission, body: RequestBody<'f
   const history = histories.get(state, site.gateway, device.id);
   if (history !== null && history.intervals >= HISTORY_INTERVALS_MIN) {
     const seen = history.peakWh * HISTORY_FACTOR;
-    if (body.energyWh > seen) return `${body.energyWh} Wh is over the ${seen} Wh that the chain's history makes plausible`;
+    if (body.energyWh > seen)
+      return `${body.energyWh} Wh is over the ${seen} Wh that the chain's history makes plausible`;
   }
   return putRecord(context, 'forecast', site.gateway, body.device, body);
 }
@@ -53,12 +44,18 @@ export function demand(context: Context, site: Admission, body: RequestBody<'dem
   const gate = gateProblem(context, body.interval);
   if (gate !== null) return gate;
   const most = energyWh(context.genesis, site.importLimitW);
-  if (body.energyWh > most) return `${body.energyWh} Wh is over the ${most} Wh that the connection can import an interval`;
+  if (body.energyWh > most)
+    return `${body.energyWh} Wh is over the ${most} Wh that the connection can import an interval`;
   return putRecord(context, 'demand', site.gateway, body.customer, body);
 }
 
 /** Most a PV device can give in an interval by the sun's height over the feeder, Wh. */
-export function generationBoundWh({ genesis, state }: Context, feeder: string, capacityW: number, interval: number): number {
+export function generationBoundWh(
+  { genesis, state }: Context,
+  feeder: string,
+  capacityW: number,
+  interval: number,
+): number {
   const grid = grids.get(state, ALL, feeder);
   if (grid === null) return 0;
   const endMs = intervalEndMs(interval, genesis.interval.lengthMs);

@@ -68,7 +68,9 @@ export const feeders = new Table<Feeder>('feeder');
 /** What an operator or a utility says of some intervals `[fromInterval, untilInterval)`; the newest that covers one holds. */
 type Ranged = { readonly fromInterval: number; readonly untilInterval: number };
 export type TariffRow = Ranged & TariffRecord;
-export type LimitRow = Ranged & { readonly capacities: readonly { readonly bus: string; readonly capacityW: number }[] };
+export type LimitRow = Ranged & {
+  readonly capacities: readonly { readonly bus: string; readonly capacityW: number }[];
+};
 export type BaselineRow = Ranged & {
   readonly netExports: readonly { readonly bus: string; readonly energyWh: number }[];
 };
@@ -94,21 +96,20 @@ export const offers = new Table<OfferRow>('offer');
 /** record/<interval>/<kind>.<gateway>.<device or customer>: forecasts and demands, until the interval starts. */
 export const records = new Table<{ readonly energyWh: number; readonly sequence: number }>('record');
 
-/** market/<feeder>/<interval>: a clearing, until its settlement. */
-export type MarketRow = {
-  readonly clearing: string;
-  readonly status: 'cleared' | 'void';
+/** What of a clearing its settlement needs: the utility's part, the lines' tariffs and the physical losses. */
+export type ClearedRow = {
+  readonly lineTariffsUc: string;
+  readonly lossWh: number;
   readonly tariff: TariffRecord | null;
+  /** Cleared supply less cleared demand of the utility, and the nodal price at the root. */
+  readonly utilityPositionWh: number;
+  readonly utilityUcPerWh: number;
 };
-export const markets = new Table<MarketRow>('market');
+/** market/<feeder>/<interval>: until the settlement. */
+export const markets = new Table<ClearedRow>('market');
 
-/** position/<feeder>.<interval>/<gateway>: until the settlement. */
-export type PositionRow = {
-  readonly exportWh: number;
-  readonly importWh: number;
-  readonly priceUcPerWh: number;
-  readonly salt: string;
-};
+/** position/<feeder>.<interval>/<gateway>: of every site that the clearing found active; until the settlement. Void: no price. */
+export type PositionRow = { readonly positionWh: number; readonly priceUcPerWh: number | null; readonly salt: string };
 export const positions = new Table<PositionRow>('position');
 
 export type Counters = {
@@ -126,6 +127,27 @@ export type DeliveryRow = {
   readonly uncertaintyWh: number;
 };
 export const deliveries = new Table<DeliveryRow>('delivery');
+
+/** How one site came out of an interval. `counters` null = nothing was delivered (provisional). */
+export type SettledSite = {
+  readonly corrections: number;
+  readonly counters: Counters | null;
+  readonly deliveredWh: number;
+  readonly imbalanceUc: number;
+  readonly positionWh: number;
+  /** Nodal price of the clearing; null if there was none for this site. */
+  readonly priceUcPerWh: number | null;
+  readonly tradesUc: number;
+  readonly uncertaintyWh: number;
+};
+export type SettledRow = {
+  readonly market: ClearedRow;
+  readonly operatorUc: string;
+  readonly sites: { readonly [gateway: string]: SettledSite };
+  readonly utilityUc: string;
+};
+/** settled/<interval>/<feeder>: while corrections are taken. */
+export const settlements = new Table<SettledRow>('settled');
 
 /** id/<interval in which it ends>/<request>: requests already ordered, until `validUntil`. */
 export const ids = new Table<1>('id');

@@ -66,11 +66,14 @@ export type ClearingDocument = {
   readonly netExports: readonly { readonly bus: string; readonly energyWh: number }[];
   readonly orders: readonly ClearingOrder[];
   readonly pricesUcPerWh: readonly number[];
+  /** Why it is void, or empty. */
+  readonly reason: string;
   readonly status: 'cleared' | 'void';
   readonly tariff: TariffRecord | null;
   /** Totals as text: they may exceed 2^53. */
   readonly tradedWh: string;
   readonly trades: readonly Trade[];
+  readonly utility: string;
   readonly welfareUc: string;
 };
 

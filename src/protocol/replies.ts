@@ -63,7 +63,7 @@ export type Notice = z.infer<typeof noticeSchema>;
 export const settlementSchema = z.strictObject({
   balanceUc: z.string(),
   deliveredWh: signedEnergySchema,
-  deviationWh: signedEnergySchema,
+  deviationWh: z.int(),
   gateway: idSchema,
   imbalanceUc: amountSchema,
   interval: intervalSchema,
@@ -82,7 +82,7 @@ export const clearingSchema = z.strictObject({
   kind: z.literal('clearing'),
   status: z.enum(['cleared', 'void']),
   /** Totals over at least 5 gateways, else null. */
-  tradedWh: energySchema.nullable(),
+  tradedWh: z.int().min(0).nullable(),
 });
 
 export const leafSchema = z.discriminatedUnion('kind', [verdictSchema, noticeSchema, settlementSchema, clearingSchema]);

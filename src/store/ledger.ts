@@ -2,12 +2,12 @@
 // One transaction a block. Owns the file's tables; what stands in them is the ledger's.
 
 import { canonicalText, type Json } from '../base/canonical.ts';
+import type { Certificate } from '../consensus/engine.ts';
+import type { Block, ClearingDocument, LedgerStore, RecordedRequest, Result, StateChange } from '../ledger/types.ts';
 import type { Envelope } from '../protocol/envelope.ts';
 import type { Header } from '../protocol/header.ts';
 import type { Leaf } from '../protocol/replies.ts';
 import type { RequestKind } from '../protocol/requests.ts';
-import type { Block, ClearingDocument, LedgerStore, RecordedRequest, Result, StateChange } from '../ledger/types.ts';
-import type { Certificate } from '../consensus/engine.ts';
 import { openSqlite, withStoreErrors } from './sqlite.ts';
 
 const MIGRATIONS = [
@@ -46,14 +46,20 @@ export interface SqliteLedgerStore extends LedgerStore {
 export function openLedgerStore(path: string, options: { readonly readonly?: boolean } = {}): SqliteLedgerStore {
   const db = openSqlite({ path, migrations: MIGRATIONS, ...options });
   const guard = <T>(work: () => T): T => withStoreErrors(path, work);
-  const setHead = db.prepare('INSERT INTO head (one, header) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET header = excluded.header');
-  const setState = db.prepare('INSERT INTO state (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value');
+  const setHead = db.prepare(
+    'INSERT INTO head (one, header) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET header = excluded.header',
+  );
+  const setState = db.prepare(
+    'INSERT INTO state (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value',
+  );
   const dropState = db.prepare('DELETE FROM state WHERE key = ?');
   const addBlock = db.prepare('INSERT INTO blocks (height, header, certificate) VALUES (?, ?, ?)');
   const addResult = db.prepare(
     'INSERT INTO results (height, place, kind, subject, interval, party, salt, leaf, request) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
   );
-  const addClearing = db.prepare('INSERT INTO clearings (feeder, interval, height, place, document) VALUES (?, ?, ?, ?, ?)');
+  const addClearing = db.prepare(
+    'INSERT INTO clearings (feeder, interval, height, place, document) VALUES (?, ?, ?, ?, ?)',
+  );
   const selectHead = db.prepare('SELECT header FROM head').pluck();
   const selectState = db.prepare('SELECT key, value FROM state').raw();
   const selectBlock = db.prepare('SELECT header, certificate FROM blocks WHERE height = ?');
@@ -64,7 +70,9 @@ export function openLedgerStore(path: string, options: { readonly readonly?: boo
     'SELECT height, place AS "index" FROM results WHERE subject = ? AND kind = ? AND interval IS ? ORDER BY height, place',
   );
   const selectRequests = db.prepare(
-    'SELECT height, subject, leaf, request FROM results WHERE party = ? AND request IS NOT NULL AND height >= ? AND height < ? ORDER BY height, place LIMIT ?',
+    `SELECT height, subject, leaf, request FROM results
+     WHERE party = ? AND request IS NOT NULL AND leaf ->> '$.verdict' = 'recorded' AND height >= ? AND height < ?
+     ORDER BY height, place LIMIT ?`,
   );
 
   const append = db.transaction((block: Block, changes: Iterable<StateChange>) => {
@@ -103,7 +111,9 @@ export function openLedgerStore(path: string, options: { readonly readonly?: boo
     const rows = selectResults.all(height) as ResultRow[];
     const results = rows.map(({ leaf, salt }): Result => ({ leaf: JSON.parse(leaf) as Leaf, salt }));
     const requests = rows.flatMap(({ request }) => (request === null ? [] : [JSON.parse(request) as Envelope]));
-    const clearings = (selectClearings.all(height) as string[]).map((document) => JSON.parse(document) as ClearingDocument);
+    const clearings = (selectClearings.all(height) as string[]).map(
+      (document) => JSON.parse(document) as ClearingDocument,
+    );
     const certificate = JSON.parse(row.certificate) as Certificate;
     return { batch: { requests, timeMs: header.timeMs }, certificate, clearings, header, results };
   }
@@ -123,11 +133,10 @@ export function openLedgerStore(path: string, options: { readonly readonly?: boo
     requestsOf: (signer, fromHeight, toHeight, limit) =>
       guard(() => {
         type Row = { height: number; subject: string; leaf: string; request: string };
-        return (selectRequests.all(signer, fromHeight, toHeight, limit) as Row[]).flatMap((row): RecordedRequest[] => {
+        return (selectRequests.all(signer, fromHeight, toHeight, limit) as Row[]).map((row): RecordedRequest => {
           const leaf = JSON.parse(row.leaf) as Extract<Leaf, { kind: 'verdict' }>;
-          if (leaf.verdict !== 'recorded') return [];
           const request = JSON.parse(row.request) as Envelope;
-          return [{ height: row.height, id: row.subject, kind: leaf.requestKind as RequestKind, request }];
+          return { height: row.height, id: row.subject, kind: leaf.requestKind as RequestKind, request };
         });
       }),
     clearing: (feeder, interval) =>

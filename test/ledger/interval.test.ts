@@ -1,0 +1,162 @@
+// One interval from offers to accounts, and what happens when a step of it is missing.
+
+import { expect, test } from 'vitest';
+import { fastVerify } from '../../src/keys/verify.ts';
+import { clearingHolds } from '../../src/ledger/clearing.ts';
+import { attest } from '../../src/protocol/header.ts';
+import type { Notice, Settlement } from '../../src/protocol/replies.ts';
+import { checkProof } from '../../src/protocol/replies.ts';
+import { metered, minutesAfter, signerOf, T, World } from './world.ts';
+
+const OPEN = minutesAfter(T, -20);
+const GATE = minutesAfter(T, -5);
+const END = minutesAfter(T, 15);
+const SETTLE = minutesAfter(T, 20);
+
+function noticeOf(world: World, gateway: string): Notice {
+  const leaf = world.ledger.noticeOf(gateway, T)?.proof.leaf;
+  if (leaf?.kind !== 'notice') throw new Error(`no notice for ${gateway}`);
+  return leaf;
+}
+
+function settlementsOf(world: World, gateway: string, interval = T): Settlement[] {
+  return world.ledger
+    .settlementsOf(gateway, interval)
+    .flatMap(({ proof: { leaf } }) => (leaf.kind === 'settlement' ? [leaf] : []));
+}
+
+const balances = (world: World): bigint =>
+  world.ledger.accounts().reduce((sum, { balanceUc }) => sum + BigInt(balanceUc), 0n);
+const balance = (world: World, id: string): bigint => BigInt(world.ledger.account(id)?.balanceUc ?? 'x');
+
+/** Farm sells 3 kWh from 8000, factory buys 2 kWh up to 25000; utility buys at 5000 and sells at 30000. */
+function traded(): World {
+  const world = new World();
+  world.block(OPEN - 1000, world.tariff());
+  world.block(OPEN, world.offer('farm', T, [[8000, 3000]]), world.offer('factory', T, [], [[25_000, 2000]]));
+  expect(world.ledger.dueAtMs()).toBe(GATE);
+  world.block(GATE);
+  return world;
+}
+
+test('offers clear at the gate; every site with an offer gets a notice it can verify', () => {
+  const world = traded();
+  const farm = noticeOf(world, 'farm');
+  const factory = noticeOf(world, 'factory');
+  expect(farm).toMatchObject({ status: 'cleared', positionWh: 2000, bindingLine: '' });
+  expect(factory).toMatchObject({ status: 'cleared', positionWh: -2000, bindingLine: '' });
+  expect(farm.trades).toEqual(factory.trades);
+  expect(farm.trades).toHaveLength(1);
+  expect(farm.trades[0]).toMatchObject({
+    buyer: 'factory',
+    seller: 'farm',
+    energyWh: 2000,
+    path: ['b', 'a', 'root', 'c'],
+  });
+  // Three lines at 100 each lie between them, none is full.
+  expect(factory.nodalPriceUcPerWh - farm.nodalPriceUcPerWh).toBe(300);
+  const document = world.ledger.clearing('f1', T);
+  expect(document && clearingHolds(document)).toBe(true);
+  expect(document && clearingHolds({ ...document, welfareUc: '1' })).toBe(false);
+  const found = world.ledger.noticeOf('farm', T);
+  if (found === null) throw new Error('no proof');
+  const attestation = attest(found.header, 'v1', signerOf('v1'));
+  const set = world.ledger.validators();
+  expect(checkProof(world.genesis.chain, { ...found.proof, attestation }, set, fastVerify)).toEqual(found.header);
+  expect(
+    checkProof(world.genesis.chain, { ...found.proof, salt: 'AAAAAAAAAAAAAAAAAAAAAA', attestation }, set, fastVerify),
+  ).toBeNull();
+  expect(world.ledger.openOffers('f1', T)).toEqual([]);
+});
+
+test('deliveries settle: what one pays others receive, to the last unit', () => {
+  const world = traded();
+  const [late] = [world.delivery('farm', T, 2000, 0)];
+  world.block(END, late as never, world.delivery('factory', T, 0, 2100));
+  expect(world.ledger.dueAtMs()).toBeLessThanOrEqual(SETTLE);
+  world.block(SETTLE);
+  const farm = settlementsOf(world, 'farm');
+  const price = noticeOf(world, 'farm').nodalPriceUcPerWh;
+  expect(farm).toEqual([
+    expect.objectContaining({ deliveredWh: 2000, deviationWh: 0, imbalanceUc: 0, provisional: false }),
+  ]);
+  expect(farm[0]?.tradesUc).toBe(2000 * price);
+  expect(balance(world, 'farm')).toBe(BigInt(2000 * price));
+  // 100 Wh too many taken: 1 Wh within the uncertainty at the nodal price, 99 at the utility's price and the penalty.
+  expect(settlementsOf(world, 'factory')[0]).toMatchObject({
+    deviationWh: -100,
+    imbalanceUc: -(price + 300) - 99 * (30_000 + 2000),
+  });
+  expect(balances(world)).toBe(0n);
+});
+
+test('no trade is told too, and unmatched orders name the line that stood in the way', () => {
+  const world = new World();
+  world.block(OPEN, world.offer('house', T, [[8000, 1000]]));
+  world.block(GATE);
+  expect(noticeOf(world, 'house')).toMatchObject({ status: 'cleared', positionWh: 0, trades: [], bindingLine: '' });
+  const limited = new World();
+  const limit = { capacities: [{ bus: 'b', capacityW: 4000 }], feeder: 'f1', fromInterval: T, untilInterval: T + 1 };
+  limited.block(OPEN, limited.tariff(), limited.sign('operator1', 'limit', limit));
+  limited.block(OPEN + 1, limited.offer('farm', T, [[8000, 3000]]), limited.offer('factory', T, [], [[25_000, 2000]]));
+  limited.block(GATE);
+  expect(noticeOf(limited, 'farm')).toMatchObject({ positionWh: 1000, bindingLine: 'b' });
+});
+
+test('a clearing that comes at the start of the interval or later is void', () => {
+  const world = new World();
+  world.block(
+    OPEN,
+    world.tariff(),
+    world.offer('farm', T, [[8000, 3000]]),
+    world.offer('factory', T, [], [[25_000, 2000]]),
+  );
+  world.block(minutesAfter(T, 0));
+  expect(noticeOf(world, 'farm')).toMatchObject({ status: 'void', positionWh: 0, trades: [] });
+  world.block(END, world.delivery('farm', T, 500, 0), world.delivery('factory', T, 0, 500));
+  world.block(SETTLE);
+  expect(settlementsOf(world, 'farm')[0]).toMatchObject({ positionWh: 0, deliveredWh: 500, tradesUc: 0 });
+  expect(balances(world)).toBe(0n);
+});
+
+test('a replaced offer loses its place, a withdrawn one its standing; a late one is refused', () => {
+  const world = new World();
+  world.block(OPEN, world.offer('house', T, [[8000, 1000]]), world.offer('farm', T, [[8000, 1000]]));
+  world.block(OPEN + 1, world.offer('house', T, [[8000, 900]]));
+  expect(world.ledger.openOffers('f1', T).map(({ gateway }) => gateway)).toEqual(['farm', 'house']);
+  world.block(OPEN + 2, world.offer('farm', T, []));
+  expect(world.ledger.openOffers('f1', T).map(({ gateway }) => gateway)).toEqual(['house']);
+  world.block(GATE);
+  expect(world.ledger.noticeOf('farm', T)).toBeNull();
+  expect(world.tell(GATE + 1, world.offer('farm', T, [[8000, 1000]]))).toMatch(
+    /^late: the gate of interval \d+ closed at/,
+  );
+});
+
+test('a silent site settles at its worst, and a correction with raw counters replaces that; both are kept', () => {
+  const world = traded();
+  world.block(END, world.delivery('factory', T, 0, 2000));
+  world.block(SETTLE);
+  const [provisional] = settlementsOf(world, 'farm');
+  // 20 kW for a quarter of an hour imported instead of 2 kWh exported.
+  expect(provisional).toMatchObject({ provisional: true, deliveredWh: -5000, deviationWh: -7000 });
+  expect(balances(world)).toBe(0n);
+  const correction = { ...metered('farm', T, 2000, 0), reason: 'the line was down' };
+  expect(world.tell(SETTLE + 1, world.sign('farm', 'correction', correction))).toBe('');
+  const [first, second] = settlementsOf(world, 'farm');
+  expect(first).toEqual(provisional);
+  expect(second).toMatchObject({ provisional: false, deliveredWh: 2000, imbalanceUc: 0 });
+  expect(balance(world, 'farm')).toBe(BigInt(second?.tradesUc ?? 0));
+  expect(second?.balanceUc).toBe(String(balance(world, 'farm')));
+  expect(balances(world)).toBe(0n);
+});
+
+test('an active site is settled in every interval, with an offer or without', () => {
+  const world = traded();
+  world.block(SETTLE);
+  expect(world.ledger.dueAtMs()).toBe(minutesAfter(T + 1, 20));
+  world.block(minutesAfter(T + 1, 20));
+  expect(settlementsOf(world, 'farm', T + 1)[0]).toMatchObject({ positionWh: 0, provisional: true });
+  expect(world.ledger.settlementsOf('flat', T + 1)).toEqual([]);
+  expect(balances(world)).toBe(0n);
+});

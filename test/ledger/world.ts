@@ -1,0 +1,183 @@
+// A small chain for the ledger's tests: parties with repeatable keys, a genesis, and hands to sign and to make blocks.
+
+import { getPublicKey, hashes, sign } from '@noble/ed25519';
+import { sha256, sha512 } from '@noble/hashes/sha2.js';
+import { toBase64url, utf8 } from '../../src/base/bytes.ts';
+import type { JsonObject } from '../../src/base/canonical.ts';
+import { SILENT } from '../../src/base/log.ts';
+import type { Certificate } from '../../src/consensus/engine.ts';
+import { fastVerify } from '../../src/keys/verify.ts';
+import { createLedger } from '../../src/ledger/ledger.ts';
+import type { Ledger, LedgerStore } from '../../src/ledger/types.ts';
+import { type Envelope, messageId, seal } from '../../src/protocol/envelope.ts';
+import { chainId, type Genesis, parseGenesis } from '../../src/protocol/genesis.ts';
+import type { Verdict } from '../../src/protocol/replies.ts';
+import { openLedgerStore } from '../../src/store/ledger.ts';
+
+hashes.sha512 = sha512;
+
+export const MINUTE = 60_000;
+export const LENGTH_MS = 15 * MINUTE;
+/** 2026-06-21T10:00Z: noon in summer, the sun is high. */
+export const T0_MS = Date.UTC(2026, 5, 21, 10);
+/** The first interval whose gate is open at T0 and stays so for some minutes. */
+export const T = T0_MS / LENGTH_MS + 2;
+
+const secretOf = (id: string): Uint8Array => sha256(utf8(`test key of ${id}`));
+export const publicKeyOf = (id: string): string => toBase64url(getPublicKey(secretOf(id)));
+export const signerOf = (id: string) => (message: Uint8Array) => sign(message, secretOf(id));
+export const saltOf = (text: string): string => toBase64url(sha256(utf8(text)).slice(0, 16));
+const key = (id: string) => ({ id, publicKey: publicKeyOf(id) });
+
+export const CERTIFICATE: Certificate = { engine: 'test', engineHeight: 0, view: 0, proposer: 'v1', commits: [] };
+
+/** Sites on a feeder `root - a - b`, `root - c`: house at a, farm at b, factory at c, flat at c. */
+export function testGenesis(change: Partial<Omit<Genesis, 'chain'>> = {}): Genesis {
+  const site = (gateway: string, bus: string, more: Partial<Genesis['gateways'][number]> = {}) => ({
+    bus,
+    customers: [`${gateway}-customer`],
+    devices: [
+      { capacityW: 8000, id: 'pv1', kind: 'pv' as const },
+      { capacityW: 20000, id: 'wind1', kind: 'wind' as const },
+      { capacityW: 5000, id: 'battery1', kind: 'battery' as const },
+    ],
+    exportLimitW: 20000,
+    feeder: 'f1',
+    gateway,
+    importLimitW: 20000,
+    meterSerial: `${gateway}-meter`,
+    publicKey: publicKeyOf(gateway),
+    uncertaintyWhMax: 10,
+    ...more,
+  });
+  const line = { capacityW: 40000, lossPpm: 10000, tariffUcPerWh: 100 };
+  const rest: Omit<Genesis, 'chain'> = {
+    clock: { originMs: T0_MS - 60 * MINUTE, wallOriginMs: T0_MS - 60 * MINUTE, rate: 1 },
+    currency: { code: 'EUR', unit: 'cent' },
+    feeders: [
+      {
+        buses: [
+          { capacityW: null, id: 'root', lossPpm: 0, parent: null, tariffUcPerWh: 0 },
+          { ...line, id: 'a', parent: 'root' },
+          { ...line, id: 'b', parent: 'a' },
+          { ...line, id: 'c', parent: 'root' },
+        ],
+        id: 'f1',
+        latitudeDeg10: 520,
+        longitudeDeg10: 130,
+        operator: 'operator1',
+        utility: 'utility1',
+      },
+    ],
+    gateways: [site('house', 'a'), site('farm', 'b'), site('factory', 'c'), site('flat', 'c')],
+    interval: {
+      lengthMs: LENGTH_MS,
+      gateOpenMs: 60 * MINUTE,
+      requestMs: 10 * MINUTE,
+      gateCloseMs: 5 * MINUTE,
+      settlementMs: 5 * MINUTE,
+    },
+    limits: {
+      batchRequestsMax: 500,
+      batchBytesMax: 1024 * 1024,
+      dueOperationsMax: 100,
+      validForMsMax: 120 * MINUTE,
+      clockSkewMsMax: 5000,
+    },
+    name: 'test',
+    operators: [key('operator1'), key('operator2')],
+    operatorThreshold: 1,
+    settlement: { shortfallPenaltyUcPerWh: 2000, surplusPenaltyUcPerWh: 1000 },
+    trustPeriodMs: 30 * 24 * 60 * MINUTE,
+    utilities: [key('utility1')],
+    validators: ['v1', 'v2', 'v3', 'v4'].map(key),
+    ...change,
+  };
+  return parseGenesis({ ...rest, chain: chainId(rest) });
+}
+
+/** A ledger with hands: `sign` makes requests, `block` orders them at a time and returns the verdicts by request id. */
+export class World {
+  readonly genesis: Genesis;
+  readonly ledger: Ledger;
+  readonly store: LedgerStore;
+  #sequence = 0;
+
+  constructor(genesis: Genesis = testGenesis(), store: LedgerStore = openLedgerStore(':memory:')) {
+    this.genesis = genesis;
+    this.store = store;
+    this.ledger = createLedger({ genesis, verify: fastVerify, store, log: SILENT });
+  }
+
+  /** A request with the common fields filled in. */
+  sign(signer: string, kind: string, body: JsonObject): Envelope {
+    this.#sequence += 1;
+    const common = { salt: saltOf(`${this.#sequence}`), sequence: this.#sequence, validUntilMs: T0_MS + 90 * MINUTE };
+    return seal(this.genesis.chain, kind, signer, { ...common, ...body }, signerOf(signer));
+  }
+
+  idOf(envelope: Envelope): string {
+    return messageId(this.genesis.chain, envelope);
+  }
+
+  /** Orders the requests in a block of this time: verified first, as validators do. */
+  block(timeMs: number, ...requests: Envelope[]): Verdict[] {
+    const batch = { requests, timeMs };
+    const problem = this.ledger.verify(batch);
+    if (problem !== null) throw new Error(`batch refused: ${problem}`);
+    const header = this.ledger.apply(batch, CERTIFICATE);
+    const results = this.ledger.block(header.height)?.results ?? [];
+    return results.flatMap(({ leaf }) => (leaf.kind === 'verdict' ? [leaf] : []));
+  }
+
+  /** Reason of the only request's refusal; '' if it was recorded. */
+  tell(timeMs: number, request: Envelope): string {
+    return this.block(timeMs, request)[0]?.reason ?? 'no verdict';
+  }
+
+  offer(gateway: string, interval: number, sell: [number, number][], buy: [number, number][] = []): Envelope {
+    const steps = (pairs: [number, number][]) => pairs.map(([priceUcPerWh, energyWh]) => ({ energyWh, priceUcPerWh }));
+    return this.sign(gateway, 'offer', { buy: steps(buy), interval, sell: steps(sell) });
+  }
+
+  tariff(sellUcPerWh = 30_000, buyUcPerWh = 5_000): Envelope {
+    return this.sign('utility1', 'tariff', {
+      buyUcPerWh,
+      buyWhMax: 1_000_000,
+      feeder: 'f1',
+      fromInterval: T,
+      sellUcPerWh,
+      sellWhMax: 1_000_000,
+      untilInterval: T + 100,
+    });
+  }
+
+  /** A delivery from counters that start at 0 in interval T and moved evenly. */
+  delivery(gateway: string, interval: number, exportWh: number, importWh: number, more: JsonObject = {}): Envelope {
+    return this.sign(gateway, 'delivery', metered(gateway, interval, exportWh, importWh, more));
+  }
+}
+
+export function metered(
+  gateway: string,
+  interval: number,
+  exportWh: number,
+  importWh: number,
+  more: JsonObject = {},
+): JsonObject {
+  return {
+    ctRatio: { primaryA: 5, secondaryA: 5 },
+    devices: [],
+    exportEndWh: exportWh,
+    exportStartWh: 0,
+    importEndWh: importWh,
+    importStartWh: 0,
+    interval,
+    meterSerial: `${gateway}-meter`,
+    quality: 'measured',
+    uncertaintyWh: 1,
+    ...more,
+  };
+}
+
+export const minutesAfter = (interval: number, minutes: number): number => interval * LENGTH_MS + minutes * MINUTE;
