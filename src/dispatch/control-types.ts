@@ -2,10 +2,9 @@
 // Two clocks: `Ms` of readings, lags and run times are monotonic wall time; `chain...Ms` are chain time, in which energy counts.
 
 import type { Millis, UcPerWh, WattHours, Watts } from '../base/units.ts';
+import type { Phase } from '../site/types.ts';
 import type { Battery } from './equipment.ts';
 import type { StoredValue } from './plan-types.ts';
-
-export type Phase = 'L1' | 'L2' | 'L3';
 
 /** One measured value; null: nothing is known. `quality` as the field bus says it. */
 export interface Measured {
@@ -17,6 +16,8 @@ export interface Measured {
 
 export interface ControlBattery {
   readonly battery: Battery;
+  /** Device with the control `batterySetpointW`. */
+  readonly device: string;
   /** Phases it feeds; power is shared equally among them. */
   readonly phases: readonly Phase[];
   /** Time constant with which its power follows a set-point. */

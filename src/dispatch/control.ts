@@ -203,7 +203,10 @@ function allSetpoints(
   generationLimitsW: Readonly<Record<string, number>>,
 ): Setpoint[] {
   const setpoints: Setpoint[] = [];
-  for (const [device, value] of batteries) setpoints.push({ device, control: 'batterySetpointW', value });
+  for (const { battery, device } of config.batteries) {
+    const value = batteries.get(battery.id);
+    if (value !== undefined) setpoints.push({ device, control: 'batterySetpointW', value });
+  }
   for (const { id, curtailable } of config.generators) {
     if (curtailable) setpoints.push({ device: id, control: 'generationLimitW', value: generationLimitsW[id] ?? null });
   }
@@ -218,7 +221,7 @@ function allSetpoints(
 /** Everything is let go: the inverter carries the site by its own means. */
 function letGo(config: ControlConfig, state: ControlState, input: ControlInput): ControlOutput {
   const setpoints: Setpoint[] = [
-    ...config.batteries.map(({ battery }) => ({ device: battery.id, control: 'batterySetpointW', value: null })),
+    ...config.batteries.map(({ device }) => ({ device, control: 'batterySetpointW', value: null })),
     ...config.generators
       .filter(({ curtailable }) => curtailable)
       .map(({ id }) => ({ device: id, control: 'generationLimitW', value: null })),

@@ -1,7 +1,8 @@
 // How far generation may go: the last means when batteries and loads cannot hold the export.
 // Limits are computed from what is consumed, not from what is generated, so that a rising sun meets a limit that is already there.
 
-import type { ControlConfig, ControlGenerator, ControlInput, ControlState, Phase } from './control-types.ts';
+import type { Phase } from '../site/types.ts';
+import type { ControlConfig, ControlGenerator, ControlInput, ControlState } from './control-types.ts';
 import { fresh } from './limits.ts';
 
 /** A generator is let go when its limit is above its rating by this share, and held again below the rating. */

@@ -1,7 +1,8 @@
 // What must hold whatever the economy says: the connection's limits, orders, each phase, and what each battery may do now.
 
 import { clamp } from '../base/integers.ts';
-import type { BatteryReadings, ControlBattery, ControlConfig, ControlInput, Measured, Phase } from './control-types.ts';
+import type { Phase } from '../site/types.ts';
+import type { BatteryReadings, ControlBattery, ControlConfig, ControlInput, Measured } from './control-types.ts';
 import { limitAtW } from './equipment.ts';
 
 /** Share of a limit kept free for what a meter gets wrong. */

@@ -1,0 +1,175 @@
+// A site file's equipment as plan and control want it. Owns the translation, nothing else.
+
+import { intervalAt } from '../base/interval.ts';
+import type { Millis, WattHours } from '../base/units.ts';
+import { createCalendar } from '../forecast/calendar.ts';
+import type { Device, SiteFile, SiteLoad } from '../site/types.ts';
+import type { ControlConfig, ControlGenerator } from './control-types.ts';
+import type { Battery, PlanLoad } from './equipment.ts';
+import type { BidTerms, Plan } from './plan-types.ts';
+
+const GENERATORS: readonly Device['role'][] = ['pv', 'wind', 'hybrid'];
+
+/** The site's batteries. */
+export function batteriesOf(site: SiteFile): Battery[] {
+  return site.storage.map(({ device: _device, lagMs: _lag, deadBandW: _band, stepW: _step, ...battery }) => battery);
+}
+
+/** Whether all of the site's generation may be held back. */
+export function curtailableOf(site: SiteFile): boolean {
+  const generators = site.devices.filter(({ role }) => GENERATORS.includes(role));
+  return generators.length > 0 && generators.every(({ curtailable }) => curtailable);
+}
+
+/** The contract's bounds of offers, within the prices a request may carry. */
+export function bidTermsOf(site: SiteFile, priceMaxUcPerWh: number): BidTerms {
+  const { floorUcPerWh, ceilingUcPerWh, riskQuantile } = site.contract;
+  return { floorUcPerWh, ceilingUcPerWh, riskQuantile, priceMinUcPerWh: -priceMaxUcPerWh, priceMaxUcPerWh };
+}
+
+/** What is not in the site file: how readings arrive, and this gateway's place in the fleet. */
+export type ControlTiming = Pick<
+  ControlConfig,
+  'staleAfterMs' | 'meterDelayMs' | 'counterStepWh' | 'edgeDelayChainMs' | 'edgeRampChainMs'
+>;
+
+/** The configuration of the second-by-second control. */
+export function controlConfigOf(site: SiteFile, timing: ControlTiming): ControlConfig {
+  const { connection } = site;
+  const device = (id: string): Device | undefined => site.devices.find((one) => one.id === id);
+  return {
+    ...timing,
+    batteries: site.storage.map(({ device: id, lagMs, deadBandW, stepW, ...battery }) => ({
+      battery,
+      device: id,
+      phases: device(id)?.phases ?? connection.phases,
+      lagMs,
+      deadBandW,
+      stepW,
+    })),
+    generators: site.devices
+      .filter(({ role, ratedW }) => GENERATORS.includes(role) && ratedW !== null)
+      .map(
+        ({ id, ratedW, phases, curtailable }): ControlGenerator => ({ id, ratedW: ratedW ?? 0, phases, curtailable }),
+      ),
+    loads: site.loads.map(({ id, device: of, control, ratedW, phases, minOnMs, minOffMs, sheddable }) => ({
+      id,
+      device: of,
+      control,
+      ratedW,
+      phases,
+      minOnMs,
+      minOffMs,
+      sheddable,
+    })),
+    connection: {
+      importLimitW: connection.importLimitW,
+      exportLimitW: connection.exportLimitW,
+      phaseLimitW: connection.ampsPerPhase * connection.voltageV,
+      phases: connection.phases,
+      defaultImportLimitW: connection.defaultLimit.importW,
+      defaultExportLimitW: connection.defaultLimit.exportW,
+    },
+  };
+}
+
+/** What is known of a load when a plan is made. */
+export interface LoadProgress {
+  /** Energy it already got in the window that is open now (a program: any means that it has run). */
+  readonly doneWh: WattHours;
+  readonly on: boolean;
+  /** Since when it is on or off. */
+  readonly sinceMs: Millis;
+}
+
+/**
+ * The needs of the site's loads that fall into a plan's intervals: one for each daily window that ends within it.
+ * Windows are local time; a window still open at the plan's end is left to a later plan.
+ */
+export function planLoadsOf(
+  site: SiteFile,
+  startMs: Millis,
+  intervalMs: Millis,
+  count: number,
+  progress: ReadonlyMap<string, LoadProgress>,
+): PlanLoad[] {
+  const calendar = createCalendar(site.timezone);
+  const minutes = Array.from({ length: count }, (_, t) => calendar(startMs + t * intervalMs).minute);
+  const loads: PlanLoad[] = [];
+  for (const load of site.loads) {
+    if (load.need === null) continue;
+    const [from, until] = [minuteOf(load.need.from), minuteOf(load.need.until)];
+    // Equal times mean the whole day, which ends at that time.
+    const inside = (t: number): boolean => {
+      const since = (minutes[t]! - from + 1440) % 1440;
+      return since < ((until - from + 1440) % 1440 || 1440);
+    };
+    const begins = (t: number): boolean =>
+      t === 0 || !inside(t - 1) || (minutes[t]! - from + 1440) % 1440 < (minutes[t - 1]! - from + 1440) % 1440;
+    for (let t = 0; t < count; t++) {
+      if (!inside(t) || !begins(t)) continue;
+      let end = t + 1;
+      while (end < count && inside(end) && !begins(end)) end++;
+      if (end >= count) continue;
+      const planned = planLoad(load, startMs + t * intervalMs, startMs + end * intervalMs, intervalMs, {
+        progress: progress.get(load.id),
+        open: t === 0,
+        startMs,
+      });
+      if (planned !== null) loads.push(planned);
+    }
+  }
+  return loads;
+}
+
+function planLoad(
+  load: SiteLoad,
+  earliestMs: Millis,
+  deadlineMs: Millis,
+  intervalMs: Millis,
+  at: { progress: LoadProgress | undefined; open: boolean; startMs: Millis },
+): PlanLoad | null {
+  const doneWh = at.open ? (at.progress?.doneWh ?? 0) : 0;
+  if (load.kind === 'program' || load.need?.energyWh == null) {
+    if (doneWh > 0) return null;
+    return { kind: 'program', id: load.id, powersW: programPowers(load, intervalMs), earliestMs, deadlineMs };
+  }
+  const needWh = load.need.energyWh - doneWh;
+  if (needWh <= 0) return null;
+  return {
+    kind: 'energy',
+    id: load.id,
+    needWh,
+    earliestMs,
+    deadlineMs,
+    powersW: load.powersW,
+    minOnMs: load.minOnMs,
+    minOffMs: load.minOffMs,
+    on: at.progress?.on ?? false,
+    sinceMs: at.progress?.sinceMs ?? Number.NEGATIVE_INFINITY,
+  };
+}
+
+/** A program runs at its powers one after the other for its least time. */
+function programPowers(load: SiteLoad, intervalMs: Millis): number[] {
+  const length = Math.max(1, Math.ceil(load.minOnMs / intervalMs));
+  return Array.from({ length }, (_, i) => load.powersW[Math.min(load.powersW.length - 1, i)] ?? load.ratedW);
+}
+
+function minuteOf(time: string): number {
+  const [hours = 0, minutes = 0] = time.split(':').map(Number);
+  return hours * 60 + minutes;
+}
+
+/** Powers that a plan wants of loads at an instant, by load id: what control takes as `loadPowersW`. */
+export function plannedLoadPowers(plan: Plan, atMs: Millis): Map<string, number> {
+  const powers = new Map<string, number>();
+  const startMs = plan.steps[0]?.startMs;
+  if (startMs === undefined) return powers;
+  const t = intervalAt(atMs - startMs, plan.intervalMs);
+  for (const { id, powersW } of plan.loads) {
+    const powerW = powersW[t];
+    if (powerW !== undefined) powers.set(id, (powers.get(id) ?? 0) + powerW);
+  }
+  return powers;
+}

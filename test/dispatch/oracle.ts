@@ -1,0 +1,153 @@
+// The dumb and slow truth about a plan: the same problem as a mixed-integer program for HiGHS, with perfect foresight.
+// Charging and discharging at once is forbidden by a binary where it could pay (prices below zero).
+
+import highs, { type Highs } from 'highs';
+import type { Battery, PlanLoad } from '../../src/dispatch/equipment.ts';
+import { medianOf } from '../../src/dispatch/plan.ts';
+import type { PlanInput } from '../../src/dispatch/plan-types.ts';
+
+let solver: Highs | undefined;
+
+export interface OracleResult {
+  readonly costUc: number;
+  readonly ms: number;
+}
+
+/** Least cost of the plan's input by HiGHS. One battery at most; `gap` is the solver's relative gap for whole numbers. */
+export async function oracle(input: PlanInput, gap = 1e-4, seconds = 20): Promise<OracleResult> {
+  solver ??= await highs();
+  const text = lp(input);
+  const started = performance.now();
+  const solution = solver.solve(text, { output_flag: false, mip_rel_gap: gap, time_limit: seconds, threads: 1 });
+  const ms = performance.now() - started;
+  if (solution.Status !== 'Optimal') throw new Error(`the oracle found no optimum: ${solution.Status}`);
+  return { costUc: solution.ObjectiveValue, ms };
+}
+
+/** The plan's problem in LP format. */
+export function lp(input: PlanInput): string {
+  const hours = input.intervalMs / 3_600_000;
+  const stored = input.batteries[0];
+  const battery: Battery | undefined = stored?.battery;
+  const objective: string[] = [];
+  const rows: string[] = [];
+  const bounds: string[] = [];
+  const binaries: string[] = [];
+  const n = input.intervals.length;
+  const wear = (battery?.cycleCostUcPerWh ?? 0) / 2;
+  for (const [t, x] of input.intervals.entries()) {
+    const net = medianOf(x.consumptionWh) - medianOf(x.generationWh);
+    // gp - gm = net + loads - discharge + charge + curtailed + position; gp bought beyond, gm sold beyond the position.
+    objective.push(`${signed(x.buyUcPerWh)} gp${t}`, `${signed(-Math.min(x.sellUcPerWh, x.buyUcPerWh))} gm${t}`);
+    const terms = [`gp${t} - gm${t}`];
+    if (battery !== undefined) {
+      objective.push(
+        `${signed(wear * battery.chargeEfficiency)} c${t}`,
+        `${signed(wear / battery.dischargeEfficiency)} d${t}`,
+      );
+      terms.push(`+ d${t} - c${t}`);
+      bounds.push(`0 <= c${t} <= ${battery.chargeLimitW * hours}`, `0 <= d${t} <= ${battery.dischargeLimitW * hours}`);
+      const low = Math.min((battery.capacityWh * battery.reservePercent) / 100, stored!.storedWh);
+      bounds.push(`${low} <= s${t + 1} <= ${battery.capacityWh}`);
+      const from = t === 0 ? '' : `- s${t}`;
+      const start = t === 0 ? stored!.storedWh : 0;
+      const right = start - battery.standingLossW * hours;
+      rows.push(
+        `s${t + 1} ${from} - ${battery.chargeEfficiency} c${t} + ${1 / battery.dischargeEfficiency} d${t} = ${right}`,
+      );
+      if (x.buyUcPerWh < 0 || x.sellUcPerWh < 0) {
+        binaries.push(`m${t}`);
+        rows.push(`c${t} - ${battery.chargeLimitW * hours} m${t} <= 0`);
+        rows.push(`d${t} + ${battery.dischargeLimitW * hours} m${t} <= ${battery.dischargeLimitW * hours}`);
+      }
+    }
+    if (input.curtailable) {
+      terms.push(`- q${t}`);
+      bounds.push(`0 <= q${t} <= ${medianOf(x.generationWh)}`);
+    }
+    for (const [l, load] of input.loads.entries()) terms.push(...loadTerms(load, l, t, n, hours));
+    rows.push(`${terms.join(' ')} = ${net + x.positionWh}`);
+    rows.push(`gp${t} - gm${t} <= ${x.importLimitW * hours + x.positionWh}`);
+    rows.push(`gp${t} - gm${t} >= ${-x.exportLimitW * hours + x.positionWh}`);
+  }
+  for (const [l, load] of input.loads.entries()) loadRows(input, load, l, rows, bounds, binaries);
+  if (battery !== undefined) objective.push(`${signed(-(input.endValueUcPerWh ?? 0))} s${n}`);
+  return [
+    'Minimize',
+    ` obj: ${objective.join(' ')}`,
+    'Subject To',
+    ...rows.map((row, i) => ` r${i}: ${row}`),
+    'Bounds',
+    ...bounds.map((bound) => ` ${bound}`),
+    ...(binaries.length > 0 ? ['Binary', ` ${binaries.join(' ')}`] : []),
+    'End',
+  ].join('\n');
+}
+
+function signed(value: number): string {
+  return value < 0 ? `- ${-value}` : `+ ${value}`;
+}
+
+function loadTerms(load: PlanLoad, l: number, t: number, n: number, hours: number): string[] {
+  if (load.kind === 'program') {
+    return load.powersW
+      .map((w, i) => [t - i, w] as const)
+      .filter(([from]) => from >= 0 && from + load.powersW.length <= n)
+      .map(([from, w]) => `- ${w * hours} b${l}_${from}`);
+  }
+  return load.powersW.map((w, i) => `- ${w * hours} y${l}_${t}_${i}`);
+}
+
+function loadRows(
+  input: PlanInput,
+  load: PlanLoad,
+  l: number,
+  rows: string[],
+  bounds: string[],
+  binaries: string[],
+): void {
+  const n = input.intervals.length;
+  const { intervalMs } = input;
+  const hours = intervalMs / 3_600_000;
+  if (load.kind === 'program') {
+    const starts: string[] = [];
+    for (let from = 0; from + load.powersW.length <= n; from++) {
+      const startMs = input.intervals[from]!.startMs;
+      binaries.push(`b${l}_${from}`);
+      if (startMs >= load.earliestMs && startMs + load.powersW.length * intervalMs <= load.deadlineMs)
+        starts.push(`b${l}_${from}`);
+      else bounds.push(`b${l}_${from} = 0`);
+    }
+    rows.push(`${starts.join(' + ')} = 1`);
+    return;
+  }
+  const need: string[] = [];
+  const minOn = Math.max(1, Math.ceil(load.minOnMs / intervalMs));
+  const minOff = Math.max(1, Math.ceil(load.minOffMs / intervalMs));
+  for (let t = 0; t < n; t++) {
+    const startMs = input.intervals[t]!.startMs;
+    const inside = startMs >= load.earliestMs && startMs + intervalMs <= load.deadlineMs;
+    const levels = load.powersW.map((_, i) => `y${l}_${t}_${i}`);
+    binaries.push(...levels);
+    if (!inside) for (const level of levels) bounds.push(`${level} = 0`);
+    for (const [i, w] of load.powersW.entries()) need.push(`${w * hours} y${l}_${t}_${i}`);
+    if (levels.length > 1) rows.push(`${levels.join(' + ')} <= 1`);
+    if (minOn > 1 || minOff > 1) {
+      const before = t === 0 ? '' : load.powersW.map((_, i) => `+ y${l}_${t - 1}_${i}`).join(' ');
+      const was = t === 0 && load.on ? 1 : 0;
+      const on = levels.join(' + ');
+      binaries.push(`u${l}_${t}`, `v${l}_${t}`);
+      // u starts, v stops: on(t) - on(t-1) = u - v
+      rows.push(`${on} ${before.replaceAll('+', '-')} - u${l}_${t} + v${l}_${t} = ${was}`);
+      const ups = range(Math.max(0, t - minOn + 1), t).map((k) => `u${l}_${k}`);
+      rows.push(`${on} - ${ups.join(' - ')} >= 0`);
+      const downs = range(Math.max(0, t - minOff + 1), t).map((k) => `v${l}_${k}`);
+      rows.push(`${on} + ${downs.join(' + ')} <= 1`);
+    }
+  }
+  rows.push(`${need.join(' + ')} >= ${load.needWh}`);
+}
+
+function range(from: number, until: number): number[] {
+  return Array.from({ length: until - from + 1 }, (_, i) => from + i);
+}
