@@ -5,9 +5,8 @@ import { getPublicKey, hashes, sign } from '@noble/ed25519';
 import { sha512 } from '@noble/hashes/sha2.js';
 import { toBase64url, utf8 } from '../../src/base/bytes.ts';
 import type { JsonObject } from '../../src/base/canonical.ts';
-import { canonicalBytes } from '../../src/base/canonical.ts';
 import { chainId, type Genesis } from '../../src/protocol/genesis.ts';
-import type { RequestKind } from '../../src/protocol/requests.ts';
+import { possessionBytes, type RequestKind } from '../../src/protocol/requests.ts';
 
 hashes.sha512 = sha512;
 
@@ -99,7 +98,7 @@ const metered = {
   uncertaintyWh: 2,
 };
 const newAdmission = admission('gateway-house', 'north');
-const possession = (body: JsonObject, key: string): string => toBase64url(testKey(key).sign(canonicalBytes(body)));
+const possession = (body: JsonObject, key: string): string => toBase64url(testKey(key).sign(possessionBytes(GENESIS.chain, body)));
 
 /** Signer and body of one request of each kind. */
 export const REQUESTS: Readonly<Record<RequestKind, { signer: string; body: JsonObject }>> = {
