@@ -1,0 +1,142 @@
+// The page on loopback: serves its three files and pushes snapshots to whoever watches. Owns HTTP; what is shown comes in as
+// plain data (state.ts), how it looks is assets/.
+
+import { readFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { WattpactError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import type { Millis } from '../base/units.ts';
+import type { PageState } from './state.ts';
+
+/** Watchers at one time; beyond, a browser is told to come back later. */
+export const WATCHERS_MAX = 16;
+/** A snapshot is pushed this often, and `refresh` pushes no faster than the shorter of the two. */
+const PUSH_EVERY_MS: Millis = 1_000;
+const PUSH_AT_LEAST_MS: Millis = 200;
+/** A watcher that has so much unread is dropped. */
+const BACKLOG_BYTES_MAX = 4 * 1024 * 1024;
+
+const ASSETS: Readonly<Record<string, { readonly file: string; readonly type: string }>> = {
+  '/': { file: 'page.html', type: 'text/html; charset=utf-8' },
+  '/page.css': { file: 'page.css', type: 'text/css; charset=utf-8' },
+  '/page.js': { file: 'page.js', type: 'text/javascript; charset=utf-8' },
+};
+
+const HEADERS = {
+  'Content-Security-Policy':
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+  'Referrer-Policy': 'no-referrer',
+  'X-Content-Type-Options': 'nosniff',
+  'Cache-Control': 'no-store',
+};
+
+export interface PageOptions {
+  readonly host: string;
+  /** 0 = any free port. */
+  readonly port: number;
+  readonly snapshot: () => PageState;
+  readonly log: Log;
+}
+
+export interface Page {
+  readonly url: string;
+  /** Something worth seeing has happened: pushes soon, not only at the next second. */
+  refresh(): void;
+  close(): Promise<void>;
+}
+
+/** Starts the page; throws `page.port` if the address cannot be had. */
+export async function createPage({ host, port, snapshot, log }: PageOptions): Promise<Page> {
+  const watchers = new Set<ServerResponse>();
+  let soon: NodeJS.Timeout | null = null;
+
+  const push = (): void => {
+    if (watchers.size === 0) return;
+    const event = eventOf(snapshot());
+    for (const watcher of watchers) {
+      if (watcher.writableLength > BACKLOG_BYTES_MAX) watcher.destroy();
+      else watcher.write(event);
+    }
+  };
+  const watch = (request: IncomingMessage, response: ServerResponse): void => {
+    if (watchers.size >= WATCHERS_MAX) return answer(response, 503, `${WATCHERS_MAX} pages are open already`);
+    response.writeHead(200, { ...HEADERS, 'Content-Type': 'text/event-stream' });
+    watchers.add(response);
+    request.on('close', () => watchers.delete(response));
+    response.write(eventOf(snapshot()));
+  };
+  const server = createServer((request, response) => {
+    const path = (request.url ?? '/').split('?')[0] as string;
+    if (!isLoopbackHost(request.headers.host)) return answer(response, 421, 'open this page by its loopback address');
+    if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, 'only GET');
+    if (path === '/events' && request.method === 'GET') return watch(request, response);
+    if (path === '/state') return answer(response, 200, JSON.stringify(snapshot()), 'application/json; charset=utf-8');
+    const asset = Object.hasOwn(ASSETS, path) ? ASSETS[path] : undefined;
+    if (asset === undefined) return answer(response, 404, 'nothing here');
+    answer(response, 200, readFileSync(new URL(`assets/${asset.file}`, import.meta.url)), asset.type);
+  });
+  server.headersTimeout = 5_000;
+  server.requestTimeout = 10_000;
+  server.maxConnections = 4 * WATCHERS_MAX;
+  const ticking = setInterval(push, PUSH_EVERY_MS);
+  const url = `http://${host}:${await listenOn(server, host, port, 'page')}`;
+  log.info({ url }, 'page: listening');
+
+  return {
+    url,
+    refresh: () => {
+      soon ??= setTimeout(() => {
+        soon = null;
+        push();
+      }, PUSH_AT_LEAST_MS);
+    },
+    close: async () => {
+      clearInterval(ticking);
+      if (soon !== null) clearTimeout(soon);
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+/** Listens; throws `<what>.port` in words for people if the address cannot be had. Resolves to the port. */
+export function listenOn(server: Server, host: string, port: number, what: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      const busy = cause.code === 'EADDRINUSE';
+      reject(
+        new WattpactError(
+          `${what}.port`,
+          `the ${what} cannot listen on ${host}:${port}: ${busy ? 'the port is busy' : cause.message}`,
+          { hint: busy ? 'Choose another port, or stop what listens there' : 'Look at the host and port', cause },
+        ),
+      );
+    });
+    server.listen(port, host, () => {
+      const address = server.address();
+      resolve(typeof address === 'object' && address !== null ? address.port : port);
+    });
+  });
+}
+
+function eventOf(state: PageState): string {
+  return `data: ${JSON.stringify(state)}\n\n`;
+}
+
+/** A name that a hostile site points at 127.0.0.1 is not ours: its pages must not read this one. */
+function isLoopbackHost(host: string | undefined): boolean {
+  return host !== undefined && /^(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/.test(host);
+}
+
+function answer(
+  response: ServerResponse,
+  status: number,
+  body: string | Buffer,
+  type = 'text/plain; charset=utf-8',
+): void {
+  response.writeHead(status, { ...HEADERS, 'Content-Type': type, 'Content-Length': Buffer.byteLength(body) });
+  response.end(body);
+}
