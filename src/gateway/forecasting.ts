@@ -1,0 +1,126 @@
+// The site's forecasters: one for each generator and one for what the site consumes. Learns from the stored energies, in order, and
+// keeps what it learnt. Owns the carrying between store and forecast/; knows no prices.
+
+import { intervalStartMs } from '../base/interval.ts';
+import { meanPowerW } from '../base/units.ts';
+import { createForecaster } from '../forecast/forecaster.ts';
+import { type Forecaster, type ForecasterOptions, MEDIAN } from '../forecast/types.ts';
+import type { SiteFile } from '../site/types.ts';
+import type { GatewayStore } from '../store/gateway.ts';
+import { generatorsOf } from './equipment.ts';
+import { SITE } from './metering.ts';
+
+/** How far back a forecaster that has no kept state learns from the store. */
+const HISTORY_INTERVALS_MAX = 35 * 96;
+
+export const CONSUMPTION = 'consumption';
+
+/** Quantiles (forecast/types.ts `QUANTILES`) of an interval's energy, Wh. */
+export interface EnergyForecast {
+  readonly interval: number;
+  readonly quantilesWh: readonly number[];
+}
+
+export interface SiteForecasting {
+  /** Learns every interval up to this one that has been metered. */
+  learnUpTo(interval: number): void;
+  /** Generator id -> forecasts of `count` intervals from `first` on. */
+  generation(first: number, count: number): ReadonlyMap<string, readonly EnergyForecast[]>;
+  consumption(first: number, count: number): readonly EnergyForecast[];
+  /** Whether anything is known of the site at all. */
+  readonly learned: number;
+}
+
+/** Energy of what the site consumes in an interval, from the balance at its meters; null when a part of it is not known. */
+export function consumptionWh(site: SiteFile, store: Pick<GatewayStore, 'energies'>, interval: number): number | null {
+  const energy = (subject: string, quantity: string): number | null => {
+    const [stored] = store.energies.range(subject, quantity, interval, interval + 1);
+    return stored === undefined || stored.quality === 'gap' ? null : stored.energyWh;
+  };
+  let sum = 0;
+  const terms: (readonly [string, string, 1 | -1])[] = [
+    [SITE, 'import', 1],
+    [SITE, 'export', -1],
+    ...generatorsOf(site).map(({ id }) => [id, 'generation', 1] as const),
+    ...site.storage.flatMap(({ id }) => [[id, 'discharge', 1] as const, [id, 'charge', -1] as const]),
+  ];
+  for (const [subject, quantity, sign] of terms) {
+    const part = energy(subject, quantity);
+    if (part === null) return null;
+    sum += sign * part;
+  }
+  return Math.max(0, sum);
+}
+
+export function createSiteForecasting(options: {
+  site: SiteFile;
+  store: Pick<GatewayStore, 'energies' | 'settings'>;
+  intervalMs: number;
+  /** First interval that has not begun: history ends before it. */
+  now: number;
+}): SiteForecasting {
+  const { site, store, intervalMs } = options;
+  const place = { latitude: site.location.latitude, longitude: site.location.longitude, timezone: site.timezone };
+  const forecasters = new Map<string, Forecaster>();
+  let learned = (store.settings.get('forecast learned') as number | null) ?? -1;
+
+  function add(name: string, kind: ForecasterOptions['kind'], capacityW: number | null): void {
+    const kept = store.settings.get(`forecast ${name}`) as string | null;
+    const forecasterOptions = { kind, stepMs: intervalMs, ...place, ...(capacityW === null ? {} : { capacityW }) };
+    const usable = kept !== null && learned >= 0;
+    forecasters.set(name, usable ? createForecaster(forecasterOptions, kept) : createForecaster(forecasterOptions));
+    if (!usable) learned = -1;
+  }
+  for (const { id, role, ratedW } of generatorsOf(site)) add(id, role === 'wind' ? 'wind' : 'pv', ratedW);
+  add(CONSUMPTION, 'load', null);
+
+  function learn(interval: number): void {
+    const startMs = intervalStartMs(interval, intervalMs);
+    for (const [name, forecaster] of forecasters) {
+      if (name === CONSUMPTION) {
+        const energy = consumptionWh(site, store, interval);
+        forecaster.learn({ startMs, powerW: energy === null ? null : meanPowerW(energy, intervalMs) });
+        continue;
+      }
+      const [stored] = store.energies.range(name, 'generation', interval, interval + 1);
+      const known = stored !== undefined && stored.energyWh !== null && stored.quality !== 'gap';
+      const powerW = known ? meanPowerW(stored.energyWh as number, intervalMs) : null;
+      forecaster.learn({ startMs, powerW, curtailed: stored?.curtailed ?? false });
+    }
+  }
+
+  function energies(name: string, first: number, count: number): readonly EnergyForecast[] {
+    const forecaster = forecasters.get(name);
+    const issuedMs = intervalStartMs(first, intervalMs);
+    return (forecaster?.forecast(issuedMs, count) ?? []).map(({ startMs, quantilesW }) => ({
+      interval: startMs / intervalMs,
+      quantilesWh: quantilesW.map((powerW) => (powerW * intervalMs) / 3_600_000),
+    }));
+  }
+
+  function learnUpTo(interval: number): void {
+    const from = learned < 0 ? Math.max(0, interval - HISTORY_INTERVALS_MAX) : learned + 1;
+    if (from > interval) return;
+    // Without any history there is nothing to walk through.
+    const begun = learned >= 0 || store.energies.range(SITE, 'import', from, interval + 1).length > 0;
+    if (begun) for (let next = from; next <= interval; next++) learn(next);
+    learned = interval;
+    for (const [name, forecaster] of forecasters) store.settings.set(`forecast ${name}`, forecaster.state());
+    store.settings.set('forecast learned', learned);
+  }
+  learnUpTo(options.now - 1);
+
+  return {
+    learnUpTo,
+    generation: (first, count) =>
+      new Map(generatorsOf(site).map(({ id }) => [id, energies(id, first, count)] as const)),
+    consumption: (first, count) => energies(CONSUMPTION, first, count),
+    get learned() {
+      return learned;
+    },
+  };
+}
+
+export function medianWh(forecast: EnergyForecast | undefined): number | null {
+  return forecast?.quantilesWh[MEDIAN] ?? null;
+}
