@@ -98,7 +98,8 @@ const metered = {
   uncertaintyWh: 2,
 };
 const newAdmission = admission('gateway-house', 'north');
-const possession = (body: JsonObject, key: string): string => toBase64url(testKey(key).sign(possessionBytes(GENESIS.chain, body)));
+const possession = (body: JsonObject, key: string): string =>
+  toBase64url(testKey(key).sign(possessionBytes(GENESIS.chain, body)));
 
 /** Signer and body of one request of each kind. */
 export const REQUESTS: Readonly<Record<RequestKind, { signer: string; body: JsonObject }>> = {
