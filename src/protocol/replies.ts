@@ -144,13 +144,28 @@ export const absentSchema = z.strictObject({
 /** `hint`: why a validator will not even order a request. Never counted. */
 export const hintSchema = z.strictObject({ reason: z.string().max(REASON_LENGTH_MAX), request: hashSchema });
 
-/** `ask`: a gateway asks again for proofs of its requests and for its notices and settlements; and for its last sequence. */
+/** `ask`: a gateway asks again for proofs of its requests and for its notices and settlements, for its last sequence, and for its past. */
 export const askSchema = z.strictObject({
+  /** Deliveries recorded from this block on are wanted back; null: none. */
+  historyFrom: z.int().min(0).nullable(),
   intervals: z.array(intervalSchema).max(96),
   requests: z.array(hashSchema).max(256),
   salt: saltSchema,
   sequence: z.boolean(),
   timeMs: z.int().min(0),
+});
+
+/** Deliveries in one `history`: some hundred days take a few dozen messages. */
+export const HISTORY_DELIVERIES_MAX = 200;
+
+/**
+ * `history`: what a gateway that lost its store gets back: its own deliveries as it signed them, in order. Each carries the gateway's own
+ * signature, so it needs no other proof. Ask again from `nextFrom`; null: that is all.
+ */
+export const historySchema = z.strictObject({
+  deliveries: z.array(z.unknown()).max(HISTORY_DELIVERIES_MAX),
+  nextFrom: z.int().min(0).nullable(),
+  salt: saltSchema,
 });
 
 /** `sequence`: a validator's signed answer: the highest sequence recorded for that gateway at a height. */
@@ -178,6 +193,7 @@ const SIGNED_SCHEMAS = {
   absent: absentSchema,
   ask: askSchema,
   hint: hintSchema,
+  history: historySchema,
   order: orderSchema,
   sequence: sequenceSchema,
 };
