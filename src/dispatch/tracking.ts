@@ -5,6 +5,8 @@ import { clamp } from '../base/integers.ts';
 import { energyOfPowerWh, meanPowerW } from '../base/units.ts';
 import type { ControlConfig, ControlInput, ControlState } from './control-types.ts';
 
+/** A deviation from the straight line is made up within this time, when there is power for it. */
+const CATCH_UP_CHAIN_MS = 120_000;
 /** Readings of battery power kept to compare with the meter. */
 const HISTORY_MAX = 64;
 
@@ -42,10 +44,14 @@ export function targetExportW(
   exportedWh: number,
 ): number {
   const { chainElapsedMs, chainRemainingMs, number } = input.interval;
-  const missingWh = (input.positionWh ?? 0) - exportedWh;
+  const positionWh = input.positionWh ?? 0;
+  const missingWh = positionWh - exportedWh;
   const shortestMs = horizonMs(config) * input.chainRate;
   if (chainRemainingMs >= shortestMs || state.interval !== number || state.targetExportW === null) {
-    const wanted = meanPowerW(missingWh, Math.max(chainRemainingMs, shortestMs));
+    // A straight line through the interval; what is behind it is made up soon, since the power to do so may be gone later.
+    const lineWh = (positionWh * chainElapsedMs) / (chainElapsedMs + chainRemainingMs);
+    const soonMs = clamp(chainRemainingMs, shortestMs, CATCH_UP_CHAIN_MS);
+    const wanted = meanPowerW(positionWh, chainElapsedMs + chainRemainingMs) + meanPowerW(lineWh - exportedWh, soonMs);
     return ramped(config, state, wanted, chainElapsedMs);
   }
   // Near the end the last power goes on and only what it would miss is corrected, no faster than the devices can follow.
