@@ -32,11 +32,15 @@ export interface VirtualSiteOptions {
   /** Seed of everything random (noise). */
   readonly seed?: number;
   readonly initialStateOfChargePercent?: number;
-  /** Time constant of inverters, ms of wall time. */
+  /** Time constant of inverters, ms of wall time; as the site's storage declares unless given. */
   readonly inverterLagMs?: Millis;
   readonly measuring?: Partial<MeasuringErrors>;
   /** Address to listen on; loopback unless said otherwise. */
   readonly host?: string;
+  /** TCP ports by bus id; a free one where none is given. */
+  readonly ports?: ReadonlyMap<string, number>;
+  /** Serial devices to serve a serial bus on (our end of a pty pair), by bus id. Without one it is served as RTU over TCP. */
+  readonly serialPaths?: ReadonlyMap<string, string>;
 }
 
 /** Where a bus of the site is served: TCP (also for RTU over TCP), or a serial device. */
@@ -57,6 +61,9 @@ export interface BatteryTruth {
   readonly powerW: Watts;
   readonly storedWh: WattHours;
   readonly stateOfChargePercent: number;
+  /** What it could take and give now. */
+  readonly chargePowerMaxW: Watts;
+  readonly dischargePowerMaxW: Watts;
   readonly chargeEnergyWh: WattHours;
   readonly dischargeEnergyWh: WattHours;
   /** The set-point in force, or null in its own automatic mode. */
@@ -71,6 +78,11 @@ export interface GeneratorTruth {
   readonly limitW: Watts | null;
 }
 
+export interface LoadTruth {
+  readonly powerW: Watts;
+  readonly energyWh: WattHours;
+}
+
 /** The truth about a site at one instant: floats, not rounded to any register. Signs as base/units.ts. */
 export interface SiteTruth {
   readonly atMs: Millis;
@@ -83,8 +95,8 @@ export interface SiteTruth {
   readonly exportEnergyWh: WattHours;
   readonly generators: ReadonlyMap<string, GeneratorTruth>;
   readonly batteries: ReadonlyMap<string, BatteryTruth>;
-  /** Switched loads: by load id, whether on. */
-  readonly switchedOn: ReadonlyMap<string, boolean>;
+  /** Loads that can be switched or modulated, by load id. */
+  readonly loads: ReadonlyMap<string, LoadTruth>;
   /** Series that have a gap here and are bridged: `consumption` or a device id. */
   readonly bridgedGaps: readonly string[];
 }

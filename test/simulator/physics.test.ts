@@ -18,6 +18,8 @@ const battery: BatteryModel = {
   capacityWh: 5000,
   chargeLimitW: 3000,
   dischargeLimitW: 2500,
+  chargeTaper: [],
+  dischargeTaper: [],
   chargeEfficiency: 0.95,
   dischargeEfficiency: 0.94,
   standbyW: 0,
@@ -30,7 +32,7 @@ const base: SiteModel = {
   consumption: series([1000, 1000]),
   generators: [{ id: 'pv', ratedW: 5000, series: series([4000, 4000]), phases: [1] }],
   batteries: [battery],
-  loads: [{ id: 'boiler', ratedW: 2000, phases: [2] }],
+  loads: [{ id: 'boiler', powersW: [2000], phases: [2] }],
   inverterLagMs: 0,
   initialStateOfChargePercent: 50,
 };
@@ -51,7 +53,7 @@ function balance(truth: SiteTruth): number {
 describe('flows', () => {
   test('grid + generation + battery = consumption, and each phase', () => {
     const { physics } = drive(base);
-    physics.setLoad('boiler', true);
+    physics.setLoad('boiler', 2000, null);
     physics.setBattery('battery', -1500, null);
     const truth = physics.truth();
     expect(truth.consumptionPowerW).toBe(3000);
@@ -153,6 +155,24 @@ describe('the battery', () => {
     expect(physics.truth().batteries.get('battery')!.dischargeEnergyWh).toBeCloseTo(15, 9);
   });
 
+  test('near full it takes what its taper leaves', () => {
+    const taper = [
+      { percent: 80, powerW: 3000 },
+      { percent: 100, powerW: 200 },
+    ];
+    const { physics, at } = drive({ ...base, batteries: [{ ...battery, chargeTaper: taper }] });
+    physics.setBattery('battery', -3000, null);
+    expect(physics.truth().batteries.get('battery')!.powerW).toBe(-3000);
+    at(48 * MINUTE_MS);
+    const { powerW, stateOfChargePercent, chargePowerMaxW } = physics.truth().batteries.get('battery')!;
+    expect(stateOfChargePercent).toBeGreaterThan(85);
+    expect(stateOfChargePercent).toBeLessThan(100);
+    expect(-powerW).toBeCloseTo(3000 - ((stateOfChargePercent - 80) / 20) * 2800, 6);
+    expect(chargePowerMaxW).toBe(-powerW);
+    at(4 * HOUR_MS);
+    expect(physics.truth().batteries.get('battery')).toMatchObject({ powerW: 0, storedWh: 5000, chargePowerMaxW: 0 });
+  });
+
   test('an inverter with lag comes after its set-point', () => {
     const { physics, at } = drive({ ...base, inverterLagMs: 2000 });
     physics.setBattery('battery', 1000, null);
@@ -181,13 +201,20 @@ test('whatever is done to a site, energy is conserved and limits hold', () => {
       fc.array(action, { minLength: 1, maxLength: 40 }),
       fc.constantFrom('idle' as const, 'self-consumption' as const),
       fc.constantFrom(0, 2000),
-      (pv, load, actions, automatic, inverterLagMs) => {
+      fc.constantFrom(
+        [],
+        [
+          { percent: 50, powerW: 2500 },
+          { percent: 100, powerW: 100 },
+        ],
+      ),
+      (pv, load, actions, automatic, inverterLagMs, chargeTaper) => {
         const physics = createSitePhysics(
           {
             ...base,
             consumption: series(load),
             generators: [{ ...base.generators[0]!, series: series(pv) }],
-            batteries: [{ ...battery, automatic, standbyW: 15 }],
+            batteries: [{ ...battery, automatic, chargeTaper, standbyW: 15 }],
             inverterLagMs,
           },
           0,
@@ -198,7 +225,7 @@ test('whatever is done to a site, energy is conserved and limits hold', () => {
         for (const step of actions) {
           if (step.kind === 'battery') physics.setBattery('battery', step.powerW, 120_000);
           if (step.kind === 'limit') physics.setGenerationLimit('pv', step.limitW, 600_000);
-          if (step.kind === 'load') physics.setLoad('boiler', step.on);
+          if (step.kind === 'load') physics.setLoad('boiler', step.on ? 2000 : 0, 300_000);
           if (step.kind === 'wait') {
             atMs += step.ms;
             // Chain time runs ten times as fast as the wall.

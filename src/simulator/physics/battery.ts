@@ -3,6 +3,7 @@
 
 import { clamp } from '../../base/integers.ts';
 import type { Millis, WattHours, Watts } from '../../base/units.ts';
+import { limitAtW, type TaperPoint } from '../../dispatch/equipment.ts';
 
 export interface BatteryModel {
   readonly id: string;
@@ -10,6 +11,9 @@ export interface BatteryModel {
   readonly capacityWh: WattHours;
   readonly chargeLimitW: Watts;
   readonly dischargeLimitW: Watts;
+  /** Tighter limits near full and near empty, by state of charge. */
+  readonly chargeTaper: readonly TaperPoint[];
+  readonly dischargeTaper: readonly TaperPoint[];
   /** Share of the AC energy that reaches the cells, and of the cells' energy that reaches AC. */
   readonly chargeEfficiency: number;
   readonly dischargeEfficiency: number;
@@ -21,12 +25,24 @@ export interface BatteryModel {
   readonly phases: readonly number[];
 }
 
-/** The power it can deliver now for a request: within its limits, nothing from an empty or into a full one. */
+/** How finely a tapering limit is followed. */
+const TAPER_STEP_PERCENT = 0.2;
+
+/** The most it can take now: nothing when full. */
+export function chargeMaxW(model: BatteryModel, storedWh: WattHours): Watts {
+  if (storedWh >= model.capacityWh) return 0;
+  return limitAtW(model.chargeLimitW, model.chargeTaper, (100 * storedWh) / model.capacityWh);
+}
+
+/** The most it can give now: nothing when empty. */
+export function dischargeMaxW(model: BatteryModel, storedWh: WattHours): Watts {
+  if (storedWh <= 0) return 0;
+  return limitAtW(model.dischargeLimitW, model.dischargeTaper, (100 * storedWh) / model.capacityWh);
+}
+
+/** The power it can deliver now for a request. */
 export function possibleW(model: BatteryModel, storedWh: WattHours, requestW: Watts): Watts {
-  const bounded = clamp(requestW, -model.chargeLimitW, model.dischargeLimitW);
-  if (bounded > 0 && storedWh <= 0) return 0;
-  if (bounded < 0 && storedWh >= model.capacityWh) return 0;
-  return bounded;
+  return clamp(requestW, 0 - chargeMaxW(model, storedWh), dischargeMaxW(model, storedWh));
 }
 
 /** Rate at which the cells change at this AC power: + charging. */
@@ -34,10 +50,15 @@ export function cellPowerW(model: BatteryModel, powerW: Watts): Watts {
   return powerW > 0 ? -powerW / model.dischargeEfficiency : -powerW * model.chargeEfficiency;
 }
 
-/** Chain time until it is full or empty at this power; Infinity when never. */
-export function timeToBoundMs(model: BatteryModel, storedWh: WattHours, powerW: Watts): Millis {
+/**
+ * Chain time for which this power may be held: until it is full or empty, or, when its limits taper, until the state
+ * of charge has moved by TAPER_STEP_PERCENT. Infinity at rest.
+ */
+export function holdMs(model: BatteryModel, storedWh: WattHours, powerW: Watts): Millis {
   const cellW = cellPowerW(model, powerW);
   if (cellW === 0) return Number.POSITIVE_INFINITY;
   const roomWh = cellW > 0 ? model.capacityWh - storedWh : storedWh;
-  return (Math.max(0, roomWh) / Math.abs(cellW)) * 3_600_000;
+  const tapers = (cellW > 0 ? model.chargeTaper : model.dischargeTaper).length > 0;
+  const stepWh = tapers ? (model.capacityWh * TAPER_STEP_PERCENT) / 100 : Number.POSITIVE_INFINITY;
+  return (Math.min(Math.max(0, roomWh), stepWh) / Math.abs(cellW)) * 3_600_000;
 }

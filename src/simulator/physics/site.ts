@@ -11,7 +11,7 @@
 import { clamp } from '../../base/integers.ts';
 import { energyOfPowerWh, type Millis, type WattHours, type Watts } from '../../base/units.ts';
 import type { BatteryTruth, GeneratorTruth, SiteTruth } from '../types.ts';
-import { type BatteryModel, cellPowerW, possibleW, timeToBoundMs } from './battery.ts';
+import { type BatteryModel, cellPowerW, chargeMaxW, dischargeMaxW, holdMs, possibleW } from './battery.ts';
 import { type Command, command, inForce } from './commands.ts';
 import { type Series, stepAt } from './series.ts';
 
@@ -23,10 +23,11 @@ export interface GeneratorModel {
   readonly phases: readonly number[];
 }
 
-/** A load that an output of a relay switches. */
-export interface SwitchedLoadModel {
+/** A load that can be switched or modulated. */
+export interface LoadModel {
   readonly id: string;
-  readonly ratedW: Watts;
+  /** Powers it can run at when on, rising. */
+  readonly powersW: readonly Watts[];
   readonly phases: readonly number[];
 }
 
@@ -36,7 +37,7 @@ export interface SiteModel {
   readonly consumption: Series | null;
   readonly generators: readonly GeneratorModel[];
   readonly batteries: readonly BatteryModel[];
-  readonly loads: readonly SwitchedLoadModel[];
+  readonly loads: readonly LoadModel[];
   /** Time constant of the inverters' answer to set-points and limits, wall time; 0 answers at once. */
   readonly inverterLagMs: Millis;
   readonly initialStateOfChargePercent: number;
@@ -48,7 +49,8 @@ export interface SitePhysics {
   /** Set-points and limits, from now, for the device's own watchdog time; null gives the device back to itself. */
   setBattery(id: string, powerW: Watts | null, timeoutMs: Millis | null): void;
   setGenerationLimit(id: string, limitW: Watts | null, timeoutMs: Millis | null): void;
-  setLoad(id: string, on: boolean): void;
+  /** Runs a load at its highest power that is not above this one; off when there is none. */
+  setLoad(id: string, powerW: Watts, timeoutMs: Millis | null): void;
   truth(): SiteTruth;
 }
 
@@ -63,6 +65,13 @@ interface GeneratorState {
   /** The limit as the inverter has come to follow it. */
   followedW: Watts;
   availableW: Watts;
+  powerW: Watts;
+  energyWh: WattHours;
+}
+
+interface LoadState {
+  readonly model: LoadModel;
+  asked: Command<Watts> | null;
   powerW: Watts;
   energyWh: WattHours;
 }
@@ -99,7 +108,9 @@ export function createSitePhysics(model: SiteModel, chainMs: Millis, monotonicMs
       },
     ]),
   );
-  const loads = new Map(model.loads.map((load) => [load.id, { model: load, on: false }]));
+  const loads = new Map<string, LoadState>(
+    model.loads.map((load) => [load.id, { model: load, asked: null, powerW: 0, energyWh: 0 }]),
+  );
   let atMs = chainMs;
   let wallMs = monotonicMs;
   let baseW = 0;
@@ -138,7 +149,12 @@ export function createSitePhysics(model: SiteModel, chainMs: Millis, monotonicMs
     }
     for (const battery of batteries.values()) ownUseW += battery.model.standbyW;
     consumptionW = baseW + ownUseW;
-    for (const load of loads.values()) if (load.on) consumptionW += load.model.ratedW;
+    for (const load of loads.values()) {
+      load.asked = inForce(load.asked, wallMs);
+      const askedW = load.asked?.value ?? 0;
+      load.powerW = load.model.powersW.findLast((powerW) => powerW <= askedW) ?? 0;
+      consumptionW += load.powerW;
+    }
 
     let uncoveredW = consumptionW - generationW;
     for (const battery of batteries.values()) {
@@ -182,7 +198,7 @@ export function createSitePhysics(model: SiteModel, chainMs: Millis, monotonicMs
     const add = (phases: readonly number[], powerW: Watts): void => {
       for (const phase of phases) powers[phase] = (powers[phase] ?? 0) + powerW / phases.length;
     };
-    for (const load of loads.values()) if (load.on) add(load.model.phases, load.model.ratedW);
+    for (const load of loads.values()) add(load.model.phases, load.powerW);
     for (const generator of generators.values()) add(generator.model.phases, -generator.powerW);
     for (const battery of batteries.values()) add(battery.model.phases, -battery.powerW);
     return powers;
@@ -191,18 +207,20 @@ export function createSitePhysics(model: SiteModel, chainMs: Millis, monotonicMs
   /** Wall time until the first watchdog bites. */
   function watchdogInMs(): Millis {
     let untilMs = Number.POSITIVE_INFINITY;
-    for (const battery of batteries.values())
-      untilMs = Math.min(untilMs, battery.setpoint?.untilMonotonicMs ?? untilMs);
-    for (const generator of generators.values())
-      untilMs = Math.min(untilMs, generator.limit?.untilMonotonicMs ?? untilMs);
+    const watch = (held: Command<Watts> | null): void => {
+      if (held !== null) untilMs = Math.min(untilMs, held.untilMonotonicMs);
+    };
+    for (const battery of batteries.values()) watch(battery.setpoint);
+    for (const generator of generators.values()) watch(generator.limit);
+    for (const load of loads.values()) watch(load.asked);
     return untilMs - wallMs;
   }
 
-  /** Chain time until a battery is full or empty. */
+  /** Chain time for which every battery can hold its power. */
   function boundInMs(): Millis {
     let firstMs = Number.POSITIVE_INFINITY;
     for (const battery of batteries.values()) {
-      firstMs = Math.min(firstMs, timeToBoundMs(battery.model, battery.storedWh, battery.powerW));
+      firstMs = Math.min(firstMs, holdMs(battery.model, battery.storedWh, battery.powerW));
     }
     return firstMs;
   }
@@ -216,6 +234,7 @@ export function createSitePhysics(model: SiteModel, chainMs: Millis, monotonicMs
       const storedWh = battery.storedWh + energyWh(cellPowerW(battery.model, battery.powerW));
       battery.storedWh = snap(storedWh, battery);
     }
+    for (const load of loads.values()) load.energyWh += energyWh(load.powerW);
     consumptionWh += energyWh(consumptionW);
     if (gridW > 0) importWh += energyWh(gridW);
     else exportWh += energyWh(-gridW);
@@ -262,10 +281,10 @@ export function createSitePhysics(model: SiteModel, chainMs: Millis, monotonicMs
       generator.limit = limitW === null ? null : command(limitW, wallMs, timeoutMs);
       settle(0);
     },
-    setLoad(id, on) {
+    setLoad(id, powerW, timeoutMs) {
       const load = loads.get(id);
       if (load === undefined) return;
-      load.on = on;
+      load.asked = command(powerW, wallMs, timeoutMs);
       settle(0);
     },
     truth: () => ({
@@ -278,7 +297,7 @@ export function createSitePhysics(model: SiteModel, chainMs: Millis, monotonicMs
       exportEnergyWh: exportWh,
       generators: new Map([...generators].map(([id, state]) => [id, generatorTruth(state)])),
       batteries: new Map([...batteries].map(([id, state]) => [id, batteryTruth(state)])),
-      switchedOn: new Map([...loads].map(([id, load]) => [id, load.on])),
+      loads: new Map([...loads].map(([id, { powerW, energyWh }]) => [id, { powerW, energyWh }])),
       bridgedGaps: gaps,
     }),
   };
@@ -305,6 +324,8 @@ function batteryTruth(state: BatteryState): BatteryTruth {
     powerW: state.powerW,
     storedWh: state.storedWh,
     stateOfChargePercent: (100 * state.storedWh) / state.model.capacityWh,
+    chargePowerMaxW: chargeMaxW(state.model, state.storedWh),
+    dischargePowerMaxW: dischargeMaxW(state.model, state.storedWh),
     chargeEnergyWh: state.chargeWh,
     dischargeEnergyWh: state.dischargeWh,
     setpointW: state.setpoint?.value ?? null,

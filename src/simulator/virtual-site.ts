@@ -1,0 +1,136 @@
+// A virtual site: its physics behind the Modbus devices of its site file. What a master writes changes what it reads.
+//
+// Physics is moved when somebody looks (a request, `state`) and at least every TICK_MS, so that a meter with a delay
+// has samples to show. Energy follows chain time; watchdogs, lag and delay follow monotonic wall time.
+
+import { WattpactError } from '../base/errors.ts';
+import type { Profile, SiteFile } from '../site/types.ts';
+import { createServedDevice, type ServedDevice } from './device.ts';
+import { createMeter, EXACT } from './measuring.ts';
+import { type AnswerUnit, type BusServer, serveSerial, serveTcp } from './modbus/server.ts';
+import { createSitePhysics, type SitePhysics } from './physics/site.ts';
+import { shownBy } from './shown.ts';
+import { loadsBehind, siteModel } from './site-model.ts';
+import type { BusAddress, SiteTruth, VirtualSite, VirtualSiteOptions } from './types.ts';
+
+const TICK_MS = 100;
+const LOOPBACK = '127.0.0.1';
+
+/** Makes a site; nothing listens before `start`. Errors: `simulator.site` for a device that cannot be served. */
+export function createVirtualSite(options: VirtualSiteOptions): VirtualSite {
+  const { site, clock, seed = 1 } = options;
+  const model = siteModel(site, options.series, {
+    inverterLagMs: options.inverterLagMs ?? null,
+    initialStateOfChargePercent: options.initialStateOfChargePercent ?? 50,
+  });
+  const physics = createSitePhysics(model, clock.chainMs(), clock.monotonicMs());
+  const meter = createMeter({ ...EXACT, ...options.measuring }, seed);
+  const devices = new Map<string, ServedDevice>();
+  const servers = new Map<string, BusServer>();
+  let timer: NodeJS.Timeout | undefined;
+
+  /** Brings physics and every device up to now. */
+  function refresh(): SiteTruth {
+    const nowMs = clock.monotonicMs();
+    physics.advance(clock.chainMs(), nowMs);
+    const truth = physics.truth();
+    meter.sample(truth, nowMs);
+    const grid = meter.shown(nowMs);
+    for (const device of site.devices) devices.get(device.id)?.show(shownBy(site, device, truth, grid), nowMs);
+    return truth;
+  }
+
+  site.devices.forEach((device, i) => {
+    const obey = obeyWith(physics, site, device.id);
+    const hooks = { refresh: () => void refresh(), obey, monotonicMs: () => clock.monotonicMs() };
+    devices.set(
+      device.id,
+      createServedDevice(device, profileOf(options.profiles, device.profile), seed * 1000 + i, hooks),
+    );
+  });
+  const unitsByBus = new Map(site.buses.map((bus) => [bus.id, unitsOf(site, bus.id, devices)]));
+  refresh();
+
+  function deviceOf(id: string): ServedDevice {
+    const device = devices.get(id);
+    if (device === undefined) throw new WattpactError('simulator.device', `the site ${site.id} has no device ${id}`);
+    return device;
+  }
+
+  return {
+    async start() {
+      const addresses = new Map<string, BusAddress>();
+      try {
+        for (const bus of site.buses) {
+          const units = unitsByBus.get(bus.id) ?? new Map();
+          const path = options.serialPaths?.get(bus.id);
+          if (bus.kind === 'rtu' && path !== undefined) {
+            servers.set(bus.id, await serveSerial(units, { ...bus, baudRate: bus.baud, path, clock }));
+            addresses.set(bus.id, { kind: 'rtu', path: bus.path });
+            continue;
+          }
+          const host = options.host ?? LOOPBACK;
+          const framing = bus.kind === 'tcp' ? 'tcp' : 'rtu';
+          const server = await serveTcp(units, { host, port: options.ports?.get(bus.id) ?? 0, framing, clock });
+          servers.set(bus.id, server);
+          addresses.set(bus.id, { kind: framing === 'tcp' ? 'tcp' : 'rtu-over-tcp', host, port: server.port });
+        }
+      } catch (error) {
+        await this.stop();
+        throw error;
+      }
+      timer = setInterval(refresh, TICK_MS);
+      return addresses;
+    },
+    async stop() {
+      clearInterval(timer);
+      for (const device of devices.values()) device.stop();
+      await Promise.all([...servers.values()].map((server) => server.close()));
+      servers.clear();
+    },
+    state: refresh,
+    setFault(device, fault) {
+      deviceOf(device).setFault(fault);
+    },
+    setBusLost(bus, lost) {
+      const server = servers.get(bus);
+      if (server === undefined) throw new WattpactError('simulator.bus', `the site ${site.id} serves no bus ${bus}`);
+      server.setLost(lost);
+    },
+    setCounter(device, measurand, valueWh) {
+      refresh();
+      deviceOf(device).setCounter(measurand, valueWh);
+    },
+  };
+}
+
+/** What a device's controls do to the site. */
+function obeyWith(physics: SitePhysics, site: SiteFile, device: string) {
+  return (control: string, value: number | null, timeoutMs: number | null): void => {
+    if (control === 'batterySetpointW') return physics.setBattery(device, value, timeoutMs);
+    if (control === 'generationLimitW') return physics.setGenerationLimit(device, value, timeoutMs);
+    for (const load of loadsBehind(site, device, control)) {
+      const switchedW = value === 1 ? load.ratedW : 0;
+      physics.setLoad(load.id, control === 'consumptionSetpointW' ? (value ?? 0) : switchedW, timeoutMs);
+    }
+  };
+}
+
+function profileOf(profiles: ReadonlyMap<string, Profile>, name: string): Profile {
+  const profile = profiles.get(name);
+  if (profile === undefined) throw new WattpactError('simulator.site', `the profile ${name} is not loaded`);
+  return profile;
+}
+
+function unitsOf(site: SiteFile, bus: string, devices: ReadonlyMap<string, ServedDevice>): Map<number, AnswerUnit> {
+  const units = new Map<number, AnswerUnit>();
+  for (const device of site.devices) {
+    const served = devices.get(device.id);
+    if (device.bus !== bus || served === undefined) continue;
+    if (units.has(device.unitId)) {
+      throw new WattpactError('simulator.site', `bus ${bus} has two devices with unit id ${device.unitId}`);
+    }
+    units.set(device.unitId, served.answer);
+  }
+  return units;
+}
