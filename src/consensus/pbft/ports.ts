@@ -1,7 +1,6 @@
 // What the PBFT driver needs from the program around it, and what it tells it. `validator/` connects these to MQTT, SQLite
 // and the page.
 
-import type { Envelope } from '../../protocol/envelope.ts';
 import type { Channel } from './core/messages.ts';
 
 /** Carries messages to all other validators: one topic each and channel. May lose, repeat, delay and reorder. */
@@ -29,60 +28,4 @@ export interface Timers {
   after(delayMs: number, callback: () => void): () => void;
 }
 
-/** What the log and the page are shown. The seed's phases are `request`, `pre-prepare`, `prepare`, `commit`, `executed` (then the validator replies). */
-export type ConsensusEvent =
-  | { readonly type: 'request'; readonly signer: string; readonly kind: string }
-  | {
-      readonly type: 'pre-prepare';
-      readonly height: number;
-      readonly view: number;
-      readonly primary: string;
-      readonly digest: string;
-      readonly requests: number;
-    }
-  | {
-      readonly type: 'prepare';
-      readonly height: number;
-      readonly view: number;
-      readonly digest: string;
-      readonly from: string;
-    }
-  | {
-      readonly type: 'commit';
-      readonly height: number;
-      readonly view: number;
-      readonly digest: string;
-      readonly from: string;
-    }
-  | {
-      readonly type: 'executed';
-      readonly height: number;
-      readonly view: number;
-      readonly digest: string;
-      readonly requests: number;
-      readonly timeMs: number;
-      readonly synced: boolean;
-    }
-  | { readonly type: 'dropped'; readonly signer: string; readonly kind: string; readonly reason: string }
-  | {
-      readonly type: 'proposal refused';
-      readonly height: number;
-      readonly view: number;
-      readonly primary: string;
-      readonly reason: string;
-    }
-  | { readonly type: 'view change'; readonly height: number; readonly view: number; readonly reason: string }
-  | {
-      readonly type: 'new view';
-      readonly height: number;
-      readonly view: number;
-      readonly primary: string;
-      readonly carried: boolean;
-    }
-  | { readonly type: 'checkpoint'; readonly height: number }
-  | { readonly type: 'asking'; readonly height: number; readonly peer: string; readonly what: string }
-  | { readonly type: 'restored'; readonly height: number }
-  | { readonly type: 'members'; readonly height: number; readonly validators: readonly string[] }
-  | { readonly type: 'evidence'; readonly accused: string; readonly first: Envelope; readonly second: Envelope }
-  | { readonly type: 'vote lost'; readonly reason: string }
-  | { readonly type: 'message refused'; readonly from: string; readonly reason: string };
+export type { ConsensusEvent } from './core/io.ts';

@@ -8,14 +8,7 @@
 import { z } from 'zod';
 import { canonicalBytes, type Json, parseCanonical } from '../../../base/canonical.ts';
 import { WattpactError } from '../../../base/errors.ts';
-import {
-  type Envelope,
-  hashOf,
-  hashSchema,
-  idSchema,
-  MESSAGE_BYTES_MAX,
-  signatureSchema,
-} from '../../../protocol/envelope.ts';
+import { hashOf, hashSchema, idSchema, MESSAGE_BYTES_MAX, signatureSchema } from '../../../protocol/envelope.ts';
 import { headerSchema } from '../../../protocol/header.ts';
 import type { Batch } from '../../engine.ts';
 
@@ -28,9 +21,6 @@ export const BLOCKS_MAX = 64;
 export const CHUNKS_MAX = 65_536;
 
 const heightSchema = z.int().min(0);
-
-/** An envelope whose body has a known form. Its signature is still unchecked. */
-export type Signed<Body> = Omit<Envelope, 'body'> & { readonly body: Body };
 
 function signedSchema<Kind extends string, Body extends z.ZodType>(kind: Kind, body: Body) {
   return z.strictObject({ body, kind: z.literal(kind), signature: signatureSchema, signer: idSchema });
@@ -73,18 +63,10 @@ const preparedSchema = z.strictObject({
 });
 export type Prepared = z.infer<typeof preparedSchema>;
 
-/** Proof that a height was executed: q commits for it, or q checkpoints of it. Empty for genesis. */
-const proofSchema = z.union([
-  z.array(commitSchema).max(VALIDATORS_MAX),
-  z.array(signedCheckpointSchema).max(VALIDATORS_MAX),
-]);
-export type HeightProof = z.infer<typeof proofSchema>;
-
 /** `I leave every view below this one`: with the last executed height, and what was prepared above it. */
 const viewChangeBodySchema = z.strictObject({
   height: heightSchema,
   prepared: preparedSchema.nullable(),
-  proof: proofSchema,
   view: heightSchema.min(1),
 });
 const viewChangeSchema = signedSchema('pbft.view-change', viewChangeBodySchema);
@@ -97,10 +79,10 @@ const newViewSchema = signedSchema(
 );
 export type NewView = z.infer<typeof newViewSchema>;
 
-/** Where the signer stands; sent when nothing else was for a while. Never counted, only a reason to ask or to repeat. */
+/** Where the signer stands: last executed height, last stable checkpoint, view. Sent when nothing else was for a while. Never counted, only a reason to ask or to repeat. */
 const statusSchema = signedSchema(
   'pbft.status',
-  z.strictObject({ changing: z.boolean(), height: heightSchema, view: heightSchema }),
+  z.strictObject({ changing: z.boolean(), height: heightSchema, stable: heightSchema, view: heightSchema }),
 );
 export type Status = z.infer<typeof statusSchema>;
 

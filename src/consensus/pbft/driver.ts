@@ -1,0 +1,186 @@
+// The PBFT driver: the host with bytes, signatures, a durable vote log and one timer. What `validator/` starts.
+
+import { fromBase64url, toBase64url } from '../../base/bytes.ts';
+import { canonicalBytes, type Json, type JsonObject, parseCanonical } from '../../base/canonical.ts';
+import type { Clock } from '../../base/clock.ts';
+import { describeError, isWattpactError, WattpactError } from '../../base/errors.ts';
+import type { Log } from '../../base/log.ts';
+import { encodeEnvelope, isSignedBy, messageId, type Sign, seal, type Verify } from '../../protocol/envelope.ts';
+import type { Application, Batch, Engine } from '../engine.ts';
+import type { Environment, LogRecord } from './core/io.ts';
+import { batchDigest, channelOf, decodePacket, encodePacket } from './core/messages.ts';
+import type { PbftTerms } from './core/terms.ts';
+import { createHost, type Host } from './host.ts';
+import type { ConsensusEvent, Timers, Transport, VoteLog } from './ports.ts';
+
+/** Checked signatures remembered: certificates repeat votes that came before. */
+const SIGNATURES_CACHED_MAX = 4096;
+
+export interface PbftOptions {
+  readonly chain: string;
+  /** This validator's id, and its public key (base64url): it votes while the application lists it with this key. */
+  readonly self: string;
+  readonly publicKey: string;
+  readonly application: Application;
+  readonly sign: Sign;
+  readonly verify: Verify;
+  readonly transport: Transport;
+  readonly votes: VoteLog;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly terms: PbftTerms;
+  readonly log: Log;
+  /** Hears every event as it happens; must not throw. */
+  readonly onEvent?: (event: ConsensusEvent) => void;
+}
+
+export function createPbftEngine(options: PbftOptions): Engine {
+  const { application, transport, votes, clock, timers, log } = options;
+  let host: Host | null = null;
+  let cancelTimer: (() => void) | null = null;
+
+  const tell = (event: ConsensusEvent): void => {
+    logEvent(log, event);
+    options.onEvent?.(event);
+  };
+
+  /** A failure below (disk, application) ends the part of this validator: what it would say next might contradict what it said. */
+  function guarded(work: (host: Host) => void): void {
+    if (host === null) return;
+    try {
+      work(host);
+    } catch (error) {
+      stop();
+      log.error({ error: describeError(error) }, 'consensus stopped');
+      throw error;
+    }
+  }
+
+  function stop(): void {
+    host = null;
+    cancelTimer?.();
+    cancelTimer = null;
+  }
+
+  function onMessage(bytes: Uint8Array): void {
+    if (host === null) return;
+    let packet: ReturnType<typeof decodePacket>;
+    try {
+      packet = decodePacket(bytes);
+    } catch (error) {
+      if (!isWattpactError(error)) throw error;
+      tell({ type: 'message refused', from: '', kind: '', reason: describeError(error) });
+      return;
+    }
+    guarded((running) => running.receive(packet));
+  }
+
+  function wakeAt(atMs: number): void {
+    cancelTimer?.();
+    const delayMs = Math.max(0, Math.ceil(atMs - clock.monotonicMs()));
+    cancelTimer = timers.after(delayMs, () => guarded((running) => running.tick()));
+  }
+
+  transport.onMessage(onMessage);
+  return {
+    start() {
+      const validators = application.validators().size;
+      if (validators === 2 || validators === 3) {
+        throw new WattpactError('pbft.validators', `${validators} validators tolerate no fault`, {
+          hint: 'Use at least 4 (or a single one for a bench).',
+        });
+      }
+      const read = votes.read();
+      host = createHost(
+        {
+          env: environment(options),
+          application,
+          persist(records, compact) {
+            if (compact !== null) votes.replace([...compact, ...records].map(encodeRecord));
+            else votes.append(records.map(encodeRecord));
+          },
+          send: (packet) => transport.publish(channelOf(packet.envelope.kind), encodePacket(packet)),
+          tell,
+          now: () => ({ chainMs: clock.chainMs(), monotonicMs: clock.monotonicMs() }),
+          wakeAt,
+          requestId: (request) => messageId(options.chain, request),
+          requestBytes: (request) => encodeEnvelope(request).length,
+          blockBytes: (block) => canonicalBytes({ ...block } as unknown as Json).length,
+          toText: toBase64url,
+          fromText: fromBase64url,
+        },
+        read === null ? null : read.map(decodeRecord),
+      );
+      guarded((running) => running.tick());
+    },
+    stop,
+    submit(request) {
+      let refusal: string | null = 'this validator takes no part in consensus now';
+      guarded((running) => {
+        refusal = running.submit(request);
+      });
+      return refusal;
+    },
+    status() {
+      if (host !== null) return host.status();
+      const { height } = application.head();
+      return { engine: 'pbft', height, view: 0, primary: '', state: 'stopped', why: '', pending: 0, accused: [] };
+    },
+  };
+}
+
+function encodeRecord(record: LogRecord): Uint8Array {
+  return canonicalBytes(record as unknown as Json);
+}
+
+/** The log is this validator's own and complete or absent (the store checks): its form is trusted. */
+function decodeRecord(bytes: Uint8Array): LogRecord {
+  return parseCanonical(bytes) as unknown as LogRecord;
+}
+
+function environment({ chain, self, publicKey, terms, sign, verify }: PbftOptions): Environment {
+  const known = new Set<string>();
+  const digests = new WeakMap<Batch, string>();
+  return {
+    self,
+    publicKey,
+    terms,
+    sign: (kind, body) => seal(chain, kind, self, body as JsonObject, sign) as never,
+    isSigned(message, key) {
+      const name = `${message.signature}/${key}/${messageId(chain, message as never)}`;
+      if (known.has(name)) return true;
+      if (!isSignedBy(chain, message as never, key, verify)) return false;
+      if (known.size >= SIGNATURES_CACHED_MAX) known.delete(known.values().next().value as string);
+      known.add(name);
+      return true;
+    },
+    digestOf(batch) {
+      let digest = digests.get(batch);
+      if (digest === undefined) {
+        digest = batchDigest(batch);
+        digests.set(batch, digest);
+      }
+      return digest;
+    },
+  };
+}
+
+/** One line an event; the phases of every request at debug, what an operator should see above. */
+function logEvent(log: Log, event: ConsensusEvent): void {
+  switch (event.type) {
+    case 'evidence':
+      return log.error({ accused: event.accused, kind: event.first.kind }, 'conflicting signed messages');
+    case 'vote lost':
+      return log.error({ reason: event.reason }, 'this validator does not vote any more');
+    case 'proposal refused':
+      return log.warn({ ...event }, 'proposal refused');
+    case 'view change':
+    case 'new view':
+    case 'asking':
+    case 'restored':
+    case 'members':
+      return log.info({ ...event }, event.type);
+    default:
+      log.debug({ ...event }, event.type);
+  }
+}
