@@ -41,7 +41,9 @@ function refusal(context: Context, id: string, request: Request, signedWith: str
   const party = parties.get(state, ALL, signer);
   if (party === null) return `${signer} is no party that may make requests`;
   if (party.publicKey !== signedWith) return `the key of ${signer} changed in this block`;
-  if (party.role !== REQUEST_SIGNERS[kind]) return `a ${party.role} may not sign ${kind}`;
+  if (party.role !== REQUEST_SIGNERS[kind]) {
+    return `${kind} is not for ${party.role === 'gateway' ? 'a' : 'an'} ${party.role} to sign`;
+  }
   if (party.role !== 'gateway') return ofAuthority(context, request);
   const site = sites.get(state, signer, 'admission');
   if (site === null) return `no site of ${signer} is known`;
@@ -57,7 +59,7 @@ function refusal(context: Context, id: string, request: Request, signedWith: str
     case 'correction':
       return correction(context, site, request.body);
     default:
-      return `a gateway may not sign ${kind}`;
+      return `${kind} is not for a gateway to sign`;
   }
 }
 
@@ -98,7 +100,7 @@ function byKind(context: Context, request: Request): string | null {
     case 'tariff':
       return tariff(context, signer, request.body);
     default:
-      return `${signer} may not sign ${request.kind}`;
+      return `${request.kind} is not for ${signer} to sign`;
   }
 }
 
