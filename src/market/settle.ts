@@ -76,9 +76,9 @@ export interface SiteSettlement {
   readonly provisional: boolean;
   /** True if neither a nodal price nor a tariff says what the deviation is worth: nothing is charged. */
   readonly unpriced: boolean;
-  readonly tradesUc: number;
+  readonly tradesUc: bigint;
   /** Price of the deviation and penalty. */
-  readonly imbalanceUc: number;
+  readonly imbalanceUc: bigint;
   readonly balanceUc: bigint;
 }
 
@@ -119,14 +119,14 @@ export function settle(input: SettlementInput): IntervalSettlement {
   const netExportsWh = new Float64Array(feeder.parents.length);
   const sites = input.sites.map((site): SiteSettlement => {
     const { deliveredWh, charge } = outcomeOf(site, input);
-    const tradesUc = site.positionWh * (site.priceUcPerWh ?? 0);
+    const tradesUc = BigInt(site.positionWh) * BigInt(site.priceUcPerWh ?? 0);
     const deviationWh = deliveredWh - site.positionWh;
     netExportsWh[site.bus]! += site.delivery === null ? site.positionWh : deliveredWh;
-    line(site.party, 'trade', site.positionWh, BigInt(tradesUc));
-    line(site.party, 'imbalance', deviationWh, BigInt(charge.energyUc));
-    line(site.party, 'penalty', deviationWh, BigInt(charge.penaltyUc));
-    line(utility, 'imbalance', 0 - deviationWh, BigInt(-charge.energyUc));
-    line(utility, 'penalty', 0 - deviationWh, BigInt(-charge.penaltyUc));
+    line(site.party, 'trade', site.positionWh, tradesUc);
+    line(site.party, 'imbalance', deviationWh, charge.energyUc);
+    line(site.party, 'penalty', deviationWh, charge.penaltyUc);
+    line(utility, 'imbalance', 0 - deviationWh, -charge.energyUc);
+    line(utility, 'penalty', 0 - deviationWh, -charge.penaltyUc);
     const imbalanceUc = charge.energyUc + charge.penaltyUc;
     return {
       party: site.party,
@@ -137,7 +137,7 @@ export function settle(input: SettlementInput): IntervalSettlement {
       unpriced: charge.unpriced,
       tradesUc,
       imbalanceUc,
-      balanceUc: BigInt(tradesUc) + BigInt(imbalanceUc),
+      balanceUc: tradesUc + imbalanceUc,
     };
   });
 
@@ -160,9 +160,9 @@ export function settle(input: SettlementInput): IntervalSettlement {
   return { sites, lines, lossesWh };
 }
 
-interface Charge {
-  readonly energyUc: number;
-  readonly penaltyUc: number;
+export interface Charge {
+  readonly energyUc: bigint;
+  readonly penaltyUc: bigint;
   readonly unpriced: boolean;
 }
 
@@ -179,7 +179,7 @@ function outcomeOf(site: SettlementSite, input: SettlementInput): { deliveredWh:
   return balance(exporting.charge) < balance(importing.charge) ? exporting : importing;
 }
 
-function balance({ energyUc, penaltyUc }: Charge): number {
+function balance({ energyUc, penaltyUc }: Charge): bigint {
   return energyUc + penaltyUc;
 }
 
@@ -191,14 +191,18 @@ export function deviationCharge(
   terms: Pick<SettlementInput, 'tariff' | 'shortfallPenaltyUcPerWh' | 'surplusPenaltyUcPerWh'>,
 ): Charge {
   const { tariff } = terms;
-  if (deviationWh === 0) return { energyUc: 0, penaltyUc: 0, unpriced: false };
-  if (nodalUcPerWh === null && tariff === null) return { energyUc: 0, penaltyUc: 0, unpriced: true };
+  if (deviationWh === 0) return { energyUc: 0n, penaltyUc: 0n, unpriced: false };
+  if (nodalUcPerWh === null && tariff === null) return { energyUc: 0n, penaltyUc: 0n, unpriced: true };
   const short = deviationWh < 0;
   const sides = [nodalUcPerWh, short ? tariff?.sellUcPerWh : tariff?.buyUcPerWh].filter((price) => price != null);
   const priceUcPerWh = short ? Math.max(...sides) : Math.min(...sides);
   const penaltyUcPerWh = short ? terms.shortfallPenaltyUcPerWh : terms.surplusPenaltyUcPerWh;
   const punishedWh = Math.max(0, Math.abs(deviationWh) - freeWh);
-  return { energyUc: deviationWh * priceUcPerWh, penaltyUc: 0 - punishedWh * penaltyUcPerWh, unpriced: false };
+  return {
+    energyUc: BigInt(deviationWh) * BigInt(priceUcPerWh),
+    penaltyUc: -BigInt(punishedWh) * BigInt(penaltyUcPerWh),
+    unpriced: false,
+  };
 }
 
 /** Sum over the lines of floor(|flow| x loss). */

@@ -56,8 +56,10 @@ export function randomInstance(seed: number, busesMax: number, ordersMax: number
     lossPpm: below(30_000),
   }));
   const netExportsWh = new Map<string, number>();
-  if (next() < 0.3)
-    for (const { id } of buses) if (next() < 0.3) netExportsWh.set(id, below(2 * energyMax) - energyMax);
+  const withBaseline = next() < 0.3;
+  for (const { id } of withBaseline ? buses : []) {
+    if (next() < 0.3) netExportsWh.set(id, below(2 * energyMax) - energyMax);
+  }
   const shuffled =
     next() < 0.5
       ? buses

@@ -58,37 +58,65 @@ export function searchClearing(feeder: FeederModel, book: OrderBook): Float64Arr
   }
 }
 
-export type Highs = Awaited<ReturnType<typeof highsLoader>>;
-export const loadHighs = (): Promise<Highs> => highsLoader();
+/** The package is CommonJS for TypeScript and a module for Node. */
+const load = highsLoader as unknown as (typeof highsLoader)['default'];
+export type Highs = Awaited<ReturnType<typeof load>>;
+export const loadHighs = (): Promise<Highs> => load();
 
-/** Greatest welfare by linear programming, µ¤. */
+/** Greatest welfare by linear programming, µ¤: a column for each order and each way over a line, a row for each bus. */
 export function highsWelfare(highs: Highs, feeder: FeederModel, book: OrderBook): number {
-  const terms: string[] = [];
-  const bounds: string[] = [];
-  const balance: string[][] = feeder.parents.length > 0 ? Array.from(feeder.parents, () => []) : [];
-  const signed = (value: number, name: string): string => `${value < 0 ? '-' : '+'} ${Math.abs(value)} ${name}`;
+  const n = feeder.parents.length;
+  const cost: number[] = [];
+  const upper: number[] = [];
+  const starts: number[] = [0];
+  const indices: number[] = [];
+  const values: number[] = [];
   for (let i = 0; i < book.size; i++) {
-    const isSupply = book.supply[i] === 1;
-    terms.push(signed((isSupply ? 1 : -1) * book.pricesUcPerWh[i]!, `q${i}`));
-    bounds.push(`0 <= q${i} <= ${book.energiesWh[i]}`);
-    balance[book.buses[i]!]!.push(`${isSupply ? '+' : '-'} q${i}`);
+    const sign = book.supply[i] === 1 ? 1 : -1;
+    cost.push(sign * book.pricesUcPerWh[i]!);
+    upper.push(book.energiesWh[i]!);
+    indices.push(book.buses[i]!);
+    values.push(sign);
+    starts.push(indices.length);
   }
-  feeder.parents.forEach((parent, bus) => {
-    if (parent < 0) return;
-    for (const [name, limit, sign] of [
-      [`u${bus}`, feeder.upMaxWh[bus]!, '-'],
-      [`d${bus}`, feeder.downMaxWh[bus]!, '+'],
+  for (let bus = 0; bus < n; bus++) {
+    const parent = feeder.parents[bus]!;
+    if (parent < 0) continue;
+    for (const [limit, sign] of [
+      [feeder.upMaxWh[bus]!, -1],
+      [feeder.downMaxWh[bus]!, 1],
     ] as const) {
-      terms.push(signed(feeder.tariffsUcPerWh[bus]!, name));
-      bounds.push(Number.isFinite(limit) ? `0 <= ${name} <= ${limit}` : `0 <= ${name}`);
-      balance[bus]!.push(`${sign} ${name}`);
-      balance[parent]!.push(`${sign === '-' ? '+' : '-'} ${name}`);
+      cost.push(feeder.tariffsUcPerWh[bus]!);
+      upper.push(Number.isFinite(limit) ? limit : highs.infinity);
+      indices.push(Math.min(bus, parent), Math.max(bus, parent));
+      values.push(bus < parent ? sign : -sign, bus < parent ? -sign : sign);
+      starts.push(indices.length);
     }
-  });
-  const rows = balance.flatMap((row, bus) => (row.length === 0 ? [] : [` c${bus}: ${row.join(' ')} = 0`]));
-  if (terms.length === 0 || rows.length === 0) return 0;
-  const lp = `Minimize\n obj: ${terms.join('\n ')}\nSubject To\n${rows.join('\n')}\nBounds\n ${bounds.join('\n ')}\nEnd\n`;
-  const solution = highs.solve(lp);
-  if (solution.Status !== 'Optimal') throw new Error(`HiGHS: ${solution.Status}`);
-  return 0 - solution.ObjectiveValue;
+  }
+  if (cost.length === 0) return 0;
+  return highs.withModel(
+    {
+      numCols: cost.length,
+      numRows: n,
+      colCost: Float64Array.from(cost),
+      colLower: new Float64Array(cost.length),
+      colUpper: Float64Array.from(upper),
+      rowLower: new Float64Array(n),
+      rowUpper: new Float64Array(n),
+      matrix: {
+        format: 'csc',
+        numRows: n,
+        numCols: cost.length,
+        starts: Int32Array.from(starts),
+        indices: Int32Array.from(indices),
+        values: Float64Array.from(values),
+      },
+    },
+    (model) => {
+      model.options.set('output_flag', false);
+      const { modelStatus } = model.run();
+      if (modelStatus !== highs.constants.modelStatus.optimal) throw new Error(`HiGHS ended with status ${modelStatus}`);
+      return 0 - model.getObjectiveValue();
+    },
+  );
 }
