@@ -8,7 +8,7 @@ import type { Log } from '../base/log.ts';
 import { addAttestation, agreedSequence, type HeaderView, NO_HEADERS } from '../contract/headers.ts';
 import { addVote, decidedWord, EMPTY_TALLY, supporters, type Tally } from '../contract/tally.ts';
 import type { Message, Messaging } from '../messaging/client.ts';
-import { decodeEnvelope, type Envelope, isSignedBy, type Verify } from '../protocol/envelope.ts';
+import { decodeEnvelope, type Envelope, isSignedBy, parseEnvelope, type Verify } from '../protocol/envelope.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import { checkAttestation, type Header, headerHash } from '../protocol/header.ts';
 import { leafHash } from '../protocol/merkle.ts';
@@ -40,6 +40,8 @@ export interface ChainListener {
   onSettlement(settlement: Settlement): void;
   /** Signed by an operator, newer than every order of his before. */
   onOrder(order: Order, operator: string): void;
+  /** Deliveries of ours, each with our own signature (checked), and where to go on. */
+  onHistory(deliveries: readonly Envelope[], nextFrom: number | null): void;
   /** The validators agree on this last sequence of ours (salt = the ask's). */
   onSequence(sequence: number): void;
 }
@@ -52,11 +54,15 @@ export interface Chainwatch {
   heardAtMs(): number | null;
   /** Begins to count answers to an ask for the last sequence, by its salt. */
   expectSequence(salt: string): void;
+  /** The first answer with this salt is taken: deliveries prove themselves. */
+  expectHistory(salt: string): void;
 }
 
 export function watchChain(options: {
   genesis: Genesis;
   gateway: string;
+  /** This gateway's own key: what proves its past. */
+  publicKey: string;
   /** Highest sequence of each operator's orders so far: kept over restarts, so that an old order never comes back. */
   orderSequences: Map<string, number>;
   /** Contract terms may ask for more than 51 %. */
@@ -77,6 +83,7 @@ export function watchChain(options: {
   let headers: HeaderView = NO_HEADERS;
   let heardAtMs: number | null = null;
   const subjects = new Map<string, Tally>();
+  let historySalt: string | null = null;
   let sequenceSalt: string | null = null;
   let sequenceAnswers = new Map<string, number>();
 
@@ -144,6 +151,8 @@ export function watchChain(options: {
     if (hint !== null) return listener.onHint(validator, hint);
     const sequence = bodyOf('sequence', envelope);
     if (sequence !== null) return onSequence(validator, sequence);
+    const history = bodyOf('history', envelope);
+    if (history !== null) return onHistory(history);
     drop('reply', validator, `kind ${envelope.kind} is not expected here`);
   }
 
@@ -154,6 +163,15 @@ export function watchChain(options: {
     if (agreed === null) return;
     sequenceSalt = null;
     listener.onSequence(agreed);
+  }
+
+  function onHistory({ deliveries, nextFrom, salt }: SignedBody<'history'>): void {
+    if (salt !== historySalt) return;
+    historySalt = null;
+    const own = deliveries
+      .map(parseEnvelope)
+      .filter((delivery) => delivery.signer === gateway && isSignedBy(chain, delivery, options.publicKey, verify));
+    listener.onHistory(own, nextFrom);
   }
 
   function onOrder(message: Message): void {
@@ -208,6 +226,9 @@ export function watchChain(options: {
     expectSequence(salt) {
       sequenceSalt = salt;
       sequenceAnswers = new Map();
+    },
+    expectHistory(salt) {
+      historySalt = salt;
     },
   };
 }

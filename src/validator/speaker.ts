@@ -9,12 +9,14 @@ import type { AddressedProof, Applied, LeafProof, Ledger } from '../ledger/types
 import type { Messaging } from '../messaging/client.ts';
 import { type Envelope, encodeEnvelope, seal } from '../protocol/envelope.ts';
 import { attest, type Header, headerHash } from '../protocol/header.ts';
-import { bodyOf, encodeProof, REASON_LENGTH_MAX } from '../protocol/replies.ts';
+import { bodyOf, encodeProof, HISTORY_DELIVERIES_MAX, REASON_LENGTH_MAX } from '../protocol/replies.ts';
 
 /** Attestations kept for proofs of the same block; older ones are signed again (the same bytes). */
 const ATTESTATIONS_MAX = 256;
 /** An `ask` older than this (chain time) is not answered: a recording of it is worth nothing. */
 const ASK_AGE_MS_MAX = 60 * 60_000;
+/** Requests of one signer looked at for one answer about its past. */
+const HISTORY_LOOKED_AT_MAX = 2_000;
 
 export interface Speaker {
   /** Publishes the block's attestation and every proof of it that concerns somebody. */
@@ -60,6 +62,21 @@ export function createSpeaker(options: {
     void messaging.publish('reply', [to, id], encodeEnvelope(seal(chain, kind, id, body, key.sign)));
   }
 
+  /** Deliveries of a gateway that lost its store, as it signed them itself. */
+  function sayHistory(to: string, from: number, salt: string): void {
+    const until = ledger.head().height + 1;
+    const found = ledger.requestsOf(to, from, until, HISTORY_LOOKED_AT_MAX);
+    const deliveries = found.filter(({ kind }) => kind === 'delivery' || kind === 'correction');
+    const given = deliveries.slice(0, HISTORY_DELIVERIES_MAX);
+    const cut = given.length < deliveries.length ? given.at(-1) : found[HISTORY_LOOKED_AT_MAX - 1];
+    const nextFrom = cut === undefined ? null : cut.height + 1;
+    saySigned('history', to, {
+      deliveries: given.map(({ request }) => request),
+      nextFrom,
+      salt,
+    } as unknown as JsonObject);
+  }
+
   function repeat(requestId: string, to: string): boolean {
     const known = ledger.proofOf(requestId);
     if (known === null) return false;
@@ -91,6 +108,7 @@ export function createSpeaker(options: {
         if (notice !== null) say('notice', to, notice);
         for (const settlement of ledger.settlementsOf(to, interval)) say('notice', to, settlement);
       }
+      if (body.historyFrom !== null) sayHistory(to, body.historyFrom, body.salt);
       if (body.sequence) {
         saySigned('sequence', to, { ...place, gateway: to, salt: body.salt, sequence: ledger.lastSequence(to) });
         // The head's attestation, so that the asker knows where the chain is although no block may come soon.

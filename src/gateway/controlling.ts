@@ -1,0 +1,181 @@
+// The one-second loop: what the field bus measures goes into control, what control wants becomes leases. Owns the carrying; every decision
+// is dispatch/control.ts, every write a lease of the field bus that ends by itself.
+
+import type { Clock } from '../base/clock.ts';
+import { describeError } from '../base/errors.ts';
+import { intervalAt, intervalEndMs, intervalStartMs } from '../base/interval.ts';
+import type { Log } from '../base/log.ts';
+import { control, initialControlState } from '../dispatch/control.ts';
+import type {
+  ControlConfig,
+  ControlInput,
+  ControlOutput,
+  ControlState,
+  Measured,
+  OperatorOrder,
+  Override,
+  Setpoint,
+} from '../dispatch/control-types.ts';
+import type { Plan } from '../dispatch/plan-types.ts';
+import type { Fieldbus, Reading } from '../fieldbus/types.ts';
+import type { Genesis } from '../protocol/genesis.ts';
+import type { Phase, SiteFile } from '../site/types.ts';
+import { generatorsOf, gridMeterOf } from './equipment.ts';
+import type { LoadNeeds } from './loadneeds.ts';
+import type { SiteMetering } from './metering.ts';
+
+/** A lease lives this long unless renewed by the loop, wall ms. */
+export const LEASE_MS = 10_000;
+
+const MISSING: Measured = { value: null, quality: 'missing', monotonicMs: Number.NEGATIVE_INFINITY };
+
+export interface SiteControl {
+  /** One tick: measure, decide, lease. Never throws; never two at once. */
+  tick(): Promise<void>;
+  readonly last: ControlOutput | null;
+  /** Generators held back now. */
+  curtailing(): ReadonlySet<string>;
+  /** Lets everything go. */
+  release(): Promise<void>;
+}
+
+export function createSiteControl(options: {
+  site: SiteFile;
+  config: ControlConfig;
+  genesis: Genesis;
+  fieldbus: Fieldbus;
+  metering: Pick<SiteMetering, 'risesSinceStart'>;
+  loadNeeds: LoadNeeds;
+  positionWh: (interval: number) => number | null;
+  plan: () => { readonly plan: Plan; readonly firstInterval: number } | null;
+  orders: () => readonly OperatorOrder[];
+  overrides: () => readonly Override[];
+  operatorReachable: () => boolean;
+  clockSynchronised: () => boolean;
+  clock: Clock;
+  log: Log;
+}): SiteControl {
+  const { site, config, genesis, fieldbus, metering, loadNeeds, clock, log } = options;
+  const { lengthMs } = genesis.interval;
+  const { rate } = genesis.clock;
+  const { contract } = site;
+  const grid = gridMeterOf(site);
+  let state: ControlState = initialControlState();
+  let last: ControlOutput | null = null;
+  let busy = false;
+  const held = new Set<string>();
+  const failures = new Map<string, string>();
+
+  function measured(device: string, measurand: string): Measured {
+    const reading: Reading | undefined = fieldbus.readings(device).get(measurand);
+    if (reading === undefined) return MISSING;
+    return { value: reading.value, quality: reading.quality, monotonicMs: reading.monotonicMs };
+  }
+  function measuredIfThere(device: string, measurand: string): Measured | null {
+    return fieldbus.readings(device).has(measurand) ? measured(device, measurand) : null;
+  }
+
+  function input(): ControlInput {
+    const chainMs = clock.chainMs();
+    const number = intervalAt(chainMs, lengthMs);
+    const current = options.plan();
+    const at = current === null ? -1 : number - current.firstInterval;
+    const loadPowersW = new Map(
+      (current?.plan.loads ?? []).flatMap(({ id, powersW }) => {
+        const powerW = powersW[at];
+        return powerW === undefined ? [] : [[id, powerW] as const];
+      }),
+    );
+    const phases = config.connection.phases.map((phase): [Phase, Measured] => [
+      phase,
+      measured(grid.id, `gridPower${phase}W`),
+    ]);
+    return {
+      monotonicMs: clock.monotonicMs(),
+      chainRate: rate,
+      interval: {
+        number,
+        chainElapsedMs: chainMs - intervalStartMs(number, lengthMs),
+        chainRemainingMs: intervalEndMs(number, lengthMs) - chainMs,
+      },
+      positionWh: options.positionWh(number),
+      shortfallUcPerWh: contract.ceilingUcPerWh + genesis.settlement.shortfallPenaltyUcPerWh,
+      surplusUcPerWh: contract.floorUcPerWh - genesis.settlement.surplusPenaltyUcPerWh,
+      storedValue: current?.plan.storedValues[at] ?? [],
+      loadPowersW,
+      gridPowerW: measured(grid.id, 'gridPowerW'),
+      gridPhasePowersW: new Map(phases.filter(([, { quality }]) => quality !== 'missing')),
+      ...metering.risesSinceStart(),
+      batteries: site.storage.map(({ id, device }) => ({
+        id,
+        powerW: measured(device, 'batteryPowerW'),
+        stateOfChargePercent: measured(device, 'stateOfChargePercent'),
+        chargePowerMaxW: measuredIfThere(device, 'chargePowerMaxW'),
+        dischargePowerMaxW: measuredIfThere(device, 'dischargePowerMaxW'),
+      })),
+      generatorPowersW: new Map(generatorsOf(site).map(({ id }) => [id, measured(id, 'generationPowerW')])),
+      loadStates: new Map(site.loads.map((load) => [load.id, measured(load.device, stateOf(load.control))])),
+      orders: options.orders(),
+      overrides: options.overrides(),
+      operatorReachable: options.operatorReachable(),
+      clockSynchronised: options.clockSynchronised(),
+      offGrid: false,
+    };
+  }
+
+  async function apply({ device, control: name, value }: Setpoint): Promise<void> {
+    const key = `${device} ${name}`;
+    try {
+      if (value === null) {
+        if (!held.has(key)) return;
+        await fieldbus.release(device, name);
+        held.delete(key);
+      } else {
+        const lease = await fieldbus.lease(device, name, value, LEASE_MS);
+        held.add(key);
+        if (lease.state === 'failed') throw new Error(lease.reason ?? 'the device did not take the value');
+      }
+      if (failures.delete(key)) log.info({ device, control: name }, 'set-point taken again');
+    } catch (error) {
+      const reason = describeError(error);
+      if (failures.get(key) !== reason) log.warn({ device, control: name, value, reason }, 'set-point not taken');
+      failures.set(key, reason);
+    }
+  }
+
+  return {
+    async tick() {
+      if (busy) return;
+      busy = true;
+      try {
+        const seen = input();
+        for (const [id, { value, quality }] of seen.loadStates) {
+          const load = site.loads.find((candidate) => candidate.id === id);
+          if (load !== undefined && value !== null && quality === 'good') {
+            loadNeeds.onSeen(id, load.kind === 'modulating' ? value : value > 0 ? load.ratedW : 0);
+          }
+        }
+        last = control(config, state, seen);
+        state = last.state;
+        await Promise.all(last.setpoints.map(apply));
+      } finally {
+        busy = false;
+      }
+    },
+    get last() {
+      return last;
+    },
+    curtailing: () => new Set(Object.keys(state.generationLimitsW)),
+    async release() {
+      for (const key of [...held]) {
+        const [device = '', name = ''] = key.split(' ');
+        await apply({ device, control: name, value: null });
+      }
+    },
+  };
+}
+
+/** Measurand that shows what a load's control does: a relay's `switchN` shows itself, a modulating load its power. */
+function stateOf(control: string): string {
+  return control === 'consumptionSetpointW' ? 'consumptionPowerW' : control;
+}

@@ -1,0 +1,426 @@
+// The program of a site: field bus, metering, forecast, dispatch, contract and messaging wired into loops. Decides nothing itself.
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { type ScheduledTask, schedule } from 'node-cron';
+import { toBase64url } from '../base/bytes.ts';
+import type { Clock } from '../base/clock.ts';
+import { describeError, WattpactError } from '../base/errors.ts';
+import { intervalAt } from '../base/interval.ts';
+import type { Log } from '../base/log.ts';
+import type { RandomBytes } from '../base/random.ts';
+import { createFieldbus } from '../fieldbus/fieldbus.ts';
+import type { Key } from '../keys/files.ts';
+import { fastVerify } from '../keys/verify.ts';
+import { siteAccess } from '../messaging/access.ts';
+import { createBroker } from '../messaging/broker.ts';
+import { connect } from '../messaging/client.ts';
+import { parseStatedDemand } from '../messaging/demand.ts';
+import { type Envelope, encodeEnvelope, seal } from '../protocol/envelope.ts';
+import type { Genesis } from '../protocol/genesis.ts';
+import { faultsTolerated } from '../protocol/quorum.ts';
+import type { Order } from '../protocol/replies.ts';
+import type { RequestBody } from '../protocol/requests.ts';
+import type { LoadedSite } from '../site/types.ts';
+import { type GatewayStore, openGatewayStore } from '../store/gateway.ts';
+import { createDemandDoor } from '../web/demand.ts';
+import { watchChain } from './chainwatch.ts';
+import { askTimedatectl, type ClockTrust, createClockGate } from './clockgate.ts';
+import { createSiteControl } from './controlling.ts';
+import { controlConfigOf, generatorsOf, gridMeterOf } from './equipment.ts';
+import type { GatewayListener, SitePowers } from './events.ts';
+import { createSiteForecasting } from './forecasting.ts';
+import { createLoadNeeds } from './loadneeds.ts';
+import { createSiteMetering, SITE } from './metering.ts';
+import { createRequester } from './requester.ts';
+import { createSiteTrading } from './trading.ts';
+
+/** The loop's pace, wall ms. */
+const TICK_MS = 1_000;
+/** What the chain lacks of us (notices, an unanswered question) is asked for again this often, wall ms. */
+const ASK_AGAIN_MS = 5_000;
+/** Silence of the validators after which the operator counts as not reachable, wall ms. */
+const UNREACHABLE_MS = 60_000;
+/** After a lost store: room above the last sequence the validators have seen, for requests that were signed and are still under way. */
+const SEQUENCE_ROOM = 1_000;
+/** Random delay of set-point changes at an interval's edge, chain ms: a fleet does not step at once. */
+const EDGE_DELAY_MS_MAX = 30_000;
+/** When old rows are dropped from the store: every night, local time of the machine. */
+const HOUSEKEEPING = '17 3 * * *';
+
+export const STORE_FILE = 'gateway.sqlite';
+
+export interface GatewayOptions {
+  readonly loaded: LoadedSite;
+  readonly genesis: Genesis;
+  /** Id under which the operator admitted the site. */
+  readonly gateway: string;
+  readonly key: Key;
+  readonly dir: string;
+  readonly brokers: readonly string[];
+  readonly clockTrust: ClockTrust;
+  /** Doors for customers' stated demand: HTTP, and a broker of the site's own; null: closed. */
+  readonly demandHttp: { readonly host: string; readonly port: number } | null;
+  readonly demandMqtt: { readonly host: string; readonly port: number } | null;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly randomBytes: RandomBytes;
+  readonly log: Log;
+  readonly emit: GatewayListener;
+}
+
+export interface Gateway {
+  /** Monotonic time of the last finished tick: what a watchdog looks at. */
+  lastTickMs(): number;
+  readonly demandUrl: string | null;
+  stop(): Promise<void>;
+}
+
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const { loaded, genesis, gateway, key, clock, log, emit } = options;
+  const { site, profiles } = loaded;
+  const { chain } = genesis;
+  const { lengthMs } = genesis.interval;
+  const storePath = join(options.dir, STORE_FILE);
+  const storeWasThere = existsSync(storePath);
+  const store = openGatewayStore(storePath);
+
+  const messaging = connect({
+    chain,
+    self: gateway,
+    key,
+    brokers: options.brokers,
+    brokersWanted: faultsTolerated(genesis.validators.length) + 1,
+    outbox: store.outbox,
+    clock,
+    log,
+    random: options.random,
+  });
+  const clockGate = createClockGate({
+    trust: options.clockTrust,
+    clock,
+    skewMsMax: genesis.limits.clockSkewMsMax,
+    askSystem: askTimedatectl,
+  });
+
+  // ------------------------------------------------------------------ the chain: what is heard, what is said
+  const orders = createOrderBook(store, clock);
+  let sequenceKnown = false;
+  let historyFrom: number | null = storeWasThere ? null : 0;
+  const watch = watchChain({
+    genesis,
+    gateway,
+    publicKey: key.publicKey,
+    orderSequences: orders.sequences,
+    quorumAtLeast: site.contract.quorumAtLeast ?? 0,
+    verify: fastVerify,
+    messaging,
+    clock,
+    log,
+    listener: {
+      onHeader(header) {
+        store.saveHeader(header);
+        clockGate.onHeader(header);
+      },
+      onVerdict: (proof, header) => requester.onVerdict(proof, header),
+      onAbsent: (validator, body) => requester.onAbsent(validator, body),
+      onHint: (validator, body) => requester.onHint(validator, body),
+      onNotice: (notice, confirmations) => trading.onNotice(notice, confirmations),
+      onSettlement: (settlement) => trading.onSettlement(settlement),
+      onOrder(order, operator) {
+        orders.add(operator, order);
+        log.warn({ operator, order }, "operator's order");
+        void control.tick();
+      },
+      onSequence(sequence) {
+        store.requests.raiseSequence(storeWasThere ? sequence : sequence + (sequence === 0 ? 0 : SEQUENCE_ROOM));
+        sequenceKnown = true;
+        log.info({ sequence: store.requests.lastSequence() }, 'goes on from the last sequence');
+      },
+      onHistory(deliveries, nextFrom) {
+        rememberDeliveries(store, deliveries);
+        historyFrom = nextFrom;
+        log.info({ deliveries: deliveries.length, nextFrom }, 'history rebuilt from the chain');
+        if (nextFrom === null) forecasting.learnUpTo(intervalAt(clock.chainMs(), lengthMs) - 1);
+      },
+    },
+  });
+
+  function mayNotSign(): string | null {
+    if (!sequenceKnown) return 'the validators have not said yet what this gateway signed last';
+    return clockGate.obstacle();
+  }
+
+  function ask(about: { requests?: readonly string[]; intervals?: readonly number[] }): void {
+    const salt = toBase64url(options.randomBytes(16));
+    if (!sequenceKnown) watch.expectSequence(salt);
+    if (historyFrom !== null) watch.expectHistory(salt);
+    const body = {
+      historyFrom,
+      intervals: about.intervals ?? [],
+      requests: about.requests ?? [],
+      salt,
+      sequence: !sequenceKnown,
+      timeMs: clock.chainMs(),
+    };
+    void messaging.publish('request', [gateway], encodeEnvelope(seal(chain, 'ask', gateway, body, key.sign)));
+  }
+
+  const requester = createRequester({
+    chain,
+    gateway,
+    sign: key.sign,
+    store,
+    messaging,
+    clock,
+    randomBytes: options.randomBytes,
+    quorum: () => watch.quorum,
+    mayNotSign,
+    ask: (requests) => ask({ requests }),
+    emit,
+    log,
+  });
+
+  // ------------------------------------------------------------------ the site: what is measured, planned and driven
+  const fieldbus = createFieldbus({ site, profiles, clock, leases: store.leases, log });
+  const metering = createSiteMetering({
+    site,
+    profiles,
+    fieldbus,
+    store,
+    clock,
+    intervalMs: lengthMs,
+    chainRate: genesis.clock.rate,
+    curtailing: () => control.curtailing(),
+    log,
+  });
+  const now = intervalAt(clock.chainMs(), lengthMs);
+  const forecasting = createSiteForecasting({ site, store, intervalMs: lengthMs, now });
+  const loadNeeds = createLoadNeeds({ site, store, clock });
+  const reading = (device: string, measurand: string): number | null => {
+    const found = fieldbus.readings(device).get(measurand);
+    return found?.quality === 'good' ? found.value : null;
+  };
+  const trading = createSiteTrading({
+    site,
+    genesis,
+    store,
+    requester,
+    forecasting,
+    metering,
+    loadNeeds,
+    stateOfCharge(storage) {
+      const device = site.storage.find(({ id }) => id === storage)?.device;
+      return device === undefined ? null : reading(device, 'stateOfChargePercent');
+    },
+    clock,
+    emit,
+    log,
+  });
+  const counterStepWh =
+    profiles.get(gridMeterOf(site).profile)?.points.get('importEnergyWh')?.counter?.resolutionWh ?? 1;
+  const control = createSiteControl({
+    site,
+    config: controlConfigOf(site, counterStepWh, options.random() * EDGE_DELAY_MS_MAX),
+    genesis,
+    fieldbus,
+    metering,
+    loadNeeds,
+    positionWh: trading.positionWh,
+    plan: trading.plan,
+    orders: orders.inForce,
+    overrides: () => [],
+    operatorReachable: () => {
+      const heardAtMs = watch.heardAtMs();
+      return heardAtMs !== null && clock.monotonicMs() - heardAtMs < UNREACHABLE_MS;
+    },
+    clockSynchronised: () => clockGate.obstacle() === null,
+    clock,
+    log,
+  });
+
+  // ------------------------------------------------------------------ customers
+  const accept = (customer: string, payload: Uint8Array): number => {
+    const demands = parseStatedDemand(customer, payload, lengthMs);
+    if (!site.customers.some(({ id }) => id === customer)) {
+      throw new WattpactError('demand.customer', `site ${site.id} has no customer ${customer}`);
+    }
+    for (const demand of demands) store.demands.save({ ...demand, statedAtMs: clock.chainMs() });
+    return demands.length;
+  };
+  const door =
+    options.demandHttp === null
+      ? null
+      : await createDemandDoor({
+          ...options.demandHttp,
+          holderOf: (token) => store.customers.holderOf(token),
+          accept,
+          monotonicMs: () => clock.monotonicMs(),
+          log,
+        });
+  const siteBroker =
+    options.demandMqtt === null
+      ? null
+      : await createBroker({
+          ...options.demandMqtt,
+          access: siteAccess((customer, token) => store.customers.isToken(customer, token)),
+          log,
+          monotonicMs: () => clock.monotonicMs(),
+          onMessage: (customer, _topic, payload) => void accept(customer, payload),
+        });
+
+  // ------------------------------------------------------------------ the loop
+  let lastTickMs = clock.monotonicMs();
+  let askedAtMs = Number.NEGATIVE_INFINITY;
+  let stopping = false;
+
+  /** Asks again for what is still missing: the last sequence, the past, notices of intervals whose gate has closed. */
+  function askForMissing(): void {
+    if (clock.monotonicMs() - askedAtMs < ASK_AGAIN_MS) return;
+    const chainMs = clock.chainMs();
+    const next = intervalAt(chainMs + genesis.interval.gateCloseMs, lengthMs);
+    const running = intervalAt(chainMs, lengthMs);
+    const intervals = [running, next].filter((interval) => trading.positionWh(interval) === null);
+    if (sequenceKnown && historyFrom === null && intervals.length === 0) return;
+    askedAtMs = clock.monotonicMs();
+    ask({ intervals: [...new Set(intervals)] });
+  }
+
+  function tellPowers(): void {
+    const interval = intervalAt(clock.chainMs(), lengthMs);
+    const { importRiseWh, exportRiseWh } = metering.risesSinceStart();
+    emit({
+      type: 'powers',
+      atMs: clock.chainMs(),
+      powers: sitePowers(loaded, reading),
+      positionWh: trading.positionWh(interval),
+      deliveredWh: importRiseWh === null || exportRiseWh === null ? null : exportRiseWh - importRiseWh,
+      control: control.last?.explanation ?? '',
+      trouble: mayNotSign(),
+    });
+  }
+
+  async function tick(): Promise<void> {
+    for (const interval of await metering.tick()) trading.onMetered(interval);
+    trading.tick();
+    requester.tick();
+    askForMissing();
+    await control.tick();
+    tellPowers();
+    lastTickMs = clock.monotonicMs();
+  }
+
+  let timer: NodeJS.Timeout | null = null;
+  let running: Promise<void> = Promise.resolve();
+  function loop(): void {
+    const startedMs = clock.monotonicMs();
+    running = tick()
+      .catch((error) => log.error({ error: describeError(error) }, 'tick failed'))
+      .then(() => {
+        if (stopping) return;
+        timer = setTimeout(loop, Math.max(0, TICK_MS - (clock.monotonicMs() - startedMs)));
+      });
+  }
+
+  const housekeeping: ScheduledTask = schedule(HOUSEKEEPING, () => store.prune(clock.chainMs(), lengthMs));
+  await fieldbus.start();
+  loop();
+  log.info({ chain, gateway, site: site.id }, 'gateway started');
+  emit({ type: 'ready', gateway });
+
+  return {
+    lastTickMs: () => lastTickMs,
+    demandUrl: door?.url ?? null,
+    async stop() {
+      stopping = true;
+      if (timer !== null) clearTimeout(timer);
+      await housekeeping.destroy();
+      await running;
+      await control.release();
+      await fieldbus.stop();
+      metering.keep();
+      clockGate.stop();
+      await door?.close();
+      await siteBroker?.close();
+      await messaging.stop();
+      store.close();
+      log.info({}, 'gateway stopped');
+    },
+  };
+}
+
+/** Powers for people. Consumption is what remains of the balance; unknown as soon as a part of it is. */
+function sitePowers({ site }: LoadedSite, reading: (device: string, measurand: string) => number | null): SitePowers {
+  const total = (values: readonly (number | null)[]): number | null =>
+    values.length === 0 || values.includes(null) ? null : (values as number[]).reduce((sum, value) => sum + value, 0);
+  const gridPowerW = reading(gridMeterOf(site).id, 'gridPowerW');
+  const generationPowerW = total(generatorsOf(site).map(({ id }) => reading(id, 'generationPowerW')));
+  const batteryPowerW = total(site.storage.map(({ device }) => reading(device, 'batteryPowerW')));
+  const parts = [
+    gridPowerW,
+    ...(generatorsOf(site).length === 0 ? [] : [generationPowerW]),
+    ...(site.storage.length === 0 ? [] : [batteryPowerW]),
+  ];
+  const [first] = site.storage;
+  return {
+    gridPowerW,
+    generationPowerW,
+    batteryPowerW,
+    consumptionPowerW: total(parts),
+    stateOfChargePercent: first === undefined ? null : reading(first.device, 'stateOfChargePercent'),
+  };
+}
+
+interface OrderBook {
+  readonly sequences: Map<string, number>;
+  add(operator: string, order: Order): void;
+  inForce(): readonly Order[];
+}
+
+/** Operators' orders, kept over restarts with their sequences: an old one never comes back. */
+function createOrderBook(store: Pick<GatewayStore, 'settings'>, clock: Clock): OrderBook {
+  const kept = (store.settings.get('orders') as Record<string, Order> | null) ?? {};
+  const byOperator = new Map<string, Order>(Object.entries(kept));
+  return {
+    sequences: new Map([...byOperator].map(([operator, { sequence }]) => [operator, sequence])),
+    add(operator, order) {
+      byOperator.set(operator, order);
+      store.settings.set('orders', Object.fromEntries(byOperator));
+    },
+    inForce: () => {
+      const nowMs = clock.chainMs();
+      return [...byOperator.values()].filter(({ fromMs, untilMs }) => fromMs <= nowMs && nowMs < untilMs);
+    },
+  };
+}
+
+/** Energies of intervals out of deliveries that this gateway signed itself: what forecasters learn from after a lost store. */
+function rememberDeliveries(store: Pick<GatewayStore, 'energies'>, deliveries: readonly Envelope[]): void {
+  for (const { body } of deliveries) {
+    const delivery = body as unknown as RequestBody<'delivery'>;
+    const { interval, quality, uncertaintyWh } = delivery;
+    const common = { interval, quality, uncertaintyWh };
+    store.energies.save([
+      {
+        ...common,
+        subject: SITE,
+        quantity: 'import',
+        energyWh: delivery.importEndWh - delivery.importStartWh,
+        curtailed: false,
+      },
+      {
+        ...common,
+        subject: SITE,
+        quantity: 'export',
+        energyWh: delivery.exportEndWh - delivery.exportStartWh,
+        curtailed: false,
+      },
+      ...delivery.devices.flatMap(({ device, energyWh, curtailed }) => [
+        // A generator's energy is its generation; a battery's is net, + discharged.
+        { ...common, subject: device, quantity: 'generation', energyWh: Math.max(0, energyWh), curtailed },
+        { ...common, subject: device, quantity: 'discharge', energyWh: Math.max(0, energyWh), curtailed },
+        { ...common, subject: device, quantity: 'charge', energyWh: Math.max(0, -energyWh), curtailed },
+      ]),
+    ]);
+  }
+}

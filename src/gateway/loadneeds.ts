@@ -1,0 +1,72 @@
+// What the movable loads still need today: their windows in local time, what they have had, and whether they run. Owns that memory;
+// the plan decides when they run, control drives them.
+
+import type { Clock } from '../base/clock.ts';
+import type { Millis } from '../base/units.ts';
+import type { PlanLoad } from '../dispatch/equipment.ts';
+import type { SiteFile } from '../site/types.ts';
+import type { GatewayStore } from '../store/gateway.ts';
+import { planLoadOf } from './equipment.ts';
+import { nextWindow } from './localtime.ts';
+
+interface LoadMemory {
+  /** The window this is about. */
+  readonly untilMs: Millis;
+  readonly doneWh: number;
+  readonly on: boolean;
+  /** Chain time since which it is on or off. */
+  readonly sinceMs: Millis;
+}
+
+export interface LoadNeeds {
+  planLoads(nowMs: Millis): readonly PlanLoad[];
+  /** A load was seen on or off with this power, now. */
+  onSeen(load: string, powerW: number): void;
+}
+
+export function createLoadNeeds(options: {
+  site: SiteFile;
+  store: Pick<GatewayStore, 'settings'>;
+  clock: Clock;
+}): LoadNeeds {
+  const { site, store, clock } = options;
+  const memories = new Map<string, LoadMemory>(
+    Object.entries((store.settings.get('loads') as Record<string, LoadMemory> | null) ?? {}),
+  );
+  const seenAtMs = new Map<string, Millis>();
+
+  function windowOf(load: SiteFile['loads'][number], nowMs: Millis): { fromMs: Millis; untilMs: Millis } | null {
+    return load.need === null ? null : nextWindow(nowMs, site.timezone, load.need.from, load.need.until);
+  }
+
+  return {
+    planLoads(nowMs) {
+      return site.loads.flatMap((load) => {
+        const window = windowOf(load, nowMs);
+        if (window === null) return [];
+        const memory = memories.get(load.id);
+        const same = memory?.untilMs === window.untilMs ? memory : undefined;
+        const planned = planLoadOf(load, window, same?.doneWh ?? 0, memory?.on ?? false, memory?.sinceMs ?? nowMs);
+        return planned === null ? [] : [planned];
+      });
+    },
+    onSeen(id, powerW) {
+      const load = site.loads.find((candidate) => candidate.id === id);
+      const nowMs = clock.chainMs();
+      const window = load === undefined ? null : windowOf(load, nowMs);
+      if (load === undefined || window === null) return;
+      const memory = memories.get(id);
+      const sameWindow = memory?.untilMs === window.untilMs;
+      const on = powerW > 0;
+      const passedMs = nowMs - (seenAtMs.get(id) ?? nowMs);
+      seenAtMs.set(id, nowMs);
+      memories.set(id, {
+        untilMs: window.untilMs,
+        doneWh: (sameWindow ? (memory?.doneWh ?? 0) : 0) + (powerW * passedMs) / 3_600_000,
+        on,
+        sinceMs: memory !== undefined && memory.on === on ? memory.sinceMs : nowMs,
+      });
+      if (memory?.on !== on || !sameWindow) store.settings.set('loads', Object.fromEntries(memories));
+    },
+  };
+}
