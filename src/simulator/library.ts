@@ -4,8 +4,7 @@
 // A folder holds .csv and .csv.gz files, in subfolders or not. What a column is follows from its name (`pv_w`,
 // `wind_pu`, `load_wh`); other kinds (prices, net loads) are not used. The choice is the same every time:
 //   1. a file named after the site (`house.csv`, `house.pv.csv`) is that site's own history;
-//   2. otherwise the files of the kind that are nobody's own, in the order of their paths, spread evenly over the
-//      sites that need one;
+//   2. otherwise the files of the kind that are nobody's own, small ones for small sites and large ones for large;
 //   3. a kind the folder lacks comes from the days that ship with the project.
 
 import { readdirSync, readFileSync, statSync } from 'node:fs';
@@ -13,7 +12,9 @@ import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { WattpactError } from '../base/errors.ts';
 import { compareStrings } from '../base/integers.ts';
+import type { Watts } from '../base/units.ts';
 import { type CsvColumn, parseSeriesCsv } from './csv.ts';
+import { meanW } from './physics/series.ts';
 
 /** The days that ship with the project. */
 export const SHIPPED_DAYS = path.join(import.meta.dirname, '../../devices/data');
@@ -30,6 +31,8 @@ const FILE_BYTES_MAX = 512 * 1024 * 1024;
 export interface Need {
   readonly site: string;
   readonly kind: Kind;
+  /** How large: the rated power of a generator, the import limit of a load. */
+  readonly sizeW: Watts;
 }
 
 interface Source {
@@ -44,29 +47,42 @@ export function chooseColumns(folder: string, needs: readonly Need[]): CsvColumn
   const own = indexFolder(folder);
   const shipped = path.resolve(folder) === SHIPPED_DAYS ? own : indexFolder(SHIPPED_DAYS);
   const parsed = new Map<string, readonly CsvColumn[]>();
-  return needs.map((need) => {
-    const source = choose(own, needs, need) ?? choose(shipped, needs, need);
-    if (source === undefined)
-      throw new WattpactError('series.none', `no series of ${need.kind} for the site ${need.site}`);
+  const read = (source: Source, kind: Kind): CsvColumn => {
     let columns = parsed.get(source.file);
     if (columns === undefined) {
       columns = parseSeriesCsv(readText(source.file), source.file);
       parsed.set(source.file, columns);
     }
-    const column = columns.find(({ kind }) => kind === need.kind);
-    if (column === undefined) throw new WattpactError('series.csv', `${source.file}:1 has no column of ${need.kind}`);
+    const column = columns.find((each) => each.kind === kind);
+    if (column === undefined) throw new WattpactError('series.csv', `${source.file}:1 has no column of ${kind}`);
+    return column;
+  };
+  return needs.map((need) => {
+    const column = choose(own, needs, need, read) ?? choose(shipped, needs, need, read);
+    if (column === undefined) throw new WattpactError('series.none', `no series of ${need.kind} for ${need.site}`);
     return column;
   });
 }
 
-function choose(sources: readonly Source[], needs: readonly Need[], need: Need): Source | undefined {
+function choose(
+  sources: readonly Source[],
+  needs: readonly Need[],
+  need: Need,
+  read: (source: Source, kind: Kind) => CsvColumn,
+): CsvColumn | undefined {
   const ofKind = sources.filter(({ kinds }) => kinds.includes(need.kind));
   const own = ofKind.find(({ owner }) => owner === need.site);
-  if (own !== undefined) return own;
+  if (own !== undefined) return read(own, need.kind);
   const sites = new Set(needs.map(({ site }) => site));
-  const open = ofKind.filter(({ owner }) => !sites.has(owner));
-  const waiting = needs.filter(({ kind, site }) => kind === need.kind && !ofKind.some(({ owner }) => owner === site));
-  return open[Math.floor((waiting.indexOf(need) * open.length) / waiting.length)];
+  const open = ofKind
+    .filter(({ owner }) => !sites.has(owner))
+    .map((source) => read(source, need.kind))
+    .map((column) => ({ column, meanW: meanW(column.series) }))
+    .sort((a, b) => a.meanW - b.meanW || compareStrings(a.column.series.name, b.column.series.name));
+  const waiting = needs
+    .filter(({ kind, site }) => kind === need.kind && !ofKind.some(({ owner }) => owner === site))
+    .sort((a, b) => a.sizeW - b.sizeW || compareStrings(a.site, b.site));
+  return open[Math.floor(((waiting.indexOf(need) + 0.5) * open.length) / waiting.length)]?.column;
 }
 
 /** Every series file of a folder by path, with the kinds its header names. */

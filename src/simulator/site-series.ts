@@ -21,9 +21,9 @@ export function chooseSeries(
   const wanted = sites.flatMap((site): (Need & { device: string | null })[] => [
     ...site.devices.flatMap((device) => {
       const kind = generationKind(device);
-      return kind === null ? [] : [{ site: site.id, kind, device: device.id }];
+      return kind === null ? [] : [{ site: site.id, kind, sizeW: device.ratedW ?? 0, device: device.id }];
     }),
-    { site: site.id, kind: 'load', device: null },
+    { site: site.id, kind: 'load', sizeW: site.connection.importLimitW, device: null },
   ]);
   const columns = chooseColumns(folder ?? SHIPPED_DAYS, wanted);
   return new Map(

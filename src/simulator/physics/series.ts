@@ -76,3 +76,15 @@ export function peakW(series: Series): Watts {
   for (const powerW of series.powerW) if (powerW > peak) peak = powerW;
   return peak;
 }
+
+/** Mean power of the steps that have a value; 0 for a series of gaps. */
+export function meanW(series: Series): Watts {
+  let sum = 0;
+  let count = 0;
+  for (const powerW of series.powerW) {
+    if (Number.isNaN(powerW)) continue;
+    sum += powerW;
+    count += 1;
+  }
+  return count > 0 ? sum / count : 0;
+}
