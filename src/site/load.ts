@@ -1,0 +1,94 @@
+// Profiles and site files from disk. The only I/O of this folder.
+
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { WattpactError } from '../base/errors.ts';
+import { nearest } from './nearest.ts';
+import { checkProfiles, parseProfile, parseSite } from './parse.ts';
+import type { LoadedSite, Profile, SiteFile } from './types.ts';
+import { YAML_CHARACTERS_MAX } from './yaml.ts';
+
+/** Profiles that come with the project. */
+export const PROFILES_DIR = resolve(import.meta.dirname, '../../profiles');
+
+/** A site file and its profiles. `profileDirs` are searched in order; the shipped profiles last. Paths of `market` become absolute. */
+export function loadSite(file: string, profileDirs: readonly string[] = []): LoadedSite {
+  const site = withAbsolutePaths(parseSite(readText(file, 'site'), file), dirname(resolve(file)));
+  const profiles = new Map<string, Profile>();
+  const problems: string[] = [];
+  for (const device of site.devices) {
+    if (profiles.has(device.profile)) continue;
+    try {
+      profiles.set(device.profile, loadProfile(device.profile, profileDirs));
+    } catch (error) {
+      if (!(error instanceof WattpactError)) throw error;
+      problems.push(
+        error.code === 'profile.unknown' ? `${file}: device ${device.id}: ${error.message}` : error.message,
+      );
+    }
+  }
+  if (problems.length > 0) throw new WattpactError('site.invalid', problems.join('\n'));
+  checkProfiles(site, profiles, file);
+  return { file, site, profiles };
+}
+
+/** A profile by its name (`eastron/sdm630`) or the path of its file. Errors: `profile.unknown`, `profile.invalid`. */
+export function loadProfile(nameOrFile: string, profileDirs: readonly string[] = []): Profile {
+  if (/\.ya?ml$/.test(nameOrFile)) return parseProfile(readText(nameOrFile, 'profile'), nameOrFile);
+  for (const dir of [...profileDirs, PROFILES_DIR]) {
+    const file = join(dir, `${nameOrFile}.yaml`);
+    if (statSync(file, { throwIfNoEntry: false })?.isFile()) return parseProfile(readText(file, 'profile'), file);
+  }
+  const meant = nearest(nameOrFile, profileNames(profileDirs));
+  throw new WattpactError(
+    'profile.unknown',
+    `there is no profile ${nameOrFile}${meant === null ? '' : `; did you mean ${meant}?`}`,
+    { hint: '`wattpact profile list` shows them all' },
+  );
+}
+
+/** Names of all profiles, in order. */
+export function profileNames(profileDirs: readonly string[] = []): string[] {
+  const names = [...profileDirs, PROFILES_DIR].flatMap((dir) =>
+    entriesOf(dir).flatMap((maker) =>
+      entriesOf(join(dir, maker))
+        .filter((file) => file.endsWith('.yaml'))
+        .map((file) => `${maker}/${file.slice(0, -'.yaml'.length)}`),
+    ),
+  );
+  return [...new Set(names)].sort();
+}
+
+/** The same site with a bus elsewhere: the demo's ports are known only when its devices are up. */
+export function withBusAddress(site: SiteFile, bus: string, host: string, port: number): SiteFile {
+  return {
+    ...site,
+    buses: site.buses.map((entry) => (entry.id === bus && entry.kind !== 'rtu' ? { ...entry, host, port } : entry)),
+  };
+}
+
+function withAbsolutePaths(site: SiteFile, folder: string): SiteFile {
+  if (site.market === null) return site;
+  const absolute = (path: string): string => (isAbsolute(path) ? path : join(folder, path));
+  const { genesis, key, dataDir } = site.market;
+  return {
+    ...site,
+    market: { ...site.market, genesis: absolute(genesis), key: absolute(key), dataDir: absolute(dataDir) },
+  };
+}
+
+function readText(file: string, what: 'site' | 'profile'): string {
+  try {
+    if (statSync(file).size > 4 * YAML_CHARACTERS_MAX) throw new Error('it is far too long');
+    return readFileSync(file, 'utf8');
+  } catch (cause) {
+    const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
+    const reason = missing ? 'there is no such file' : (cause as Error).message;
+    throw new WattpactError(`${what}.file`, `cannot read the ${what} file ${file}: ${reason}`, { cause });
+  }
+}
+
+function entriesOf(dir: string): string[] {
+  if (!statSync(dir, { throwIfNoEntry: false })?.isDirectory()) return [];
+  return readdirSync(dir).sort();
+}

@@ -1,0 +1,310 @@
+// How a site file is written in YAML: which devices a site has, where, with which profile, and its contract terms.
+
+import { z } from 'zod';
+import { PRICE_UC_PER_WH_MAX } from '../base/units.ts';
+import { CONTROLS } from './measurands.ts';
+import { nearest } from './nearest.ts';
+import type { Bus, Device, Phase, SiteFile, SiteLoad, Storage } from './types.ts';
+import type { Problem } from './yaml.ts';
+
+export const SITE_FORMAT = 1;
+/** A site is one grid connection: more is a mistake. */
+const DEVICES_MAX = 1_000;
+
+const id = z.string().regex(/^[a-z0-9-]{1,64}$/, 'an id is a-z, 0-9 and -, at most 64 characters');
+const text = z.string().min(1).max(500);
+const watts = z.number().min(0).max(100_000_000);
+const phase = z.enum(['L1', 'L2', 'L3']);
+const phases = z
+  .array(phase)
+  .min(1)
+  .max(3)
+  .refine((list) => new Set(list).size === list.length, 'a phase is named twice');
+const seconds = z.number().min(0).max(86_400);
+const port = z.int().min(0).max(65_535);
+const price = z.int().min(-PRICE_UC_PER_WH_MAX).max(PRICE_UC_PER_WH_MAX);
+const percent = z.number().min(0).max(100);
+const efficiency = z.number().gt(0).max(1);
+const clockTime = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'a local time is HH:MM');
+const taper = z.array(z.strictObject({ percent, powerW: watts })).max(16);
+
+const shareSchema = z.strictObject({
+  host: text.default('127.0.0.1'),
+  port,
+  writes: z.boolean().default(false),
+});
+
+const busSchema = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.enum(['tcp', 'rtu-over-tcp']),
+    host: text,
+    port: port.default(502),
+    share: shareSchema.optional(),
+  }),
+  z.strictObject({
+    kind: z.literal('rtu'),
+    path: text.regex(/^\//, 'a serial port is a path such as /dev/serial/by-id/...'),
+    baud: z.int().min(300).max(1_000_000),
+    parity: z.enum(['none', 'even', 'odd']).default('none'),
+    stopBits: z.union([z.literal(1), z.literal(2)]).default(1),
+  }),
+]);
+
+const deviceSchema = z.strictObject({
+  profile: z.string().regex(/^[a-z0-9-]+\/[a-z0-9.-]+$/, 'a profile is <maker>/<model>'),
+  bus: id,
+  unitId: z.int().min(0).max(255),
+  role: z.enum(['grid-meter', 'meter', 'pv', 'wind', 'battery', 'hybrid', 'load', 'relay']),
+  phases: phases.optional(),
+  ratedW: watts.min(1).optional(),
+  covers: z.array(id).max(DEVICES_MAX).default([]),
+  curtailable: z.boolean().default(false),
+  meter: z
+    .strictObject({
+      serial: text.max(64),
+      ctRatio: z
+        .strictObject({ primaryA: z.int().min(1).max(100_000), secondaryA: z.int().min(1).max(100_000) })
+        .default({ primaryA: 1, secondaryA: 1 }),
+    })
+    .optional(),
+  ctFactor: z.number().positive().max(100_000).default(1),
+});
+
+const storageSchema = z.strictObject({
+  device: id,
+  capacityWh: z.number().min(1).max(1e10),
+  chargeLimitW: watts,
+  dischargeLimitW: watts,
+  chargeTaper: taper.default([]),
+  dischargeTaper: taper.default([]),
+  chargeEfficiency: efficiency.default(0.95),
+  dischargeEfficiency: efficiency.default(0.95),
+  standingLossW: watts.default(0),
+  cycleCostUcPerWh: z.number().min(0).max(PRICE_UC_PER_WH_MAX).default(0),
+  reservePercent: percent.default(10),
+  export: z.enum(['never', 'own-generation', 'yes']).default('yes'),
+  lagMs: z.int().min(0).max(600_000).default(2_000),
+  deadBandW: watts.default(0),
+  stepW: watts.min(1).default(1),
+});
+
+const loadSchema = z
+  .strictObject({
+    device: id,
+    control: z.enum(Object.keys(CONTROLS) as [string, ...string[]]),
+    kind: z.enum(['switch', 'modulating', 'program']).default('switch'),
+    ratedW: watts.min(1),
+    powersW: z.array(watts).min(1).max(1_000).optional(),
+    phases: phases.optional(),
+    minOnSeconds: seconds.default(0),
+    minOffSeconds: seconds.default(0),
+    sheddable: z.boolean().default(true),
+    need: z
+      .strictObject({
+        energyWh: z.number().positive().max(1e9).optional(),
+        from: clockTime.default('00:00'),
+        until: clockTime.default('23:59'),
+      })
+      .optional(),
+  })
+  .superRefine((load, context) => {
+    const issue = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
+    if (load.kind === 'program' && load.powersW === undefined)
+      issue('kind', 'a program needs powersW, one for each interval');
+    if (load.kind !== 'program' && load.need !== undefined && load.need.energyWh === undefined)
+      issue('need', 'needs energyWh');
+    if (load.kind === 'switch' && load.control === 'consumptionSetpointW')
+      issue('kind', 'a set-point drives a modulating load');
+    if (load.powersW?.some((powerW) => powerW > load.ratedW)) issue('powersW', 'is above ratedW');
+  });
+
+export const siteSchema = z
+  .strictObject({
+    version: z.literal(SITE_FORMAT),
+    id,
+    name: text,
+    location: z.strictObject({ latitude: z.number().min(-90).max(90), longitude: z.number().min(-180).max(180) }),
+    timezone: z.string().refine(isTimezone, 'is no time zone such as Europe/Berlin'),
+    connection: z.strictObject({
+      phases: z.union([z.literal(1), z.literal(3)]),
+      ampsPerPhase: z.number().positive().max(10_000),
+      voltageV: z.number().positive().max(1_000).default(230),
+      importLimitW: watts,
+      exportLimitW: watts,
+      defaultLimit: z.strictObject({ importW: watts, exportW: watts }),
+    }),
+    buses: z.record(id, busSchema),
+    devices: z.record(id, deviceSchema),
+    storage: z.record(id, storageSchema).default({}),
+    loads: z.record(id, loadSchema).default({}),
+    customers: z.record(id, z.strictObject({ name: text })).default({}),
+    contract: z
+      .strictObject({
+        floorUcPerWh: price,
+        ceilingUcPerWh: price,
+        riskQuantile: z.number().gt(0).lt(1).default(0.5),
+        quorumAtLeast: z.int().min(1).max(1_000).optional(),
+      })
+      .refine((terms) => terms.floorUcPerWh <= terms.ceilingUcPerWh, 'floorUcPerWh is above ceilingUcPerWh'),
+    market: z
+      .strictObject({
+        genesis: text,
+        genesisHash: z
+          .string()
+          .regex(/^[0-9a-f]{64}$/, 'is 64 hex digits')
+          .optional(),
+        brokers: z
+          .array(
+            z
+              .string()
+              .regex(/^(mqtt|mqtts|ws|wss|tcp|ssl):\/\/\S+$/, 'a broker is mqtt://host:port or mqtts://host:port'),
+          )
+          .min(1)
+          .max(64),
+        key: text,
+        dataDir: text,
+      })
+      .optional(),
+  })
+  .meta({ title: 'Wattpact site file', description: 'The devices of one grid connection and its contract terms.' });
+
+export type SiteInput = z.infer<typeof siteSchema>;
+
+/** Fills in what follows from the rest. */
+export function siteOf(input: SiteInput): SiteFile {
+  const connectionPhases: Phase[] = input.connection.phases === 1 ? ['L1'] : ['L1', 'L2', 'L3'];
+  return {
+    id: input.id,
+    name: input.name,
+    location: input.location,
+    timezone: input.timezone,
+    connection: { ...input.connection, phases: connectionPhases },
+    buses: Object.entries(input.buses).map(([busId, bus]): Bus => {
+      return bus.kind === 'rtu' ? { id: busId, ...bus } : { ...bus, id: busId, share: bus.share ?? null };
+    }),
+    devices: Object.entries(input.devices).map(
+      ([deviceId, device]): Device => ({
+        ...device,
+        id: deviceId,
+        phases: device.phases ?? connectionPhases,
+        ratedW: device.ratedW ?? null,
+        meter: device.meter ?? null,
+      }),
+    ),
+    storage: Object.entries(input.storage).map(([storageId, storage]): Storage => ({ id: storageId, ...storage })),
+    loads: Object.entries(input.loads).map(
+      ([loadId, { minOnSeconds, minOffSeconds, ...load }]): SiteLoad => ({
+        ...load,
+        id: loadId,
+        powersW: load.powersW ?? [load.ratedW],
+        phases: load.phases ?? connectionPhases,
+        minOnMs: minOnSeconds * 1000,
+        minOffMs: minOffSeconds * 1000,
+        need: load.need === undefined ? null : { ...load.need, energyWh: load.need.energyWh ?? null },
+      }),
+    ),
+    customers: Object.entries(input.customers).map(([customerId, customer]) => ({ id: customerId, ...customer })),
+    contract: { ...input.contract, quorumAtLeast: input.contract.quorumAtLeast ?? null },
+    market: input.market === undefined ? null : { ...input.market, genesisHash: input.market.genesisHash ?? null },
+  };
+}
+
+/** References from one part of the file to another, on the document as written: found also while other parts are wrong. */
+export function siteProblems(raw: unknown): Problem[] {
+  const problems: Problem[] = [];
+  const buses = Object.keys(recordAt(raw, 'buses'));
+  const devices = recordAt(raw, 'devices');
+  const names = Object.keys(devices);
+  const refer = (path: PropertyKey[], value: unknown, known: readonly string[], what: string): void => {
+    if (typeof value !== 'string' || known.includes(value)) return;
+    const meant = nearest(value, known);
+    problems.push({ path, message: `there is no ${what} ${value}${meant === null ? '' : `; did you mean ${meant}?`}` });
+  };
+  const addresses = new Map<string, string>();
+  for (const [name, device] of Object.entries(devices)) {
+    const { bus, unitId, covers } = recordOf(device);
+    refer(['devices', name, 'bus'], bus, buses, 'bus');
+    const kind = recordOf(recordAt(raw, 'buses')[String(bus)]).kind;
+    if ((kind === 'rtu' || kind === 'rtu-over-tcp') && (unitId === 0 || Number(unitId) > 247)) {
+      problems.push({ path: ['devices', name, 'unitId'], message: 'is 1 to 247 on a serial line' });
+    }
+    const address = `${bus} unit ${unitId}`;
+    const other = addresses.get(address);
+    if (other !== undefined && recordOf(devices[other]).profile === recordOf(device).profile) {
+      problems.push({ path: ['devices', name, 'unitId'], message: `${other} is already at ${address}` });
+    }
+    addresses.set(address, name);
+    if (Array.isArray(covers))
+      for (const [i, covered] of covers.entries()) {
+        refer(['devices', name, 'covers', i], covered, names, 'device');
+        if (covered === name)
+          problems.push({ path: ['devices', name, 'covers', i], message: 'a meter cannot cover itself' });
+      }
+  }
+  problems.push(...circles(devices));
+  const gridMeters = names.filter((name) => recordOf(devices[name]).role === 'grid-meter');
+  if (names.length > 0 && gridMeters.length !== 1) {
+    const found = gridMeters.length === 0 ? 'none' : gridMeters.join(', ');
+    problems.push({ path: ['devices'], message: `a site has exactly one device with role grid-meter; found ${found}` });
+  }
+  for (const list of ['storage', 'loads']) {
+    for (const [name, entry] of Object.entries(recordAt(raw, list))) {
+      refer([list, name, 'device'], recordOf(entry).device, names, 'device');
+    }
+  }
+  const taken = new Map<string, string>();
+  for (const [name, load] of Object.entries(recordAt(raw, 'loads'))) {
+    const output = `${recordOf(load).device} ${recordOf(load).control}`;
+    const other = taken.get(output);
+    if (other !== undefined)
+      problems.push({ path: ['loads', name, 'control'], message: `${other} is already on ${output}` });
+    taken.set(output, name);
+  }
+  if (recordAt(raw, 'connection').phases === 1) {
+    for (const list of ['devices', 'loads']) {
+      for (const [name, entry] of Object.entries(recordAt(raw, list))) {
+        const listed = recordOf(entry).phases;
+        if (Array.isArray(listed) && listed.some((item) => item !== 'L1')) {
+          problems.push({ path: [list, name, 'phases'], message: 'the connection has only L1' });
+        }
+      }
+    }
+  }
+  return problems;
+}
+
+/** A meter tree has no circles. */
+function circles(devices: Readonly<Record<string, unknown>>): Problem[] {
+  const covered = (name: string): string[] => {
+    const { covers } = recordOf(devices[name]);
+    return Array.isArray(covers) ? covers.filter((entry) => typeof entry === 'string' && entry !== name) : [];
+  };
+  for (const start of Object.keys(devices)) {
+    const seen = new Set<string>();
+    let front = covered(start);
+    while (front.length > 0) {
+      if (front.includes(start))
+        return [{ path: ['devices', start, 'covers'], message: 'the meters cover each other in a circle' }];
+      for (const name of front) seen.add(name);
+      front = front.flatMap(covered).filter((name) => !seen.has(name));
+    }
+  }
+  return [];
+}
+
+function isTimezone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function recordOf(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+}
+
+function recordAt(value: unknown, key: string): Record<string, unknown> {
+  return recordOf(recordOf(value)[key]);
+}
