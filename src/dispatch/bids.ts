@@ -2,7 +2,8 @@
 // The marginal value of stored energy prices each Wh of the battery; surplus and need of the site stand at what they
 // bring and cost without a trade. Integers, at most eight steps a side; joined steps keep the price nobody loses by.
 
-import { BID_STEPS_MAX, type BidCurve, type BidStep, type BidTerms, QUANTILE_LEVELS } from './plan-types.ts';
+import { QUANTILES } from '../forecast/types.ts';
+import { BID_STEPS_MAX, type BidCurve, type BidStep, type BidTerms } from './plan-types.ts';
 import type { CostToGo, Exchange, Storage } from './value.ts';
 
 export interface BidInput {
@@ -51,10 +52,10 @@ function atRisk(exchanges: readonly Exchange[], riskQuantile: number): Exchange 
   if (exchanges.length === 1) return exchanges[0]!;
   // Export at its quantile q is net consumption at 1 - q.
   const level = 1 - riskQuantile;
-  const last = QUANTILE_LEVELS.length - 1;
-  const k = QUANTILE_LEVELS.findIndex((at) => at >= level);
+  const last = QUANTILES.length - 1;
+  const k = QUANTILES.findIndex((at) => at >= level);
   if (k <= 0) return exchanges[k === 0 ? 0 : last]!;
-  const share = (level - QUANTILE_LEVELS[k - 1]!) / (QUANTILE_LEVELS[k]! - QUANTILE_LEVELS[k - 1]!);
+  const share = (level - QUANTILES[k - 1]!) / (QUANTILES[k]! - QUANTILES[k - 1]!);
   const [before, upper] = [exchanges[k - 1]!, exchanges[k]!];
   return { ...upper, netWh: before.netWh + share * (upper.netWh - before.netWh) };
 }

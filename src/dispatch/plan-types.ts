@@ -3,8 +3,6 @@
 import type { Millis, UcPerWh, WattHours, Watts } from '../base/units.ts';
 import type { Battery, PlanLoad } from './equipment.ts';
 
-/** Probabilities of a forecast's quantiles, rising. */
-export const QUANTILE_LEVELS = [0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95] as const;
 /** Most intervals a plan looks ahead, most batteries and loads it takes. */
 export const PLAN_INTERVALS_MAX = 400;
 export const PLAN_LOADS_MAX = 32;
@@ -12,7 +10,7 @@ export const PLAN_BATTERIES_MAX = 16;
 /** Steps a side of an offer. */
 export const BID_STEPS_MAX = 8;
 
-/** An uncertain energy: its quantiles at `QUANTILE_LEVELS` (rising), or one number when it is certain. */
+/** An uncertain energy: its quantiles at the forecast's `QUANTILES` (rising), or one number when it is certain. */
 export type Uncertain = number | readonly number[];
 
 export interface PlanInterval {

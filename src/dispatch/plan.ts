@@ -3,6 +3,7 @@
 // over the uncertain forecast by dynamic programming (value.ts); the value of stored energy gives the bids (bids.ts).
 
 import { WattpactError } from '../base/errors.ts';
+import { MEDIAN, QUANTILES } from '../forecast/types.ts';
 import { bidCurve } from './bids.ts';
 import { reserveWh } from './equipment.ts';
 import { explainPlan } from './explain.ts';
@@ -15,7 +16,6 @@ import {
   type PlanInput,
   type PlanInterval,
   type PlanStep,
-  QUANTILE_LEVELS,
   type StoredBattery,
   type StoredValue,
   type Uncertain,
@@ -34,12 +34,11 @@ import {
 } from './value.ts';
 
 /** Probability that each quantile stands for. */
-const QUANTILE_WEIGHTS: readonly number[] = QUANTILE_LEVELS.map((level, i) => {
-  const below = i === 0 ? 0 : (QUANTILE_LEVELS[i - 1]! + level) / 2;
-  const above = i === QUANTILE_LEVELS.length - 1 ? 1 : (QUANTILE_LEVELS[i + 1]! + level) / 2;
+const QUANTILE_WEIGHTS: readonly number[] = QUANTILES.map((level, i) => {
+  const below = i === 0 ? 0 : (QUANTILES[i - 1]! + level) / 2;
+  const above = i === QUANTILES.length - 1 ? 1 : (QUANTILES[i + 1]! + level) / 2;
   return above - below;
 });
-const MEDIAN = 3;
 /** A limit of the connection broken costs this many times the dearest price of the plan. */
 const PENALTY_FACTOR = 10;
 /** Rounds of planning with the plan's own last day as what follows it. */
@@ -52,7 +51,7 @@ export function medianOf(energy: Uncertain): number {
 }
 
 /**
- * Plans up to `PLAN_INTERVALS_MAX` intervals. Throws `plan-input` when the input contradicts itself.
+ * Plans up to `PLAN_INTERVALS_MAX` intervals. Throws `plan.input` when the input contradicts itself.
  * The result holds the expected cost, what happens at the middle of the forecast, and the value of stored energy after each interval.
  */
 export function planSite(input: PlanInput): Plan {
@@ -64,10 +63,11 @@ export function planSite(input: PlanInput): Plan {
   const storage = storageOf(input.batteries, hours);
   const storedWh = input.batteries.reduce((sum, stored) => sum + stored.storedWh, 0);
   const middle = exchanges.map((nodes) => nodes[MEDIAN] ?? nodes[0]!);
-  const loads = scheduleLoads(input, middle, storage, storedWh);
+  const end = endOf(input, exchanges, storage);
+  const loads = scheduleLoads(input, middle, storage, storedWh, end);
   const loadsWh = intervals.map((_, t) => loads.reduce((sum, load) => sum + load.powersW[t]! * hours, 0));
   const withLoads = exchanges.map((nodes, t) => nodes.map((x) => ({ ...x, netWh: x.netWh + loadsWh[t]! })));
-  const costs = costsToGo(withLoads, storage, input);
+  const costs = costsToGo(withLoads, storage, end);
 
   const steps: PlanStep[] = [];
   let stored = storedWh;
@@ -123,44 +123,45 @@ function storedValueOf(cost: CostToGo): StoredValue[] {
 }
 
 /** Cost-to-go before each interval and, last, after the plan. Without a battery: sums of expected costs, no width. */
-function costsToGo(exchanges: readonly (readonly Exchange[])[], storage: Storage | null, input: PlanInput): CostToGo[] {
-  if (storage === null) {
-    const costs: CostToGo[] = [{ lowWh: 0, costAtLowUc: 0, values: [], widthsWh: [] }];
-    for (const nodes of [...exchanges].reverse()) {
+function costsToGo(exchanges: readonly (readonly Exchange[])[], storage: Storage | null, end: CostToGo): CostToGo[] {
+  const costs = new Array<CostToGo>(exchanges.length + 1);
+  costs[exchanges.length] = end;
+  for (let t = exchanges.length - 1; t >= 0; t--) {
+    const nodes = exchanges[t]!;
+    const after = costs[t + 1]!;
+    if (storage === null) {
       const mean = nodes.reduce((sum, x, k) => sum + weightOf(nodes, k) * exchangeCost(x, -x.netWh).costUc, 0);
-      costs.unshift({ lowWh: 0, costAtLowUc: costs[0]!.costAtLowUc + mean, values: [], widthsWh: [] });
-    }
-    return costs;
-  }
-  const choices = exchanges.map((nodes) => nodes.map((x) => choicesOf(storage, x)));
-  const back = (end: CostToGo): CostToGo[] => {
-    const costs = new Array<CostToGo>(exchanges.length + 1);
-    costs[exchanges.length] = end;
-    for (let t = exchanges.length - 1; t >= 0; t--) {
-      const options = choices[t]!.map((choice) => stepBack(costs[t + 1]!, choice, storage));
+      costs[t] = { ...after, costAtLowUc: after.costAtLowUc + mean };
+    } else {
+      const options = nodes.map((x) => stepBack(after, choicesOf(storage, x), storage));
       costs[t] = options.length === 1 ? options[0]! : average(options, QUANTILE_WEIGHTS);
     }
-    return costs;
-  };
-  const reserve = input.batteries.reduce((sum, { battery }) => sum + reserveWh(battery), 0);
-  const dearest = input.intervals.reduce((max, x) => Math.max(max, x.buyUcPerWh), 0);
-  const flat = (value: number): CostToGo => ({
-    lowWh: storage.lowWh,
-    costAtLowUc: -value * storage.lowWh,
-    values: storage.lowWh < reserve ? [Math.max(dearest, value), value] : [value],
-    widthsWh:
-      storage.lowWh < reserve ? [reserve - storage.lowWh, storage.highWh - reserve] : [storage.highWh - storage.lowWh],
-  });
-  if (input.endValueUcPerWh !== null) return back(flat(input.endValueUcPerWh));
-  // What comes after the plan looks like its last day: its value of storage a day before the end is taken for the end.
-  const prices = input.intervals.map((x) => x.buyUcPerWh).sort((a, b) => a - b);
-  const usual = (prices[Math.floor(prices.length / 2)] ?? 0) * storage.dischargeEfficiency - storage.wearUcPerWh;
-  let costs = back(flat(Math.max(0, usual)));
-  const dayBefore = exchanges.length - Math.round(DAY_MS / input.intervalMs);
-  for (let round = 0; round < END_ROUNDS && dayBefore >= 0; round++) {
-    costs = back({ ...costs[dayBefore]!, costAtLowUc: 0 });
   }
   return costs;
+}
+
+/** What stored energy is worth after the plan: as told, or else as on the plan's own last day. */
+function endOf(input: PlanInput, exchanges: readonly (readonly Exchange[])[], storage: Storage | null): CostToGo {
+  if (storage === null) return { lowWh: 0, costAtLowUc: 0, values: [], widthsWh: [] };
+  if (input.endValueUcPerWh !== null) return flatEnd(input, storage, input.endValueUcPerWh);
+  const prices = input.intervals.map((x) => x.buyUcPerWh).sort((a, b) => a - b);
+  const usual = (prices[Math.floor(prices.length / 2)] ?? 0) * storage.dischargeEfficiency - storage.wearUcPerWh;
+  let end = flatEnd(input, storage, Math.max(0, usual));
+  const dayBefore = exchanges.length - Math.round(DAY_MS / input.intervalMs);
+  for (let round = 0; round < END_ROUNDS && dayBefore >= 0; round++) {
+    end = { ...costsToGo(exchanges.slice(dayBefore), storage, end)[0]!, costAtLowUc: 0 };
+  }
+  return end;
+}
+
+/** The same value for every Wh; what is missing of the reserve is worth the dearest price. */
+function flatEnd(input: PlanInput, storage: Storage, value: number): CostToGo {
+  const { lowWh, highWh } = storage;
+  const reserve = input.batteries.reduce((sum, { battery }) => sum + reserveWh(battery), 0);
+  const costAtLowUc = -value * lowWh;
+  if (lowWh >= reserve) return { lowWh, costAtLowUc, values: [value], widthsWh: [highWh - lowWh] };
+  const dearest = input.intervals.reduce((max, x) => Math.max(max, x.buyUcPerWh), value);
+  return { lowWh, costAtLowUc, values: [dearest, value], widthsWh: [reserve - lowWh, highWh - reserve] };
 }
 
 function weightOf(nodes: readonly unknown[], k: number): number {
@@ -184,9 +185,9 @@ function exchangeOf(interval: PlanInterval, curtailable: boolean, hours: number,
     return [{ ...base, netWh: consumption - generation, generationWh: generation }];
   }
   // Consumption and generation err independently: their deviations add as squares.
-  return QUANTILE_LEVELS.map((_, k) => {
+  return QUANTILES.map((_, k) => {
     const more = quantile(interval.consumptionWh, k) - consumption;
-    const less = generation - quantile(interval.generationWh, QUANTILE_LEVELS.length - 1 - k);
+    const less = generation - quantile(interval.generationWh, QUANTILES.length - 1 - k);
     const deviation = Math.sign(k - MEDIAN) * Math.hypot(more, less);
     const share = more === 0 && less === 0 ? 0 : (less * less) / (more * more + less * less);
     return {
@@ -227,7 +228,7 @@ export function storageOf(batteries: readonly StoredBattery[], hours: number): S
 
 function check(input: PlanInput): void {
   const wrong = (message: string): never => {
-    throw new WattpactError('plan-input', message);
+    throw new WattpactError('plan.input', message);
   };
   const { intervals, batteries, loads, intervalMs, bidInterval } = input;
   if (!(intervalMs > 0)) wrong(`An interval must be longer than 0 ms, not ${intervalMs}`);

@@ -1,12 +1,10 @@
-// A site file's equipment as plan and control want it. Owns the translation, nothing else.
+// A site file's equipment as a plan wants it. Owns the translation, nothing else.
 
-import { intervalAt } from '../base/interval.ts';
 import type { Millis, WattHours } from '../base/units.ts';
 import { createCalendar } from '../forecast/calendar.ts';
 import type { Device, SiteFile, SiteLoad } from '../site/types.ts';
-import type { ControlConfig, ControlGenerator } from './control-types.ts';
 import type { Battery, PlanLoad } from './equipment.ts';
-import type { BidTerms, Plan } from './plan-types.ts';
+import type { BidTerms } from './plan-types.ts';
 
 const GENERATORS: readonly Device['role'][] = ['pv', 'wind', 'hybrid'];
 
@@ -25,52 +23,6 @@ export function curtailableOf(site: SiteFile): boolean {
 export function bidTermsOf(site: SiteFile, priceMaxUcPerWh: number): BidTerms {
   const { floorUcPerWh, ceilingUcPerWh, riskQuantile } = site.contract;
   return { floorUcPerWh, ceilingUcPerWh, riskQuantile, priceMinUcPerWh: -priceMaxUcPerWh, priceMaxUcPerWh };
-}
-
-/** What is not in the site file: how readings arrive, and this gateway's place in the fleet. */
-export type ControlTiming = Pick<
-  ControlConfig,
-  'staleAfterMs' | 'meterDelayMs' | 'counterStepWh' | 'edgeDelayChainMs' | 'edgeRampChainMs'
->;
-
-/** The configuration of the second-by-second control. */
-export function controlConfigOf(site: SiteFile, timing: ControlTiming): ControlConfig {
-  const { connection } = site;
-  const device = (id: string): Device | undefined => site.devices.find((one) => one.id === id);
-  return {
-    ...timing,
-    batteries: site.storage.map(({ device: id, lagMs, deadBandW, stepW, ...battery }) => ({
-      battery,
-      device: id,
-      phases: device(id)?.phases ?? connection.phases,
-      lagMs,
-      deadBandW,
-      stepW,
-    })),
-    generators: site.devices
-      .filter(({ role, ratedW }) => GENERATORS.includes(role) && ratedW !== null)
-      .map(
-        ({ id, ratedW, phases, curtailable }): ControlGenerator => ({ id, ratedW: ratedW ?? 0, phases, curtailable }),
-      ),
-    loads: site.loads.map(({ id, device: of, control, ratedW, phases, minOnMs, minOffMs, sheddable }) => ({
-      id,
-      device: of,
-      control,
-      ratedW,
-      phases,
-      minOnMs,
-      minOffMs,
-      sheddable,
-    })),
-    connection: {
-      importLimitW: connection.importLimitW,
-      exportLimitW: connection.exportLimitW,
-      phaseLimitW: connection.ampsPerPhase * connection.voltageV,
-      phases: connection.phases,
-      defaultImportLimitW: connection.defaultLimit.importW,
-      defaultExportLimitW: connection.defaultLimit.exportW,
-    },
-  };
 }
 
 /** What is known of a load when a plan is made. */
@@ -159,17 +111,4 @@ function programPowers(load: SiteLoad, intervalMs: Millis): number[] {
 function minuteOf(time: string): number {
   const [hours = 0, minutes = 0] = time.split(':').map(Number);
   return hours * 60 + minutes;
-}
-
-/** Powers that a plan wants of loads at an instant, by load id: what control takes as `loadPowersW`. */
-export function plannedLoadPowers(plan: Plan, atMs: Millis): Map<string, number> {
-  const powers = new Map<string, number>();
-  const startMs = plan.steps[0]?.startMs;
-  if (startMs === undefined) return powers;
-  const t = intervalAt(atMs - startMs, plan.intervalMs);
-  for (const { id, powersW } of plan.loads) {
-    const powerW = powersW[t];
-    if (powerW !== undefined) powers.set(id, (powers.get(id) ?? 0) + powerW);
-  }
-  return powers;
 }

@@ -137,56 +137,102 @@ export function choicesOf(storage: Storage, x: Exchange): Choices {
   return { chargeStoredWh: charge * storage.chargeEfficiency, costAtFullChargeUc, values, widthsWh: widths, charging };
 }
 
-/** Cost-to-go before the interval from the cost-to-go after it. */
-export function stepBack(after: CostToGo, choices: Choices, storage: Storage): CostToGo {
-  const keepWh = storage.highWh - storage.lowWh;
-  let dropWh = choices.chargeStoredWh - storage.standingLossWh;
-  let costAtLowUc = after.costAtLowUc + choices.costAtFullChargeUc;
+/**
+ * Least cost of splitting an amount between two convex functions (infimal convolution), kept within [lowWh, highWh].
+ * Merges the two lists of segments by falling value; `startWh` and `startCostUc` belong to the left ends of both together.
+ */
+function merged(
+  a: Pick<CostToGo, 'values' | 'widthsWh'>,
+  b: Pick<CostToGo, 'values' | 'widthsWh'>,
+  startWh: number,
+  startCostUc: number,
+  lowWh: number,
+  highWh: number,
+): CostToGo {
   const values: number[] = [];
   const widths: number[] = [];
-  let kept = 0;
-  let i = 0;
-  let j = 0;
-  const n = after.values.length;
-  const m = choices.values.length;
-  if (dropWh < 0) {
-    // Nothing can be charged against the standing loss: the lowest Wh count as the dearest ones, which keeps the function convex.
-    const value = Math.max(after.values[0] ?? 0, choices.values[0] ?? 0);
-    costAtLowUc -= dropWh * value;
-    values.push(value);
-    widths.push(-dropWh);
-    kept = -dropWh;
-    dropWh = 0;
-  }
-  while ((i < n || j < m) && kept < keepWh) {
-    const a = i < n ? after.values[i]! : Number.NEGATIVE_INFINITY;
-    const c = j < m ? choices.values[j]! : Number.NEGATIVE_INFINITY;
-    let value: number;
-    let width: number;
-    if (c >= a) {
-      value = c;
-      width = choices.widthsWh[j++]!;
-    } else {
-      value = a;
-      width = after.widthsWh[i++]!;
-    }
-    if (dropWh > 0) {
-      const dropped = Math.min(dropWh, width);
+  let costAtLowUc = startCostUc;
+  let at = startWh;
+  let last = -1;
+  const n = a.values.length;
+  const m = b.values.length;
+  for (let i = 0, j = 0; (i < n || j < m) && at < highWh; ) {
+    const fromB = i >= n || (j < m && b.values[j]! >= a.values[i]!);
+    const value = fromB ? b.values[j]! : a.values[i]!;
+    let width = fromB ? b.widthsWh[j++]! : a.widthsWh[i++]!;
+    if (at < lowWh) {
+      const dropped = Math.min(lowWh - at, width);
       costAtLowUc -= dropped * value;
-      dropWh -= dropped;
+      at += dropped;
       width -= dropped;
     }
+    width = Math.min(width, highWh - at);
     if (width <= 0) continue;
-    width = Math.min(width, keepWh - kept);
-    kept += width;
-    const last = values.length - 1;
+    at += width;
     if (last >= 0 && values[last] === value) widths[last]! += width;
     else {
       values.push(value);
       widths.push(width);
+      last++;
     }
   }
-  return { lowWh: storage.lowWh, costAtLowUc, values, widthsWh: widths };
+  return { lowWh: Math.max(lowWh, startWh), costAtLowUc, values, widthsWh: widths };
+}
+
+/** Cost-to-go before the interval from the cost-to-go after it. */
+export function stepBack(after: CostToGo, choices: Choices, storage: Storage): CostToGo {
+  const startWh = after.lowWh + storage.standingLossWh - choices.chargeStoredWh;
+  const startCostUc = after.costAtLowUc + choices.costAtFullChargeUc;
+  const before = merged(after, choices, startWh, startCostUc, storage.lowWh, storage.highWh);
+  const missing = before.lowWh - storage.lowWh;
+  if (missing <= 0) return before;
+  // Nothing can be charged against the standing loss: the lowest Wh count as the dearest ones, which keeps the function convex.
+  const value = Math.max(before.values[0] ?? 0, 0);
+  return {
+    lowWh: storage.lowWh,
+    costAtLowUc: before.costAtLowUc + missing * value,
+    values: [value, ...before.values],
+    widthsWh: [missing, ...before.widthsWh],
+  };
+}
+
+/** The same forwards: least cost up to the end of the interval, by what is stored then. */
+export function stepForward(before: CostToGo, choices: Choices, storage: Storage): CostToGo {
+  const dischargeStoredWh = choices.widthsWh.reduce((sum, width) => sum + width, 0) - choices.chargeStoredWh;
+  let costAtFullDischargeUc = choices.costAtFullChargeUc;
+  const values: number[] = [];
+  const widthsWh: number[] = [];
+  for (let i = choices.values.length - 1; i >= 0; i--) {
+    costAtFullDischargeUc -= choices.values[i]! * choices.widthsWh[i]!;
+    values.push(-choices.values[i]!);
+    widthsWh.push(choices.widthsWh[i]!);
+  }
+  const startWh = before.lowWh - storage.standingLossWh - dischargeStoredWh;
+  const startCostUc = before.costAtLowUc + costAtFullDischargeUc;
+  const after = merged(before, { values, widthsWh }, startWh, startCostUc, storage.lowWh, storage.highWh);
+  // A store that cannot even cover its standing loss stays at its lowest.
+  return after.values.length === 0 && after.lowWh < storage.lowWh ? { ...after, lowWh: storage.lowWh } : after;
+}
+
+/** Least sum of the cost up to an instant and the cost from it on. */
+export function leastTotal(upTo: CostToGo, from: CostToGo): number {
+  let j = 0;
+  let fromEnd = from.lowWh + (from.widthsWh[0] ?? Number.POSITIVE_INFINITY);
+  let at = upTo.lowWh;
+  while (fromEnd <= at && j + 1 < from.values.length) fromEnd += from.widthsWh[++j]!;
+  let total = upTo.costAtLowUc + costAt(from, at);
+  for (let i = 0; i < upTo.values.length; i++) {
+    const end = at + upTo.widthsWh[i]!;
+    while (at < end) {
+      const value = upTo.values[i]! + (from.values[j] ?? 0);
+      if (value <= 0) return total;
+      const until = j + 1 < from.values.length ? Math.min(end, fromEnd) : end;
+      total -= value * (until - at);
+      at = until;
+      while (fromEnd <= at && j + 1 < from.values.length) fromEnd += from.widthsWh[++j]!;
+    }
+  }
+  return total;
 }
 
 /** The best choice from `storedWh`: energy taken from the store (- charging), and what is stored afterwards. Idles on ties. */

@@ -1,10 +1,12 @@
 // The dumb and slow truth about a plan: the same problem as a mixed-integer program for HiGHS, with perfect foresight.
 // Charging and discharging at once is forbidden by a binary where it could pay (prices below zero).
 
-import highs, { type Highs } from 'highs';
+import highsModule from 'highs';
 import type { Battery, PlanLoad } from '../../src/dispatch/equipment.ts';
 import { medianOf } from '../../src/dispatch/plan.ts';
 import type { PlanInput } from '../../src/dispatch/plan-types.ts';
+
+type Highs = Awaited<ReturnType<typeof highsModule.default>>;
 
 let solver: Highs | undefined;
 
@@ -15,7 +17,8 @@ export interface OracleResult {
 
 /** Least cost of the plan's input by HiGHS. One battery at most; `gap` is the solver's relative gap for whole numbers. */
 export async function oracle(input: PlanInput, gap = 1e-4, seconds = 20): Promise<OracleResult> {
-  solver ??= await highs();
+  // A CommonJS module: its types promise a default export where its code is one.
+  solver ??= await (highsModule as unknown as typeof highsModule.default)();
   const text = lp(input);
   const started = performance.now();
   const solution = solver.solve(text, { output_flag: false, mip_rel_gap: gap, time_limit: seconds, threads: 1 });

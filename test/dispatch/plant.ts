@@ -23,7 +23,9 @@ export const CONNECTION: Connection = {
 };
 
 export const CONFIG: ControlConfig = {
-  batteries: [{ battery: BATTERY, device: 'inverter', phases: ['L1', 'L2', 'L3'], lagMs: 2000, deadBandW: 20, stepW: 1 }],
+  batteries: [
+    { battery: BATTERY, device: 'inverter', phases: ['L1', 'L2', 'L3'], lagMs: 2000, deadBandW: 20, stepW: 1 },
+  ],
   generators: [{ id: 'roof', ratedW: 8000, phases: ['L1', 'L2', 'L3'], curtailable: true }],
   loads: [],
   connection: CONNECTION,
@@ -105,7 +107,8 @@ export function run(seconds: number, options: PlantOptions): Run {
     batteryW += (setpointW - batteryW) * (1 - Math.exp(-STEP_MS / Math.max(1, unit?.lagMs ?? 1)));
     const possibleW = options.generationW(second);
     const wantedW = Math.min(possibleW, limitW);
-    generationW = wantedW < generationW ? generationW + (wantedW - generationW) * (1 - Math.exp(-STEP_MS / 1000)) : wantedW;
+    generationW =
+      wantedW < generationW ? generationW + (wantedW - generationW) * (1 - Math.exp(-STEP_MS / 1000)) : wantedW;
     generationW = Math.min(generationW, possibleW);
     const battery = unit?.battery;
     if (battery !== undefined) {
@@ -125,7 +128,12 @@ export function run(seconds: number, options: PlantOptions): Run {
     const interval = Math.floor(ms / intervalMs);
     const metered = seen.findLast(({ atMs }) => atMs <= ms - config.meterDelayMs) ?? seen[0]!;
     if (ms % intervalMs === 0) {
-      if (interval > 0) delivered.push({ interval: interval - 1, positionWh: options.positionWh(interval - 1), exportedWh: trueExportWh - start.trueExportWh });
+      if (interval > 0)
+        delivered.push({
+          interval: interval - 1,
+          positionWh: options.positionWh(interval - 1),
+          exportedWh: trueExportWh - start.trueExportWh,
+        });
       start = { importWh: count(metered.importWh), exportWh: count(metered.exportWh), trueExportWh };
     }
     if (options.restartAt === second) state = initialControlState();
@@ -146,7 +154,18 @@ export function run(seconds: number, options: PlantOptions): Run {
       gridPhasePowersW: new Map(),
       importRiseWh: count(metered.importWh) - start.importWh,
       exportRiseWh: count(metered.exportWh) - start.exportWh,
-      batteries: battery === undefined ? [] : [{ id: battery.id, powerW: noisy(batteryW), stateOfChargePercent: good(percent), chargePowerMaxW: null, dischargePowerMaxW: null }],
+      batteries:
+        battery === undefined
+          ? []
+          : [
+              {
+                id: battery.id,
+                powerW: noisy(batteryW),
+                stateOfChargePercent: good(percent),
+                chargePowerMaxW: null,
+                dischargePowerMaxW: null,
+              },
+            ],
       generatorPowersW: new Map(config.generators.map(({ id }) => [id, noisy(generationW)])),
       loadStates: new Map(),
       orders: [],
