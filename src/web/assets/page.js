@@ -55,7 +55,7 @@ const MINUS = '\u2212';
 const number = (value, digits) => value.toFixed(digits).replace('-', MINUS);
 
 function power(watts) {
-  if (watts === null) return 'not known';
+  if (watts === null) return 'unknown';
   return Math.abs(watts) >= 10_000 ? `${number(watts / 1000, 1)} kW` : `${number(watts, 0)} W`;
 }
 
@@ -110,11 +110,20 @@ function makeSite(site) {
   return make(
     'article',
     { class: 'card', 'aria-label': site.name },
-    make('header', {}, make('h3', {}, site.name), make('span', { class: 'quiet id' }, site.id)),
+    make('header', {}, make('h3', {}, site.name), make('p', { class: 'quiet id' }, site.id)),
     make('p', { class: 'power' }, make('b'), make('span', { class: 'quiet' })),
     curve,
     bars,
-    make('p', { class: 'account' }, make('span', { 'data-say': 'position' }), make('span', { 'data-say': 'balance' })),
+    make(
+      'div',
+      { class: 'account' },
+      make('span', {}, 'Traded'),
+      make('span', { class: 'number', 'data-say': 'position' }),
+      make('span', {}, 'Delivered so far'),
+      make('span', { class: 'number', 'data-say': 'delivered' }),
+      make('span', {}, 'Account'),
+      make('span', { class: 'number', 'data-say': 'balance' }),
+    ),
     make('p', { class: 'trouble' }),
   );
 }
@@ -124,7 +133,7 @@ function showSite(card, site, unit) {
   const way = grid === null ? '' : grid < 0 ? 'export' : grid > 0 ? 'import' : '';
   const head = card.querySelector('.power');
   dress(head, `power ${way}`);
-  write(head.firstElementChild, grid === null ? 'not known' : power(Math.abs(grid)));
+  write(head.firstElementChild, grid === null ? 'unknown' : power(Math.abs(grid)));
   write(head.lastElementChild, way === '' ? '' : `${way} now`);
 
   const largest = Math.max(1, ...BARS.map(([, , of]) => Math.abs(of(site) ?? 0)));
@@ -138,11 +147,8 @@ function showSite(card, site, unit) {
   write(card.querySelector('[data-bar=charge]'), charge === null ? '–' : `${number(charge, 0)} %`);
 
   card.querySelector('.curve path').setAttribute('d', curveOf(site.gridPowersW));
-  const net = site.positionWh === null ? 'no position yet' : `traded ${energy(site.positionWh)}`;
-  write(
-    card.querySelector('[data-say=position]'),
-    site.deliveredWh === null ? net : `${net}, delivered ${energy(site.deliveredWh)}`,
-  );
+  write(card.querySelector('[data-say=position]'), energy(site.positionWh));
+  write(card.querySelector('[data-say=delivered]'), energy(site.deliveredWh));
   write(card.querySelector('[data-say=balance]'), money(site.balanceUc, unit));
   write(card.querySelector('.trouble'), site.trouble ?? '');
 }
@@ -200,7 +206,7 @@ function showRequest(row, request) {
 // --- clearing --------------------------------------------------------------------------------------------------------
 
 const ROW_HEIGHT = 42;
-const COLUMN_WIDTH = 150;
+const COLUMN_WIDTH = 165;
 let drawn = '';
 
 /** The feeder as a tree, root at the left: one row a leaf, a parent at the middle of its children. */
@@ -217,7 +223,7 @@ function showFeeder(clearing, unit) {
     columns = Math.max(columns, column);
     const below = children[i].map((child) => place(child, column + 1));
     const row = below.length === 0 ? rows++ : (below[0] + below[below.length - 1]) / 2;
-    places[i] = { x: 14 + column * COLUMN_WIDTH, y: 22 + row * ROW_HEIGHT };
+    places[i] = { x: 14 + column * COLUMN_WIDTH, y: 24 + row * ROW_HEIGHT };
     return row;
   };
   place(
@@ -245,21 +251,22 @@ function showFeeder(clearing, unit) {
     svg.append(
       draw(
         'text',
-        { class: 'flow', x: to.x - 12, y: to.y - 8, 'text-anchor': 'end' },
+        { class: 'flow', x: to.x - 30, y: to.y - 7, 'text-anchor': 'end' },
         `${arrow}${energy(Math.abs(bus.flowWh))}`,
       ),
     );
   });
   buses.forEach((bus, i) => {
     const { x, y } = places[i];
+    const end = children[i].length === 0;
+    // Beside a bus at the end of the tree, above and below one that lines leave from.
+    const [at, name, below] = end
+      ? [{ x: x + 11 }, y, y + 13]
+      : [{ x, 'text-anchor': bus.parent === -1 ? 'start' : 'middle' }, y - 12, y + 21];
     svg.append(
       draw('circle', { class: bus.sites.length > 0 ? 'site' : '', cx: x, cy: y, r: 6 }),
-      draw(
-        'text',
-        { x: x + 10, y: y + (bus.parent === -1 ? -8 : 1) },
-        bus.sites.length > 0 ? bus.sites.join(', ') : bus.id,
-      ),
-      draw('text', { class: 'price', x: x + 10, y: y + (bus.parent === -1 ? 18 : 14) }, price(bus.priceUcPerWh, unit)),
+      draw('text', { ...at, y: name }, bus.sites.length > 0 ? bus.sites.join(', ') : bus.id),
+      draw('text', { ...at, class: 'price', y: below }, price(bus.priceUcPerWh, unit)),
     );
   });
   byId('feeder').replaceChildren(svg);
