@@ -208,7 +208,14 @@ describe('large and deep', () => {
   for (const shape of SHAPES) {
     test(`${shape}: 20,000 buses and 100,000 orders are cleared and verified`, () => {
       for (const limits of [true, false]) {
-        const { feeder, book } = largeInstance({ shape, buses: 20_000, orders: 100_000, limits, tariffs: true, seed: 3 });
+        const { feeder, book } = largeInstance({
+          shape,
+          buses: 20_000,
+          orders: 100_000,
+          limits,
+          tariffs: true,
+          seed: 3,
+        });
         expect(verifyClearing(feeder, book, clear(feeder, book))).toEqual([]);
       }
     });

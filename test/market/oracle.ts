@@ -115,7 +115,8 @@ export function highsWelfare(highs: Highs, feeder: FeederModel, book: OrderBook)
     (model) => {
       model.options.set('output_flag', false);
       const { modelStatus } = model.run();
-      if (modelStatus !== highs.constants.modelStatus.optimal) throw new Error(`HiGHS ended with status ${modelStatus}`);
+      if (modelStatus !== highs.constants.modelStatus.optimal)
+        throw new Error(`HiGHS ended with status ${modelStatus}`);
       return 0 - model.getObjectiveValue();
     },
   );
