@@ -121,7 +121,7 @@ export class CurveStack {
     const zeroB = this.#zero[b]!;
     const availableA = partA > 0 ? partA : quantities[zeroA - 1]!;
     const availableB = quantities[zeroB]! - partB;
-    const amount = availableA < availableB ? availableA : availableB;
+    const amount = Math.min(availableA, availableB);
     if (partA > 0) {
       this.#part[a] = partA - amount;
     } else {
@@ -338,7 +338,7 @@ export class CurveStack {
     let i = 0;
     let j = startB;
     let at = startA;
-    let previous = keyA < keyB ? keyA : keyB;
+    let previous = Math.min(keyA, keyB);
     for (;;) {
       if (keyA < keyB) {
         gaps[at] = keyA - previous;

@@ -1,0 +1,169 @@
+// `npm run bench -- market [--quick] [--plot FILE.svg]`: exactness, speed and growth of the clearing, against HiGHS and LEMON.
+// Each figure is taken on fresh instances in this run; times are medians of RUNS. The last line is one JSON object.
+
+import { writeFileSync } from 'node:fs';
+import { allocate } from '../../../src/market/allocate.ts';
+import { certify } from '../../../src/market/certificate.ts';
+import { clear } from '../../../src/market/clear.ts';
+import { verifyClearing } from '../../../src/market/verify.ts';
+import { type LargeTerms, largeInstance, randomInstance, type Shape } from '../../market/instances.ts';
+import { highsWelfare, loadHighs, searchClearing } from '../../market/oracle.ts';
+import { buildLemon, type Lemon } from './lemon.ts';
+import { growthPlot } from './plot.ts';
+
+const RUNS = 3;
+const EXACT_INSTANCES = 2000;
+/** LEMON needs minutes without line limits; longer than this counts as this. */
+const LEMON_MS_MAX = 60_000;
+
+interface Timing {
+  readonly clear: number;
+  readonly verify: number;
+  readonly welfareUc: bigint;
+}
+
+export async function main(args: string[]): Promise<void> {
+  const quick = args.includes('--quick');
+  const scale = quick ? 0.1 : 1;
+  const exact = await exactness(quick ? 200 : EXACT_INSTANCES);
+  const speed = speeds(1_000_000 * scale);
+  const vsHighs = await againstHighs(quick ? 3000 : 30_000);
+  const lemon = buildLemon();
+  const vsLemon = lemon === null ? null : await againstLemon(lemon, 1_000_000 * scale);
+  lemon?.close();
+  if (lemon === null) print('LEMON: liblemon-dev is not installed, no comparison');
+  const growth = growths(quick ? [1e3, 1e4, 1e5] : [1e3, 1e4, 1e5, 1e6]);
+  const plot = args[args.indexOf('--plot') + 1];
+  if (args.includes('--plot') && plot !== undefined) writeFileSync(plot, growthPlot(growth));
+  const rssMaxMiB = Math.round(process.resourceUsage().maxRSS / 1024);
+  print(JSON.stringify({ bench: 'market', exact, speed, vsHighs, vsLemon, growth, rssMaxMiB }));
+}
+
+async function exactness(instances: number): Promise<Record<string, number>> {
+  const highs = await loadHighs();
+  let equalToHighs = 0;
+  let equalToSearch = 0;
+  let tiny = 0;
+  let verified = 0;
+  for (let seed = 1; seed <= instances; seed++) {
+    const isTiny = seed % 4 === 0;
+    const { feeder, book } = isTiny ? randomInstance(seed, 7, 10, 6) : randomInstance(seed, 60, 300);
+    const clearing = clear(feeder, book);
+    if (Math.abs(highsWelfare(highs, feeder, book) - Number(clearing.welfareUc)) < 0.5) equalToHighs++;
+    if (verifyClearing(feeder, book, clearing).length === 0) verified++;
+    if (!isTiny) continue;
+    tiny++;
+    if (searchClearing(feeder, book).every((fill, i) => fill === clearing.fillsWh[i])) equalToSearch++;
+  }
+  print(`exact: welfare equals HiGHS' in ${equalToHighs} of ${instances}, verified ${verified}`);
+  print(`exact: fills equal a dumb search's in ${equalToSearch} of ${tiny} tiny ones`);
+  return { instances, equalToHighs, verified, tiny, equalToSearch };
+}
+
+function speeds(orders: number): Record<string, { clear: number; verify: number }> {
+  const result: Record<string, { clear: number; verify: number }> = {};
+  for (const shape of ['random', 'path', 'star', 'binary'] as const) {
+    for (const limits of [true, false]) {
+      for (const tariffs of [true, false]) {
+        const name = `${shape}${limits ? '+limits' : ''}${tariffs ? '+tariffs' : ''}`;
+        const { clear: clearMs, verify } = measure({ shape, buses: orders / 10, orders, limits, tariffs, seed: 11 });
+        result[name] = { clear: clearMs, verify };
+        print(`${name.padEnd(22)} ${orders} orders on ${orders / 10} buses: clear ${clearMs} ms, verify ${verify} ms`);
+      }
+    }
+  }
+  return result;
+}
+
+async function againstHighs(orders: number): Promise<number> {
+  const highs = await loadHighs();
+  const terms: LargeTerms = { shape: 'random', buses: orders / 10, orders, limits: true, tariffs: true, seed: 23 };
+  const { feeder, book } = largeInstance(terms);
+  const ours = measure(terms);
+  const start = performance.now();
+  const welfare = highsWelfare(highs, feeder, book);
+  const highsMs = performance.now() - start;
+  if (Math.abs(welfare - Number(ours.welfareUc)) > 1e-9 * Math.abs(welfare)) throw new Error('HiGHS disagrees');
+  const ratio = round(highsMs / ours.clear);
+  print(`HiGHS at ${orders} orders: ${round(highsMs)} ms, ours ${ours.clear} ms: ${ratio}x`);
+  return ratio;
+}
+
+/** Ratio for each instance (times of LEMON's run() alone over our whole clearing), and the least of them. */
+async function againstLemon(lemon: Lemon, orders: number): Promise<Record<string, number>> {
+  const ratios: Record<string, number> = {};
+  for (const [shape, limits] of [
+    ['random', true],
+    ['path', true],
+    ['star', true],
+    ['random', false],
+  ] as const satisfies readonly (readonly [Shape, boolean])[]) {
+    const terms: LargeTerms = { shape, buses: orders / 10, orders, limits, tariffs: true, seed: 31 };
+    const { feeder, book } = largeInstance(terms);
+    const peer = await lemon.solve(feeder, book, LEMON_MS_MAX);
+    const ours = measure(terms);
+    if (peer !== null && peer.welfareUc !== ours.welfareUc) throw new Error(`LEMON disagrees on ${shape}`);
+    const name = `${shape}${limits ? '+limits' : ''}+tariffs`;
+    ratios[name] = round((peer?.ms ?? LEMON_MS_MAX) / ours.clear);
+    const peerMs = peer === null ? `over ${LEMON_MS_MAX} ms` : `${round(peer.ms)} ms`;
+    print(`LEMON ${name} at ${orders} orders: ${peerMs}, ours ${ours.clear} ms: ${ratios[name]}x`);
+  }
+  return { ...ratios, least: Math.min(...Object.values(ratios)) };
+}
+
+export interface GrowthPoint {
+  readonly shape: Shape;
+  readonly orders: number;
+  readonly clear: number;
+  readonly verify: number;
+}
+
+function growths(sizes: readonly number[]): GrowthPoint[] {
+  const points: GrowthPoint[] = [];
+  for (const shape of ['random', 'path', 'star'] as const) {
+    for (const orders of sizes) {
+      const { clear: clearMs, verify } = measure({
+        shape,
+        buses: orders / 10,
+        orders,
+        limits: true,
+        tariffs: true,
+        seed: 41,
+      });
+      points.push({ shape, orders, clear: clearMs, verify });
+      print(`growth ${shape} ${orders} orders: clear ${clearMs} ms, verify ${verify} ms`);
+    }
+  }
+  return points;
+}
+
+function measure(terms: LargeTerms): Timing {
+  const { feeder, book } = largeInstance(terms);
+  const clears: number[] = [];
+  const verifies: number[] = [];
+  let welfareUc = 0n;
+  for (let run = 0; run < RUNS; run++) {
+    const start = performance.now();
+    const clearing = certify(feeder, book, allocate(feeder, book));
+    const cleared = performance.now();
+    const findings = verifyClearing(feeder, book, clearing);
+    const verified = performance.now();
+    if (findings.length > 0) throw new Error(`${JSON.stringify(terms)}: ${findings[0]?.message}`);
+    clears.push(cleared - start);
+    verifies.push(verified - cleared);
+    welfareUc = clearing.welfareUc;
+  }
+  return { clear: round(median(clears)), verify: round(median(verifies)), welfareUc };
+}
+
+function median(values: number[]): number {
+  return values.sort((a, b) => a - b)[values.length >> 1] as number;
+}
+
+function round(value: number): number {
+  return Math.round(value * 100) / 100;
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
