@@ -37,7 +37,8 @@ export interface ToyOptions {
   /** Chain time between due operations; null: none. */
   readonly dueEveryMs: number | null;
   readonly disk: ToyDisk;
-  /** Requests with this body value are refused by `check` and make `verify` refuse a batch. */
+  /** Blocks kept below the head; older ones are pruned. */
+  readonly blocksKept?: number;
   readonly requestId: (request: Envelope) => string;
 }
 
@@ -85,6 +86,7 @@ export function toyApplication(options: ToyOptions, headerHash = toyHeaderHash):
     }
     return known;
   };
+  // A request of value `bad` is refused by `check`, and spoils a batch: a stand-in for a wrong signature.
   const refusal = (request: Envelope): string | null => {
     if (request.body.value === 'bad') return 'a bad value';
     return ids().has(requestId(request)) ? 'applied already' : null;
@@ -111,7 +113,7 @@ export function toyApplication(options: ToyOptions, headerHash = toyHeaderHash):
     },
     apply(batch: Batch, certificate: Certificate): Header {
       const state = disk.state;
-      const applied = [...batch.requests.map(requestId)];
+      const applied = batch.requests.map(requestId);
       let validators = state.validators;
       for (const { kind, body } of batch.requests) if (kind === 'member') validators = changed(validators, body);
       const isDue = state.dueAtMs !== null && state.dueAtMs <= batch.timeMs;
@@ -130,6 +132,7 @@ export function toyApplication(options: ToyOptions, headerHash = toyHeaderHash):
       const seen = ids();
       for (const id of applied) seen.add(id);
       disk.blocks.set(header.height, { batch, certificate, header });
+      if (options.blocksKept !== undefined) disk.blocks.delete(header.height - options.blocksKept);
       disk.state = { ...body, header };
       knownOf = disk.state;
       return header;

@@ -69,7 +69,8 @@ export function createHost(ports: HostPorts, records: readonly LogRecord[] | nul
 
   function take(input: Input): void {
     const out = step(replica, input, ports.now());
-    if (out.persist.length > 0 || out.compact !== null) ports.persist(out.persist, out.compact);
+    // Without a log there is nothing to forget: a validator that only follows gives no votes.
+    if (records !== null && (out.persist.length > 0 || out.compact !== null)) ports.persist(out.persist, out.compact);
     for (const packet of out.send) ports.send(packet);
     for (const event of out.events) ports.tell(event);
     inputs.unshift(...out.ask.flatMap(answersTo));

@@ -1,0 +1,156 @@
+// What must hold after every step, whatever the faults. Sees everything; the validators see none of it.
+
+import type { Batch, Certificate } from '../../../src/consensus/engine.ts';
+import { commitsDecide } from '../../../src/consensus/pbft/core/certificate.ts';
+import type { ConsensusEvent } from '../../../src/consensus/pbft/core/io.ts';
+import { membersOf } from '../../../src/consensus/pbft/core/members.ts';
+import type { Commit, Message } from '../../../src/consensus/pbft/core/messages.ts';
+import { HEIGHTS_AHEAD_MAX, type Replica } from '../../../src/consensus/pbft/core/state.ts';
+import type { Envelope } from '../../../src/protocol/envelope.ts';
+import type { Header } from '../../../src/protocol/header.ts';
+import { faultsTolerated } from '../../../src/protocol/quorum.ts';
+import type { Signing } from './signing.ts';
+
+export interface Decision {
+  readonly headerHash: string;
+  readonly by: string;
+}
+
+export class Checker {
+  readonly violations: string[] = [];
+  readonly decided = new Map<number, Decision>();
+  /** Height at which each request was applied. */
+  readonly appliedAt = new Map<string, number>();
+  private readonly said = new Map<string, string>();
+  private readonly signing: Signing;
+  private readonly requestId: (request: Envelope) => string;
+  private readonly digestOf: (batch: Batch) => string;
+  private readonly skewMs: number;
+
+  constructor(
+    signing: Signing,
+    requestId: (request: Envelope) => string,
+    digestOf: (batch: Batch) => string,
+    skewMs: number,
+  ) {
+    this.signing = signing;
+    this.requestId = requestId;
+    this.digestOf = digestOf;
+    this.skewMs = skewMs;
+  }
+
+  violation(text: string): void {
+    if (this.violations.length < 20) this.violations.push(text);
+  }
+
+  /** An honest validator executed a block. `latestClockMs` = the furthest clock of any honest validator. */
+  applied(
+    id: string,
+    header: Header,
+    headerHash: string,
+    batch: Batch,
+    certificate: Certificate,
+    validators: ReadonlyMap<string, string>,
+    latestClockMs: number,
+  ): void {
+    this.atHeight(id, header.height, headerHash);
+    const ids = new Set<string>();
+    for (const request of batch.requests) {
+      const requestId = this.requestId(request);
+      const earlier = this.appliedAt.get(requestId);
+      if (ids.has(requestId) || (earlier !== undefined && earlier !== header.height)) {
+        this.violation(`${requestId} was applied twice, at ${earlier} and ${header.height}`);
+      }
+      ids.add(requestId);
+      this.appliedAt.set(requestId, header.height);
+      if (request.body.value === 'bad') this.violation(`${id} applied a bad request at ${header.height}`);
+    }
+    if (header.timeMs > latestClockMs + this.skewMs)
+      this.violation(`block ${header.height} is in the future of everybody`);
+    const decision = { digest: this.digestOf(batch), height: header.height, parent: header.parent };
+    const members = membersOf(validators);
+    const quorum = Math.ceil((members.ids.length + faultsTolerated(members.ids.length) + 1) / 2);
+    const commits = certificate.commits as unknown as Commit[];
+    if (!commitsDecideDumbly(commits, decision, validators, quorum, this.signing)) {
+      this.violation(`${id} applied block ${header.height} without a quorum of commits`);
+    }
+    if (!commitsDecide(commits, decision, { ...members, quorum }, (m, k) => this.signing.isSigned(m, k))) {
+      this.violation(`the certificate of block ${header.height} does not convince a stranger`);
+    }
+  }
+
+  atHeight(id: string, height: number, headerHash: string): void {
+    const decision = this.decided.get(height);
+    if (decision === undefined) this.decided.set(height, { headerHash, by: id });
+    else if (decision.headerHash !== headerHash) {
+      this.violation(`${id} and ${decision.by} have different blocks or states at height ${height}`);
+    }
+  }
+
+  /** An honest validator sends: it never says two different things of one place, nor votes beyond its watermark. */
+  sends(publicKey: string, message: Message, r: Replica): void {
+    const { kind, body } = message;
+    if (kind === 'pbft.pre-prepare' || kind === 'pbft.prepare' || kind === 'pbft.commit') {
+      this.saysOnce(`${publicKey} ${kind} ${body.height} ${body.view}`, body.digest);
+      if (body.height > r.stable.height + 2 * r.env.terms.checkpointEvery) {
+        this.violation(`${message.signer} votes on ${body.height} beyond its watermark`);
+      }
+      if (kind === 'pbft.pre-prepare' && r.height + 1 === body.height && body.parent !== r.headHash) {
+        this.violation(`${message.signer} proposes on a parent it does not have`);
+      }
+    } else if (kind === 'pbft.view-change' || kind === 'pbft.new-view') {
+      this.saysOnce(`${publicKey} ${kind} ${body.view}`, message.signature);
+    }
+  }
+
+  private saysOnce(place: string, what: string): void {
+    const before = this.said.get(place);
+    if (before === undefined) this.said.set(place, what);
+    else if (before !== what) this.violation(`an honest validator said two things: ${place}`);
+  }
+
+  /** After a step of an honest validator: what it holds is bounded, and what it calls stable is proven. */
+  holds(r: Replica): void {
+    for (const height of r.inbox.keys()) {
+      if (height > r.height + HEIGHTS_AHEAD_MAX) this.violation(`${r.env.self} keeps votes of far height ${height}`);
+    }
+    if (r.stable.proof.length > 0) {
+      const signers = new Set(r.stable.proof.map(({ signer }) => signer));
+      if (signers.size < Math.min(r.members.quorum, r.stable.proof.length)) {
+        this.violation(`${r.env.self} counts a signer twice in checkpoint ${r.stable.height}`);
+      }
+      const n = r.members.ids.length;
+      // One member may have joined or left since.
+      if (signers.size < Math.ceil((n - 1 + faultsTolerated(n - 1) + 1) / 2)) {
+        this.violation(`${r.env.self} calls checkpoint ${r.stable.height} stable without a quorum`);
+      }
+    }
+  }
+
+  /** Evidence must convict: two signed messages of one signer for one place that differ; and never an honest one. */
+  evidence(event: Extract<ConsensusEvent, { type: 'evidence' }>, isHonest: (id: string) => boolean): void {
+    if (isHonest(event.accused)) this.violation(`${event.accused} is honest and was framed by ${event.first.kind}`);
+    if (event.first.signer !== event.second.signer) this.violation('evidence names two signers');
+  }
+}
+
+/** The same check as the product's, written without it. */
+function commitsDecideDumbly(
+  commits: readonly Commit[],
+  decision: { digest: string; height: number; parent: string },
+  validators: ReadonlyMap<string, string>,
+  quorum: number,
+  signing: Signing,
+): boolean {
+  const good = new Set<string>();
+  const view = commits[0]?.body.view;
+  for (const commit of commits) {
+    const publicKey = validators.get(commit.signer);
+    const { body } = commit;
+    if (publicKey === undefined || commit.kind !== 'pbft.commit' || !signing.isSigned(commit, publicKey)) continue;
+    if (body.digest !== decision.digest || body.height !== decision.height) continue;
+    if (body.parent !== decision.parent || body.view !== view) continue;
+    good.add(commit.signer);
+  }
+  return good.size >= quorum;
+}
