@@ -4,7 +4,8 @@
 // A folder holds .csv and .csv.gz files, in subfolders or not. What a column is follows from its name (`pv_w`,
 // `wind_pu`, `load_wh`); other kinds (prices, net loads) are not used. The choice is the same every time:
 //   1. a file named after the site (`house.csv`, `house.pv.csv`) is that site's own history;
-//   2. otherwise the files of the kind that are nobody's own, small ones for small sites and large ones for large;
+//   2. otherwise the files of the kind that are nobody's own (its neighbours' when all are somebody's), small ones for
+//      small sites and large ones for large;
 //   3. a kind the folder lacks comes from the days that ship with the project.
 
 import { readdirSync, readFileSync, statSync } from 'node:fs';
@@ -74,8 +75,8 @@ function choose(
   const own = ofKind.find(({ owner }) => owner === need.site);
   if (own !== undefined) return read(own, need.kind);
   const sites = new Set(needs.map(({ site }) => site));
-  const open = ofKind
-    .filter(({ owner }) => !sites.has(owner))
+  const nobodys = ofKind.filter(({ owner }) => !sites.has(owner));
+  const open = (nobodys.length > 0 ? nobodys : ofKind)
     .map((source) => read(source, need.kind))
     .map((column) => ({ column, meanW: meanW(column.series) }))
     .sort((a, b) => a.meanW - b.meanW || compareStrings(a.column.series.name, b.column.series.name));

@@ -7,8 +7,8 @@ import type { MeasuringErrors, SiteTruth } from './types.ts';
 
 export const EXACT: MeasuringErrors = { meterDelayMs: 0, powerNoise: 0, counterResolutionWh: 0 };
 
-/** Most samples kept for the delay. */
-const SAMPLES_MAX = 1024;
+/** Most samples kept over the delay: those that come closer together are left out. */
+const SAMPLES_MAX = 500;
 
 /** The grid connection as its meter shows it. */
 export type ShownGrid = Pick<SiteTruth, 'gridPowerW' | 'gridPhaseW' | 'importEnergyWh' | 'exportEnergyWh'>;
@@ -33,6 +33,8 @@ export function createMeter(errors: MeasuringErrors, seed: number): Meter {
 
   return {
     sample(truth, atMs) {
+      const newest = samples.at(-1);
+      if (newest !== undefined && atMs - newest.atMs < errors.meterDelayMs / SAMPLES_MAX) return;
       const factor = errors.powerNoise > 0 ? 1 + errors.powerNoise * normal() : 1;
       samples.push({
         atMs,
@@ -46,7 +48,6 @@ export function createMeter(errors: MeasuringErrors, seed: number): Meter {
       // Everything older than the one that is shown is done with.
       const shown = samples.findLastIndex((sample) => sample.atMs <= atMs - errors.meterDelayMs);
       if (shown > 0) samples.splice(0, shown);
-      if (samples.length > SAMPLES_MAX) samples.shift();
     },
     shown(nowMs) {
       const sample = samples.findLast(({ atMs }) => atMs <= nowMs - errors.meterDelayMs) ?? samples[0];

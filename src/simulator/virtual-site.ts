@@ -4,7 +4,7 @@
 // has samples to show. Energy follows chain time; watchdogs, lag and delay follow monotonic wall time.
 
 import { WattpactError } from '../base/errors.ts';
-import type { Profile, SiteFile } from '../site/types.ts';
+import type { Device, Profile, SiteFile } from '../site/types.ts';
 import { createServedDevice, type ServedDevice } from './device.ts';
 import { createMeter, EXACT } from './measuring.ts';
 import { type AnswerUnit, type BusServer, serveSerial, serveTcp } from './modbus/server.ts';
@@ -29,32 +29,39 @@ export function createVirtualSite(options: VirtualSiteOptions): VirtualSite {
   const servers = new Map<string, BusServer>();
   let timer: NodeJS.Timeout | undefined;
 
-  /** Brings physics and every device up to now. */
+  /** Brings physics up to now. */
   function refresh(): SiteTruth {
-    const nowMs = clock.monotonicMs();
-    physics.advance(clock.chainMs(), nowMs);
+    physics.advance(clock.chainMs(), clock.monotonicMs());
     const truth = physics.truth();
-    meter.sample(truth, nowMs);
-    const grid = meter.shown(nowMs);
-    for (const device of site.devices) devices.get(device.id)?.show(shownBy(site, device, truth, grid), nowMs);
+    meter.sample(truth, clock.monotonicMs());
     return truth;
   }
 
+  /** Brings what a device shows up to now. */
+  function show(device: Device): void {
+    const truth = refresh();
+    const nowMs = clock.monotonicMs();
+    devices.get(device.id)?.show(shownBy(site, device, truth, meter.shown(nowMs)), nowMs);
+  }
+
   site.devices.forEach((device, i) => {
-    const obey = obeyWith(physics, site, device.id);
-    const hooks = { refresh: () => void refresh(), obey, monotonicMs: () => clock.monotonicMs() };
-    devices.set(
-      device.id,
-      createServedDevice(device, profileOf(options.profiles, device.profile), seed * 1000 + i, hooks),
-    );
+    const hooks = {
+      refresh: () => show(device),
+      obey: obeyWith(physics, site, device.id),
+      monotonicMs: () => clock.monotonicMs(),
+    };
+    const profile = profileOf(options.profiles, device.profile);
+    devices.set(device.id, createServedDevice(device, profile, seed * 1000 + i, hooks));
   });
   const unitsByBus = new Map(site.buses.map((bus) => [bus.id, unitsOf(site, bus.id, devices)]));
-  refresh();
+  site.devices.forEach(show);
 
-  function deviceOf(id: string): ServedDevice {
-    const device = devices.get(id);
-    if (device === undefined) throw new WattpactError('simulator.device', `the site ${site.id} has no device ${id}`);
-    return device;
+  /** A device with its values up to now. */
+  function upToDate(id: string): ServedDevice {
+    const served = devices.get(id);
+    if (served === undefined) throw new WattpactError('simulator.device', `the site ${site.id} has no device ${id}`);
+    site.devices.filter((device) => device.id === id).forEach(show);
+    return served;
   }
 
   return {
@@ -90,7 +97,7 @@ export function createVirtualSite(options: VirtualSiteOptions): VirtualSite {
     },
     state: refresh,
     setFault(device, fault) {
-      deviceOf(device).setFault(fault);
+      upToDate(device).setFault(fault);
     },
     setBusLost(bus, lost) {
       const server = servers.get(bus);
@@ -98,8 +105,7 @@ export function createVirtualSite(options: VirtualSiteOptions): VirtualSite {
       server.setLost(lost);
     },
     setCounter(device, measurand, valueWh) {
-      refresh();
-      deviceOf(device).setCounter(measurand, valueWh);
+      upToDate(device).setCounter(measurand, valueWh);
     },
   };
 }

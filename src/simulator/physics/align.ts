@@ -16,7 +16,7 @@ const NOON_TOLERANCE_MS = 90 * 60_000;
 const SUNRISE_SINE_PPM = -14_500;
 
 /** Shares of the import limit within which a measured load is kept as it is, and the one an unfit one is brought to. */
-const LOAD_PEAK_SHARE = { least: 0.02, most: 0.8, target: 0.4 };
+const LOAD_PEAK_SHARE = { least: 0.01, most: 0.8, target: 0.4 };
 
 export interface Place {
   readonly latitudeDeg: number;

@@ -240,7 +240,8 @@ export function createSitePhysics(model: SiteModel, chainMs: Millis, monotonicMs
     else exportWh += energyWh(-gridW);
   }
 
-  settle(0);
+  // It has been running for ever: every inverter has arrived.
+  settle(Number.POSITIVE_INFINITY);
 
   return {
     advance(toChainMs, toMonotonicMs) {
