@@ -1,20 +1,20 @@
 // A small chain for the ledger's tests: parties with repeatable keys, a genesis, and hands to sign and to make blocks.
 
-import { getPublicKey, hashes, sign } from '@noble/ed25519';
-import { sha256, sha512 } from '@noble/hashes/sha2.js';
+import { createPrivateKey, createPublicKey, sign } from 'node:crypto';
+import { sha256 } from '@noble/hashes/sha2.js';
 import { toBase64url, utf8 } from '../../src/base/bytes.ts';
 import type { JsonObject } from '../../src/base/canonical.ts';
 import { SILENT } from '../../src/base/log.ts';
-import type { Certificate } from '../../src/consensus/engine.ts';
+import type { Batch, Certificate } from '../../src/consensus/engine.ts';
+import { batchDigest } from '../../src/consensus/pbft/core/messages.ts';
 import { fastVerify } from '../../src/keys/verify.ts';
 import { createLedger } from '../../src/ledger/ledger.ts';
 import type { Ledger, LedgerStore } from '../../src/ledger/types.ts';
-import { type Envelope, messageId, seal } from '../../src/protocol/envelope.ts';
+import { type Envelope, messageId, type Sign, seal } from '../../src/protocol/envelope.ts';
 import { chainId, type Genesis, parseGenesis } from '../../src/protocol/genesis.ts';
+import { headerHash } from '../../src/protocol/header.ts';
 import type { Verdict } from '../../src/protocol/replies.ts';
 import { openLedgerStore } from '../../src/store/ledger.ts';
-
-hashes.sha512 = sha512;
 
 export const MINUTE = 60_000;
 export const LENGTH_MS = 15 * MINUTE;
@@ -23,9 +23,23 @@ export const T0_MS = Date.UTC(2026, 5, 21, 10);
 /** The first interval whose gate is open at T0 and stays so for some minutes. */
 export const T = T0_MS / LENGTH_MS + 2;
 
-const secretOf = (id: string): Uint8Array => sha256(utf8(`test key of ${id}`));
-export const publicKeyOf = (id: string): string => toBase64url(getPublicKey(secretOf(id)));
-export const signerOf = (id: string) => (message: Uint8Array) => sign(message, secretOf(id));
+/** PKCS #8 in DER up to the 32 bytes of an Ed25519 secret (RFC 8410). */
+const PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex');
+const known = new Map<string, { publicKey: string; sign: Sign }>();
+
+/** A party's key follows from its id. */
+function keyOf(id: string): { publicKey: string; sign: Sign } {
+  const found = known.get(id);
+  if (found !== undefined) return found;
+  const secret = sha256(utf8(`test key of ${id}`));
+  const privateKey = createPrivateKey({ key: Buffer.concat([PKCS8, secret]), format: 'der', type: 'pkcs8' });
+  const { x: publicKey } = createPublicKey(privateKey).export({ format: 'jwk' }) as { x: string };
+  const made = { publicKey, sign: (message: Uint8Array) => new Uint8Array(sign(null, message, privateKey)) };
+  known.set(id, made);
+  return made;
+}
+export const publicKeyOf = (id: string): string => keyOf(id).publicKey;
+export const signerOf = (id: string): Sign => keyOf(id).sign;
 export const saltOf = (text: string): string => toBase64url(sha256(utf8(text)).slice(0, 16));
 const key = (id: string) => ({ id, publicKey: publicKeyOf(id) });
 
@@ -101,9 +115,12 @@ export class World {
   readonly genesis: Genesis;
   readonly ledger: Ledger;
   readonly store: LedgerStore;
+  readonly #certified: boolean;
   #sequence = 0;
 
-  constructor(genesis: Genesis = testGenesis(), store: LedgerStore = openLedgerStore(':memory:')) {
+  /** `certified`: blocks carry real commits of a quorum. */
+  constructor(genesis = testGenesis(), store: LedgerStore = openLedgerStore(':memory:'), certified = false) {
+    this.#certified = certified;
     this.genesis = genesis;
     this.store = store;
     this.ledger = createLedger({ genesis, verify: fastVerify, store, log: SILENT });
@@ -125,7 +142,7 @@ export class World {
     const batch = { requests, timeMs };
     const problem = this.ledger.verify(batch);
     if (problem !== null) throw new Error(`batch refused: ${problem}`);
-    const header = this.ledger.apply(batch, CERTIFICATE);
+    const header = this.ledger.apply(batch, this.#certified ? this.certificate(batch) : CERTIFICATE);
     const results = this.ledger.block(header.height)?.results ?? [];
     return results.flatMap(({ leaf }) => (leaf.kind === 'verdict' ? [leaf] : []));
   }
@@ -133,6 +150,15 @@ export class World {
   /** Reason of the only request's refusal; '' if it was recorded. */
   tell(timeMs: number, request: Envelope): string {
     return this.block(timeMs, request)[0]?.reason ?? 'no verdict';
+  }
+
+  /** What PBFT would keep beside the block: commits of a quorum. */
+  certificate(batch: Batch, signers: readonly string[] = ['v1', 'v2', 'v3']): Certificate {
+    const head = this.ledger.head();
+    const height = head.height + 1;
+    const vote = { digest: batchDigest(batch), height, parent: headerHash(head), view: 0 };
+    const commits = signers.map((id) => seal(this.genesis.chain, 'pbft.commit', id, vote, signerOf(id)));
+    return { engine: 'pbft', engineHeight: height, view: 0, proposer: 'v1', commits };
   }
 
   offer(gateway: string, interval: number, sell: [number, number][], buy: [number, number][] = []): Envelope {
