@@ -1,98 +1,220 @@
-// A forecaster of one series: learns finished steps in order, forecasts quantiles of the next ones.
+// A forecaster of one series: learns finished steps in order, forecasts quantiles of the next ones. Puts the parts together: what is
+// learnt at all (clean.ts), models fitted every few days (models.ts), what is usual (seasonal.ts), and their mixture (combine.ts).
 
 import { WattpactError } from '../base/errors.ts';
+import { clamp } from '../base/integers.ts';
 import type { Millis, Watts } from '../base/units.ts';
 import { createCalendar, DAY_MS } from './calendar.ts';
+import { createCleaner } from './clean.ts';
+import { type CombinationState, calibrate, learnCombination, mix, newCombination } from './combine.ts';
+import { Features } from './features.ts';
 import { History } from './history.ts';
+import { farRow, fitFar, fitNear, nearRow, type Pair, predictPair } from './models.ts';
 import { sortQuantiles } from './quantiles.ts';
-import { seasonalQuantiles } from './seasonal.ts';
-import {
-  type Forecaster,
-  type ForecasterOptions,
-  type IntervalForecast,
-  MEDIAN,
-  type PartialReading,
-  type Sample,
-  type SampleMark,
-} from './types.ts';
+import { memoryQuantiles, seasonalQuantiles } from './seasonal.ts';
+import type { Forecaster, ForecasterOptions, IntervalForecast, PartialReading, Sample, SampleMark } from './types.ts';
 
-/** Steps of history kept: half a year of quarter hours. */
-const HISTORY_STEPS = 17_568;
+/** Days that models are fitted to, at most this many steps of them. */
+const WINDOW_DAYS = 112;
+const WINDOW_STEPS_MAX = 16_000;
+/** Days between two fits: as long as the history is young, a quarter of its age. */
+const REFIT_DAYS = { min: 1, max: 7 } as const;
+/** Steps kept beyond the window: a refit, and what features look back. */
+const BEYOND_DAYS = 30;
 /** Most steps of one forecast. */
 export const FORECAST_STEPS_MAX = 1_000;
+/** How far the far models look, and how often they are scored. */
+const FAR_MS: Millis = 36 * 3_600_000;
+const FAR_ISSUE_MS: Millis = 6 * 3_600_000;
+/** Ends of the classes of leads that are mixed and calibrated apart, hours. */
+const LEAD_HOURS = [1, 3, 6, 12, 18, 24, 36] as const;
+/** Leads with a model of their own. */
+const NEAR_LEADS = [1, 2] as const;
+/** Weight of experts before anything is known: trees, corrected regression, memory, season. */
+const NEAR_PRIORS = [1, 1, 0.1, 0.02] as const;
+const FAR_PRIORS = [1, 1, 0.3, 0.3] as const;
+/** Days after which half of a record of losses is forgotten. */
+const RECORD_HALF_LIFE_DAYS = 14;
 
-/** Creates a forecaster, new or from the `state()` of one with the same options. Throws `forecast.options`, `forecast.state`. */
-export function createForecaster(options: ForecasterOptions, earlier?: string): Forecaster {
+type Opinions = readonly (readonly number[] | null)[];
+
+/** Forecasts that wait for their truth: opinions for the steps after `now`. */
+interface Pending {
+  readonly now: number;
+  readonly opinions: readonly Opinions[];
+}
+
+interface State {
+  readonly version: 2;
+  /** Step of the last fit of the models, and of the first sample; null before. */
+  fittedAt: number | null;
+  firstStep: number | null;
+  near: CombinationState[];
+  far: CombinationState[];
+  pendingNear: Pending[];
+  pendingFar: Pending[];
+}
+
+/**
+ * Creates a forecaster, new or from the `state()` of one with the same options. `leadMax`: steps it will ever be asked for (36 h);
+ * 1 saves the work for the longer ones. Throws `forecast.options`, `forecast.state`, `usage.timezone`.
+ */
+export function createForecaster(
+  options: ForecasterOptions,
+  earlier?: string,
+  leadMax: number = Math.round(FAR_MS / options.stepMs),
+): Forecaster {
   const { stepMs, kind } = options;
   if (!Number.isInteger(stepMs) || stepMs < 60_000 || DAY_MS % stepMs !== 0) {
     throw new WattpactError('forecast.options', `a step of ${stepMs} ms does not divide a day`);
   }
+  const perDay = DAY_MS / stepMs;
+  const windowSteps = Math.min(WINDOW_DAYS * perDay, WINDOW_STEPS_MAX);
+  const capacity = windowSteps + BEYOND_DAYS * perDay;
+  const { history, state } = earlier === undefined ? fresh(capacity) : restore(earlier, capacity);
   const calendar = createCalendar(options.timezone, options.holidays);
-  const history = earlier === undefined ? new History(HISTORY_STEPS) : restore(earlier);
+  const features = new Features(options, calendar, history);
+  const clean = createCleaner(options, features, history);
+  const memory = 0.5 ** (1 / (RECORD_HALF_LIFE_DAYS * perDay));
+  const far = leadMax > NEAR_LEADS.length;
+  let nearPairs: (Pair | null)[] = [];
+  let farPair: Pair | null = null;
+
+  const fit = (step: number): void => {
+    const from = Math.max(history.oldest, step - windowSteps);
+    nearPairs = NEAR_LEADS.slice(0, leadMax).map((lead) => fitNear(features, history, from, step, lead));
+    farPair = far ? fitFar(features, history, from, step, leadMax) : null;
+  };
 
   const learn = (sample: Sample): SampleMark | null => {
     const step = sample.startMs / stepMs;
     if (!Number.isInteger(step) || (history.newest !== null && step <= history.newest)) return 'out-of-order';
-    const mark = judge(sample);
-    history.push(step, mark === null ? (sample.powerW as Watts) : Number.NaN);
+    const mark = clean(sample, step);
+    const value = mark === null ? Number((sample.powerW as Watts).toPrecision(6)) : Number.NaN;
+    history.push(step, value);
+    state.firstStep ??= step;
+    settle(step, value);
+    const age = step - state.firstStep;
+    const due = clamp(age / 4, REFIT_DAYS.min * perDay, REFIT_DAYS.max * perDay);
+    if (step - (state.fittedAt ?? state.firstStep) >= due) {
+      state.fittedAt = step + 1;
+      fit(step + 1);
+    }
+    state.pendingNear.push({
+      now: step,
+      opinions: NEAR_LEADS.slice(0, leadMax).map((lead) => nearOpinions(step, lead)),
+    });
+    if (far && ((step + 1) * stepMs) % FAR_ISSUE_MS === 0) {
+      const opinions = Array.from({ length: leadMax }, (_, i) => farOpinions(step, step + 1 + i).map(rounded));
+      state.pendingFar.push({ now: step, opinions });
+    }
     return mark;
   };
 
-  const judge = ({ powerW, curtailed }: Sample): SampleMark | null => {
-    if (powerW === null || !Number.isFinite(powerW)) return 'missing';
-    if (curtailed === true) return 'curtailed';
-    return kind !== 'net' && powerW < 0 ? 'implausible' : null;
-  };
-
-  const forecast = (issuedMs: Millis, count: number, running: readonly PartialReading[] = []): IntervalForecast[] => {
-    const first = Math.ceil(issuedMs / stepMs);
-    const result: IntervalForecast[] = [];
-    const known = lastKnown(running);
-    for (let i = 0; i < Math.min(count, FORECAST_STEPS_MAX); i++) {
-      const startMs = (first + i) * stepMs;
-      const quantiles = seasonalQuantiles(options, calendar, history, startMs);
-      if (known !== null) {
-        const usual = seasonalQuantiles(options, calendar, history, known.startMs)[MEDIAN] as number;
-        const memory = 0.5 ** ((startMs - known.startMs) / (2 * 3_600_000));
-        const width = Math.sqrt(1 - memory * memory);
-        const middle = quantiles[MEDIAN] as number;
-        const centre = middle + memory * (known.powerW - usual);
-        quantiles.forEach((quantile, q) => {
-          quantiles[q] = bound(centre + (quantile - middle) * width);
-        });
+  /** Scores the forecasts of a step that is now known, and drops what can no longer be scored. */
+  const settle = (step: number, value: Watts): void => {
+    if (!Number.isNaN(value)) {
+      for (const { now, opinions } of state.pendingNear) {
+        const lead = step - now;
+        const given = opinions[lead - 1];
+        if (given !== undefined) learnCombination(nearState(lead), given, NEAR_PRIORS, value, memory);
       }
-      result.push({ startMs, quantilesW: sortQuantiles(quantiles) });
+      for (const { now, opinions } of state.pendingFar) {
+        const given = opinions[step - now - 1];
+        // Each class of leads is scored as often as it has steps: its record fades as much slower.
+        const stepsMemory = memory ** (1 / 3);
+        if (given !== undefined) learnCombination(farState(step - now), given, FAR_PRIORS, value, stepsMemory);
+      }
     }
-    return result;
+    state.pendingNear = state.pendingNear.filter(({ now }) => now + NEAR_LEADS.length > step);
+    state.pendingFar = state.pendingFar.filter(({ now }) => now + leadMax > step);
   };
 
-  const bound = (powerW: Watts): Watts => {
-    const above = kind === 'net' ? powerW : Math.max(0, powerW);
-    return kind === 'net' || options.capacityW === undefined ? above : Math.min(above, options.capacityW);
+  const nearState = (lead: number): CombinationState => {
+    state.near[lead - 1] ??= newCombination(NEAR_PRIORS.length);
+    return state.near[lead - 1] as CombinationState;
   };
 
-  /** The newest mean power there is: of the running step if some of it is measured, else of the last finished step. */
-  const lastKnown = (running: readonly PartialReading[]): PartialReading | null => {
-    const { newest } = history;
-    const lengthMs = running.reduce((sum, part) => sum + part.endMs - part.startMs, 0);
-    const [first] = running;
-    if (lengthMs > 0 && first !== undefined) {
-      const powerW = running.reduce((sum, part) => sum + part.powerW * (part.endMs - part.startMs), 0) / lengthMs;
-      const startMs = Math.floor(first.startMs / stepMs) * stepMs;
-      return { startMs, endMs: startMs + lengthMs, powerW };
-    }
-    if (newest === null || Number.isNaN(history.at(newest))) return null;
-    return { startMs: newest * stepMs, endMs: (newest + 1) * stepMs, powerW: history.at(newest) };
+  const farState = (lead: number): CombinationState => {
+    const hours = (lead * stepMs) / 3_600_000;
+    const place = LEAD_HOURS.findIndex((end) => hours <= end);
+    const index = place < 0 ? LEAD_HOURS.length : place;
+    while (state.far.length <= index) state.far.push(newCombination(FAR_PRIORS.length));
+    return state.far[index] as CombinationState;
   };
 
-  return { options, learn, forecast, state: () => JSON.stringify({ version: 1, history: history.toJson() }) };
+  const seasonal = (startMs: Millis): number[] => seasonalQuantiles(options, calendar, history, startMs);
+
+  const nearOpinions = (now: number, lead: number): Opinions => {
+    const startMs = (now + lead) * stepMs;
+    const season = seasonal(startMs);
+    const remembered = memoryQuantiles(options, features, now, startMs, season);
+    const pair = nearPairs[lead - 1];
+    if (pair == null) return [null, null, remembered, season];
+    return [...predictPair(pair, nearRow(features, now, now + lead)), remembered, season];
+  };
+
+  const farOpinions = (now: number, step: number): Opinions => {
+    const season = seasonal(step * stepMs);
+    const remembered = memoryQuantiles(options, features, now, step * stepMs, season);
+    if (farPair === null) return [null, null, remembered, season];
+    return [...predictPair(farPair, farRow(features, now, step)), remembered, season];
+  };
+
+  const forecast = (issuedMs: Millis, count: number, _running: readonly PartialReading[] = []): IntervalForecast[] => {
+    const first = Math.ceil(issuedMs / stepMs);
+    const now = history.newest;
+    const [least, most] = bounds();
+    return Array.from({ length: Math.min(count, FORECAST_STEPS_MAX) }, (_, i) => {
+      const step = first + i;
+      const startMs = step * stepMs;
+      if (now === null) return { startMs, quantilesW: seasonal(startMs) };
+      const lead = step - now;
+      const near = lead <= Math.min(leadMax, NEAR_LEADS.length);
+      const opinions = near ? nearOpinions(now, lead) : farOpinions(now, step);
+      const combination = near ? nearState(lead) : farState(lead);
+      const mixed = mix(combination, opinions, near ? NEAR_PRIORS : FAR_PRIORS);
+      const quantilesW = sortQuantiles(calibrate(combination, mixed)).map((value) => clamp(value, least, most));
+      return { startMs, quantilesW };
+    });
+  };
+
+  /** What the series can be at all: generation and consumption not below the least that was seen, generation not above its capacity. */
+  const bounds = (): [Watts, Watts] => {
+    if (kind === 'net') return [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
+    const { least, most } = features.range();
+    const top = kind === 'load' ? Number.POSITIVE_INFINITY : Math.max(options.capacityW ?? 0, most * 1.02);
+    return [Math.min(0, least), top > 0 ? top : Number.POSITIVE_INFINITY];
+  };
+
+  if (state.fittedAt !== null) fit(state.fittedAt);
+  return { options, learn, forecast, state: () => JSON.stringify({ ...state, history: history.toJson() }) };
 }
 
-function restore(text: string): History {
+function rounded(values: readonly number[] | null): readonly number[] | null {
+  return values === null ? null : values.map((value) => Number(value.toPrecision(5)));
+}
+
+function fresh(capacity: number): { history: History; state: State } {
+  const state: State = {
+    version: 2,
+    fittedAt: null,
+    firstStep: null,
+    near: [],
+    far: [],
+    pendingNear: [],
+    pendingFar: [],
+  };
+  return { history: new History(capacity), state };
+}
+
+function restore(text: string, capacity: number): { history: History; state: State } {
   try {
-    const { version, history } = JSON.parse(text) as { version: number; history: { oldest: number; values: number[] } };
-    if (version !== 1) throw new Error(`unknown version ${version}`);
-    return History.fromJson(HISTORY_STEPS, history);
+    const { history, ...state } = JSON.parse(text) as State & {
+      history: { oldest: number; values: (number | null)[] };
+    };
+    if (state.version !== 2) throw new Error(`unknown version ${state.version}`);
+    return { history: History.fromJson(capacity, history), state };
   } catch (cause) {
     throw new WattpactError('forecast.state', 'the state of a forecaster cannot be read', {
       hint: 'Drop it: it is rebuilt from the history',

@@ -3,9 +3,10 @@
 
 import type { Millis, Watts } from '../base/units.ts';
 import { type Calendar, DAY_MS } from './calendar.ts';
+import type { Features } from './features.ts';
 import type { History } from './history.ts';
 import { weightedQuantiles } from './quantiles.ts';
-import type { ForecasterOptions } from './types.ts';
+import { type ForecasterOptions, MEDIAN } from './types.ts';
 
 /** Days looked back, and the days in which a day's weight halves. */
 const DAYS = 28;
@@ -51,6 +52,26 @@ export function seasonalQuantiles(
     }
   }
   return weightedQuantiles(values, weights) ?? recentQuantiles(history, perDay) ?? withoutHistory(options);
+}
+
+/** How fast what is unusual now is forgotten. */
+const MEMORY_HALF_LIFE_MS: Millis = 2 * 3_600_000;
+
+/** The season moved by what is unusual now, the less the farther ahead; its band as wide as what may have been forgotten. */
+export function memoryQuantiles(
+  options: ForecasterOptions,
+  features: Features,
+  now: number,
+  startMs: Millis,
+  season: readonly number[],
+): number[] {
+  const last = features.lastKnown(now);
+  const usual = features.usual(now, now).sameType;
+  if (Number.isNaN(last) || Number.isNaN(usual)) return [...season];
+  const memory = 0.5 ** ((startMs - now * options.stepMs) / MEMORY_HALF_LIFE_MS);
+  const width = Math.sqrt(1 - memory * memory);
+  const middle = season[MEDIAN] as number;
+  return season.map((quantile) => middle + memory * (last - usual) + (quantile - middle) * width);
 }
 
 /** Less than a day is known: the quantiles of what is. */

@@ -1,0 +1,110 @@
+// Experts' quantiles to one set: for each quantile a mixture weighted by recent loss, then bands widened or narrowed until they
+// cover what they say. Learns online from each forecast that came true; its state is small JSON.
+// After Wintenberger's Bernstein online aggregation (2017), with the gradient of the mixture and with forgetting.
+
+import { sortQuantiles } from './quantiles.ts';
+import { MEDIAN, QUANTILES } from './types.ts';
+
+/** How fast a band's factor follows what it covered. */
+const CALIBRATION_RATE = 0.02;
+/** Bounds of the factors: a band is never narrowed or widened beyond. */
+const FACTOR_MIN = Math.log(0.3);
+const FACTOR_MAX = Math.log(4);
+/** Part of the weight that every expert keeps, so that it can come back. */
+const KEPT_SHARE = 0.03;
+
+/** JSON. */
+export interface CombinationState {
+  /** By expert and quantile: faded sums of loss against the mixture, and of its squares. */
+  readonly losses: number[][];
+  readonly squares: number[][];
+  /** Logarithm of each quantile's distance factor from the median. */
+  readonly factors: number[];
+  /** Faded mean distance between experts and truth: the unit of loss. */
+  scale: number;
+}
+
+export function newCombination(experts: number): CombinationState {
+  const zeros = (): number[][] => Array.from({ length: experts }, () => QUANTILES.map(() => 0));
+  return { losses: zeros(), squares: zeros(), factors: QUANTILES.map(() => 0), scale: 0 };
+}
+
+/** Mixture before calibration. Null experts have no opinion. At least one must have one. */
+export function mix(
+  state: CombinationState,
+  experts: readonly (readonly number[] | null)[],
+  priors: readonly number[],
+): number[] {
+  const mixed = QUANTILES.map((_, q) => {
+    const weights = experts.map((expert, k) => (expert === null ? 0 : weightOf(state, priors, k, q)));
+    const total = weights.reduce((sum, weight) => sum + weight, 0);
+    const opinions = experts.filter((expert, k) => expert !== null && (priors[k] as number) > 0).length;
+    return experts.reduce((sum, expert, k) => {
+      if (expert === null) return sum;
+      const share =
+        (1 - KEPT_SHARE) * ((weights[k] as number) / total) + ((priors[k] as number) > 0 ? KEPT_SHARE / opinions : 0);
+      return sum + share * (expert[q] as number);
+    }, 0);
+  });
+  return sortQuantiles(mixed);
+}
+
+/** Half of its own quantile's record, half of all quantiles' together. */
+function weightOf(state: CombinationState, priors: readonly number[], expert: number, quantile: number): number {
+  const losses = state.losses[expert] as number[];
+  const squares = state.squares[expert] as number[];
+  const all = losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
+  const allSquares = squares.reduce((sum, square) => sum + square, 0) / squares.length;
+  const loss = ((losses[quantile] as number) + all) / 2;
+  const square = ((squares[quantile] as number) + allSquares) / 2;
+  const rate = Math.min(1, Math.sqrt(2 / (1 + square)));
+  return (priors[expert] as number) * Math.exp(Math.max(-30, Math.min(30, -rate * loss)));
+}
+
+/** Bands around the median times their factors. */
+export function calibrate(state: CombinationState, mixed: readonly number[]): number[] {
+  const median = mixed[MEDIAN] as number;
+  return mixed.map((value, q) => median + (value - median) * Math.exp(state.factors[q] as number));
+}
+
+/** Learns from what came true. `memory`: the part of the record that is kept a step. */
+export function learnCombination(
+  state: CombinationState,
+  experts: readonly (readonly number[] | null)[],
+  priors: readonly number[],
+  actual: number,
+  memory: number,
+): void {
+  const mixed = mix(state, experts, priors);
+  const calibrated = calibrate(state, mixed);
+  let distance = 0;
+  let count = 0;
+  for (const expert of experts) {
+    if (expert === null) continue;
+    distance += Math.abs(actual - (expert[MEDIAN] as number));
+    count++;
+  }
+  if (count === 0) return;
+  const blend = state.scale === 0 ? 1 : 0.01;
+  state.scale += blend * (distance / count - state.scale);
+  const unit = Math.max(state.scale, 1e-9);
+  experts.forEach((expert, k) => {
+    const losses = state.losses[k] as number[];
+    const squares = state.squares[k] as number[];
+    QUANTILES.forEach((tau, q) => {
+      const gradient = actual < (mixed[q] as number) ? 1 - tau : -tau;
+      const loss = expert === null ? 0 : (gradient * ((expert[q] as number) - (mixed[q] as number))) / unit;
+      losses[q] = memory * (losses[q] as number) + loss;
+      squares[q] = memory * (squares[q] as number) + loss * loss;
+    });
+  });
+  const median = mixed[MEDIAN] as number;
+  QUANTILES.forEach((tau, q) => {
+    // A band without width (the night) says nothing about its factor.
+    if (q === MEDIAN || Math.abs((mixed[q] as number) - median) < 1e-6 * unit) return;
+    const outside = q < MEDIAN ? actual < (calibrated[q] as number) : actual > (calibrated[q] as number);
+    const expected = q < MEDIAN ? tau : 1 - tau;
+    const moved = (state.factors[q] as number) + CALIBRATION_RATE * ((outside ? 1 : 0) - expected);
+    state.factors[q] = Math.max(FACTOR_MIN, Math.min(FACTOR_MAX, moved));
+  });
+}

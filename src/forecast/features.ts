@@ -1,0 +1,368 @@
+// What the models look at: a row of numbers for (the newest finished step, the step to forecast), from the history alone, so that
+// the same row can be made for any past pair. NaN where something is not known. Also the base that models correct.
+
+import type { Watts } from '../base/units.ts';
+import { type Calendar, DAY_MS, type LocalTime } from './calendar.ts';
+import type { History } from './history.ts';
+import { clearSky, sunCosine } from './sun.ts';
+import type { ForecasterOptions } from './types.ts';
+
+/** Days looked back for what is usual, and for what a clear sky gave. */
+const USUAL_DAYS = 21;
+const ENVELOPE_DAYS = 21;
+/** How long the last known value stands for the present. */
+const LAST_KNOWN_MS = 2 * 3_600_000;
+/** Half-lives of what is usual: a level that follows, and one that remembers. */
+const USUAL_DECAY = [0.8, 0.95] as const;
+
+/** What a time of day usually brings, as far as one knew at a step. */
+export interface Usual {
+  /** Follows within days. */
+  readonly quick: Watts;
+  /** Days of the same type (working or free) alone. */
+  readonly sameType: Watts;
+  /** Of the values that went into it. */
+  readonly spread: Watts;
+}
+
+/** What is the same for every step forecast at one time. */
+interface Present {
+  readonly now: number;
+  readonly last: Watts;
+  readonly usual: Usual;
+  /** Over an hour or so, a few hours, a day, a week. */
+  readonly means: readonly [Watts, Watts, Watts, Watts];
+  /** Spread, least and most of the last eight steps. */
+  readonly shape: readonly [Watts, Watts, Watts];
+  /** Shares of the clear sky: the last steps, the last hours, the last day. */
+  readonly clearIndex: readonly [number, number, number];
+}
+
+/** The last month, looked at a few times a day. */
+interface Range {
+  readonly at: number;
+  readonly least: Watts;
+  readonly most: Watts;
+  readonly zeroShare: number;
+}
+
+export class Features {
+  readonly perDay: number;
+  readonly #options: ForecasterOptions;
+  readonly #calendar: Calendar;
+  readonly #history: History;
+  readonly #locals: (LocalTime | undefined)[];
+  readonly #localSteps: Float64Array;
+  readonly #skies: Float64Array;
+  readonly #skySteps: Float64Array;
+  readonly #clears: Float64Array;
+  readonly #clearSteps: Float64Array;
+  readonly #located: boolean;
+  #present: Present | null = null;
+  #range: Range | null = null;
+
+  constructor(options: ForecasterOptions, calendar: Calendar, history: History) {
+    this.#options = options;
+    this.#calendar = calendar;
+    this.#history = history;
+    this.perDay = DAY_MS / options.stepMs;
+    const kept = history.capacity + 4 * this.perDay;
+    this.#locals = new Array(kept);
+    this.#localSteps = new Float64Array(kept).fill(-1);
+    this.#skies = new Float64Array(kept);
+    this.#skySteps = new Float64Array(kept).fill(-1);
+    this.#clears = new Float64Array(kept);
+    this.#clearSteps = new Float64Array(kept).fill(-1);
+    this.#located = options.latitude !== undefined && options.longitude !== undefined;
+  }
+
+  local(step: number): LocalTime {
+    const place = step % this.#localSteps.length;
+    if (this.#localSteps[place] !== step) {
+      this.#locals[place] = this.#calendar(step * this.#options.stepMs);
+      this.#localSteps[place] = step;
+    }
+    return this.#locals[place] as LocalTime;
+  }
+
+  /** Clear sky in the middle of a step, W/m2; NaN where the site's place is not known. */
+  sky(step: number): number {
+    if (!this.#located) return Number.NaN;
+    const place = step % this.#skySteps.length;
+    if (this.#skySteps[place] !== step) {
+      const { stepMs, latitude, longitude } = this.#options;
+      const partMs = stepMs / 4;
+      let sum = 0;
+      for (const part of [0.5, 1.5, 2.5, 3.5]) {
+        sum += clearSky(step * stepMs + part * partMs, latitude as number, longitude as number);
+      }
+      this.#skies[place] = sum / 4;
+      this.#skySteps[place] = step;
+    }
+    return this.#skies[place] as number;
+  }
+
+  /** Cosine of the sun's zenith angle in the middle of a step; NaN where the site's place is not known. */
+  sunHeight(step: number): number {
+    if (!this.#located) return Number.NaN;
+    const { stepMs, latitude, longitude } = this.#options;
+    return sunCosine((step + 0.5) * stepMs, latitude as number, longitude as number);
+  }
+
+  /** The same local time `days` before, also over a change of the clock. */
+  daysBefore(step: number, days: number): number {
+    const back = step - days * this.perDay;
+    const minutes = this.local(step).minute - this.local(back).minute;
+    if (minutes === 0) return back;
+    const shift = Math.round((minutes * 60_000) / this.#options.stepMs);
+    return Math.abs(shift) < this.perDay / 2 ? back + shift : back;
+  }
+
+  usual(now: number, step: number): Usual {
+    const history = this.#history;
+    const { free } = this.local(step);
+    const people = this.#options.kind === 'load' || this.#options.kind === 'net';
+    const sums = [0, 0, 0, 0, 0];
+    let square = 0;
+    let [quickWeight, typeWeight] = [1, 1];
+    for (let day = 1; day <= USUAL_DAYS; day++) {
+      const then = people ? this.daysBefore(step, day) : step - day * this.perDay;
+      if (then > now) continue;
+      if (then < history.oldest) break;
+      const value = smooth(history, then, now);
+      if (Number.isNaN(value)) continue;
+      sums[0] = (sums[0] as number) + quickWeight * value;
+      sums[1] = (sums[1] as number) + quickWeight;
+      square += quickWeight * value * value;
+      quickWeight *= USUAL_DECAY[0];
+      if (this.local(then).free !== free) continue;
+      sums[2] = (sums[2] as number) + typeWeight * value;
+      sums[3] = (sums[3] as number) + typeWeight;
+      typeWeight *= USUAL_DECAY[1];
+    }
+    const [sum, weight, typeSum, typeTotal] = sums as [number, number, number, number, number];
+    const quick = weight > 0 ? sum / weight : Number.NaN;
+    return {
+      quick,
+      sameType: typeTotal > 0 ? typeSum / typeTotal : quick,
+      spread: weight > 0 ? Math.sqrt(Math.max(0, square / weight - quick * quick)) : Number.NaN,
+    };
+  }
+
+  /** What a clear sky would give at a step: the third best of the last days at this time of day, moved on with the sun. */
+  envelope(now: number, step: number): Watts {
+    const history = this.#history;
+    const skyHere = this.sky(step);
+    const best = [0, 0, 0];
+    let known = 0;
+    for (let day = 1; day <= ENVELOPE_DAYS; day++) {
+      const then = step - day * this.perDay;
+      if (then > now) continue;
+      if (then < history.oldest) break;
+      let value = history.at(then);
+      if (Number.isNaN(value)) continue;
+      known++;
+      if (skyHere >= 0) {
+        const skyThen = this.sky(then);
+        value *= skyThen > 20 ? Math.min(2, skyHere / skyThen) : skyHere > 20 ? 1 : 0;
+      }
+      if (value > (best[0] as number)) best.splice(0, 3, value, best[0] as number, best[1] as number);
+      else if (value > (best[1] as number)) best.splice(1, 2, value, best[1] as number);
+      else if (value > (best[2] as number)) best[2] = value;
+    }
+    return known === 0 ? Number.NaN : (best[Math.min(2, known - 1)] as number);
+  }
+
+  /** The last known value at or before `now`, unless it is too old; NaN then. */
+  lastKnown(now: number): Watts {
+    const oldest = now - Math.max(1, LAST_KNOWN_MS / this.#options.stepMs);
+    for (let step = now; step > oldest; step--) {
+      const value = this.#history.at(step);
+      if (!Number.isNaN(value)) return value;
+    }
+    return Number.NaN;
+  }
+
+  /** Where the next steps start from: the last value, for PV as the sun goes on (smart persistence); the usual without either. */
+  base(now: number, step: number): Watts {
+    const last = this.lastKnown(now);
+    if (this.#options.kind !== 'pv') {
+      if (!Number.isNaN(last)) return last;
+      const { sameType } = this.usual(now, step);
+      return Number.isNaN(sameType) ? 0 : sameType;
+    }
+    const [clearNow, clearThen] = [this.#clear(now), this.envelope(now, step)];
+    if (Number.isNaN(clearThen)) return Number.isNaN(last) ? 0 : last;
+    const top = Math.max(clearThen, clearNow);
+    if (!Number.isNaN(last) && clearNow > 0.05 * this.#dayTop(now) && top > 0) {
+      return clearThen * Math.min(1.3, last / clearNow);
+    }
+    const { quick } = this.usual(now, step);
+    return Number.isNaN(quick) ? 0 : quick;
+  }
+
+  /** Least and most of the last month; zeros without history. */
+  range(): { readonly least: Watts; readonly most: Watts } {
+    const newest = this.#history.newest ?? 0;
+    if (this.#range === null || newest - this.#range.at >= this.perDay / 4) this.#range = this.#scan(newest);
+    return this.#range;
+  }
+
+  /** Part of the last month's known steps that is exactly 0. */
+  zeroShare(): number {
+    this.range();
+    return this.#range?.zeroShare ?? 0;
+  }
+
+  #scan(newest: number): Range {
+    let [least, most, zeros, known] = [0, 0, 0, 0];
+    for (let step = newest; step > newest - 30 * this.perDay; step--) {
+      const value = this.#history.at(step);
+      if (Number.isNaN(value)) continue;
+      least = known === 0 ? value : Math.min(least, value);
+      most = known === 0 ? value : Math.max(most, value);
+      if (value === 0) zeros++;
+      known++;
+    }
+    return { at: newest, least, most, zeroShare: known === 0 ? 0 : zeros / known };
+  }
+
+  /** The highest mean of the last days. */
+  #dayTop(now: number): Watts {
+    let top = 0;
+    for (let step = now; step > now - 2 * this.perDay; step--) {
+      const value = this.#history.at(step);
+      if (value > top) top = value;
+    }
+    return top;
+  }
+
+  /** Row for the steps right after `now` (one model a lead). */
+  nearRow(now: number, step: number, base: Watts): Float64Array {
+    const history = this.#history;
+    const { last, usual: usualNow, means, shape, clearIndex } = this.#at(now);
+    const usual = this.usual(now, step);
+    const local = this.local(step);
+    const row: number[] = [last, base];
+    for (const back of [1, 2, 3, 4, 6]) row.push(last - history.at(now - back));
+    row.push(means[0], means[1], means[2], ...shape);
+    for (const near of [-1, 0, 1]) row.push(history.at(this.daysBefore(step, 1) + near));
+    row.push(history.at(this.daysBefore(step, 2)), history.at(this.daysBefore(step, 7)));
+    row.push(last - history.at(now - this.perDay));
+    row.push(usual.quick, usual.sameType, usual.spread, usual.sameType - usualNow.sameType, last - usualNow.sameType);
+    row.push(local.minute, local.weekday);
+    if (this.#options.kind === 'pv') {
+      const [clearThen, clearNow] = [this.envelope(now, step), this.#clear(now)];
+      row.push(clearThen, clearNow, this.sky(step), last / Math.max(clearNow, 1e-9));
+      row.push(clearIndex[0], clearIndex[1], base - clearThen);
+    } else if (this.#located) row.push(this.sky(step));
+    return Float64Array.from(row);
+  }
+
+  /** Row for any step up to days ahead. */
+  farRow(now: number, step: number, usual: Usual): Float64Array {
+    const history = this.#history;
+    const { last, usual: usualNow, means, clearIndex } = this.#at(now);
+    const lead = step - now;
+    const local = this.local(step);
+    const before = Math.ceil(lead / this.perDay);
+    const row: number[] = [lead, last, last - usualNow.sameType, ...means];
+    for (const days of [before, before + 1, 7]) {
+      const then = this.daysBefore(step, days);
+      row.push(then > now ? Number.NaN : smooth(history, then, now));
+    }
+    row.push(usual.quick, usual.sameType, usual.spread, local.minute, local.weekday);
+    if (this.#options.kind === 'pv') {
+      row.push(this.envelope(now, step), this.sky(step), clearIndex[0], clearIndex[2]);
+    } else if (this.#located) row.push(this.sky(step));
+    return Float64Array.from(row);
+  }
+
+  #at(now: number): Present {
+    if (this.#present?.now === now) return this.#present;
+    const { perDay } = this;
+    const pv = this.#options.kind === 'pv';
+    this.#present = {
+      now,
+      last: this.lastKnown(now),
+      usual: this.usual(now, now),
+      means: [
+        this.#mean(now, 4),
+        this.#mean(now, Math.max(6, perDay / 6)),
+        this.#mean(now, perDay),
+        this.#mean(now, perDay * 7),
+      ],
+      shape: this.#recentShape(now),
+      clearIndex: pv
+        ? [this.#clearIndex(now, 4), this.#clearIndex(now, perDay / 4), this.#clearIndex(now, perDay)]
+        : [Number.NaN, Number.NaN, Number.NaN],
+    };
+    return this.#present;
+  }
+
+  /** The clear sky's power at a finished step, as known before it. */
+  #clear(step: number): Watts {
+    const place = step % this.#clearSteps.length;
+    if (this.#clearSteps[place] !== step) {
+      this.#clears[place] = this.envelope(step - 1, step);
+      this.#clearSteps[place] = step;
+    }
+    return this.#clears[place] as number;
+  }
+
+  #mean(now: number, steps: number): Watts {
+    let [sum, count] = [0, 0];
+    for (let step = now; step > now - steps; step--) {
+      const value = this.#history.at(step);
+      if (!Number.isNaN(value)) {
+        sum += value;
+        count++;
+      }
+    }
+    return count === 0 ? Number.NaN : sum / count;
+  }
+
+  /** Spread, least and most of the last eight steps. */
+  #recentShape(now: number): [number, number, number] {
+    let [sum, square, count, least, most] = [0, 0, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    for (let step = now; step > now - 8; step--) {
+      const value = this.#history.at(step);
+      if (Number.isNaN(value)) continue;
+      sum += value;
+      square += value * value;
+      count++;
+      least = Math.min(least, value);
+      most = Math.max(most, value);
+    }
+    if (count === 0) return [Number.NaN, Number.NaN, Number.NaN];
+    return [Math.sqrt(Math.max(0, square / count - (sum / count) ** 2)), least, most];
+  }
+
+  /** Mean share of the clear sky over the last steps. */
+  #clearIndex(now: number, steps: number): number {
+    let [made, possible] = [0, 0];
+    for (let step = now; step > now - steps; step--) {
+      const value = this.#history.at(step);
+      if (Number.isNaN(value)) continue;
+      const clear = this.#clear(step);
+      if (!(clear > 0)) continue;
+      made += value;
+      possible += clear;
+    }
+    return possible > 0 ? made / possible : Number.NaN;
+  }
+}
+
+/** A value with its neighbours, none later than `now`. */
+function smooth(history: History, step: number, now: number): Watts {
+  let [sum, weight] = [0, 0];
+  for (const near of [-1, 0, 1]) {
+    if (step + near > now) continue;
+    const value = history.at(step + near);
+    if (Number.isNaN(value)) continue;
+    const share = near === 0 ? 2 : 1;
+    sum += share * value;
+    weight += share;
+  }
+  return weight === 0 ? Number.NaN : sum / weight;
+}

@@ -1,0 +1,179 @@
+// The models that are fitted anew from the history every few days: for the steps right after now (one model a lead), and for any
+// step ahead. Each is a pair: boosted trees that correct the base, and boosted trees that correct a ridge regression.
+
+import type { Watts } from '../base/units.ts';
+import type { Features } from './features.ts';
+import type { History } from './history.ts';
+import { fitLinear, type Linear, predictLinear } from './linear.ts';
+import { type Boosted, type BoostingOptions, fitBoosted, predictBoosted } from './trees.ts';
+
+/** Rows that one model is fitted to; a longer window is thinned. */
+const ROWS_MAX = 7_000;
+/** Fewer known rows than this fit nothing. */
+const ROWS_MIN = 150;
+const NEAR_TREES: Omit<BoostingOptions, 'seed'> = {
+  trees: 90,
+  leaves: 16,
+  rate: 0.08,
+  minLeaf: 24,
+  rowShare: 0.6,
+  featureShare: 0.6,
+};
+const NEAR_CORRECTION: Omit<BoostingOptions, 'seed'> = { ...NEAR_TREES, trees: 70, leaves: 8 };
+const FAR_TREES: Omit<BoostingOptions, 'seed'> = {
+  trees: 60,
+  leaves: 16,
+  rate: 0.08,
+  minLeaf: 60,
+  rowShare: 0.5,
+  featureShare: 0.5,
+};
+const FAR_CORRECTION: Omit<BoostingOptions, 'seed'> = { ...FAR_TREES, trees: 40, leaves: 6, minLeaf: 150 };
+/** Weight of the ridge on standardised inputs. */
+const RIDGE = 0.003;
+/** Days in which the weight of a row of the regression halves. */
+const LINEAR_HALF_LIFE_DAYS = 30;
+
+/** Trees on the base, regression, and trees on the regression; of one lead or of all. */
+export interface Pair {
+  readonly trees: Boosted;
+  readonly linear: Linear;
+  readonly correction: Boosted;
+}
+
+/** Calendar terms that a straight line needs and a tree does not. */
+function withWaves(row: Float64Array, minute: number, weekday: number, free: boolean): Float64Array {
+  const wide = new Float64Array(row.length + 14);
+  wide.set(row);
+  const angle = (2 * Math.PI * minute) / 1440;
+  let at = row.length;
+  for (let k = 1; k <= 4; k++) {
+    wide[at++] = Math.sin(k * angle);
+    wide[at++] = Math.cos(k * angle);
+  }
+  wide[at++] = free ? 1 : 0;
+  wide[at++] = free ? Math.sin(angle) : 0;
+  wide[at++] = free ? Math.cos(angle) : 0;
+  wide[at++] = weekday === 1 ? 1 : 0;
+  wide[at++] = weekday === 5 ? 1 : 0;
+  wide[at++] = weekday === 6 ? 1 : 0;
+  return wide;
+}
+
+interface Row {
+  readonly trees: Float64Array;
+  readonly linear: Float64Array;
+  readonly base: Watts;
+}
+
+export function nearRow(features: Features, now: number, step: number): Row {
+  const base = features.base(now, step);
+  const row = features.nearRow(now, step, base);
+  const { minute, weekday, free } = features.local(step);
+  return { trees: row, linear: withWaves(row, minute, weekday, free), base };
+}
+
+export function farRow(features: Features, now: number, step: number): Row {
+  const usual = features.usual(now, step);
+  const row = features.farRow(now, step, usual);
+  const { minute, weekday, free } = features.local(step);
+  const waves = withWaves(row, minute, weekday, free);
+  const hours = ((step - now) * 24) / features.perDay;
+  const deviation = row[2] as number;
+  // What is unusual now fades: each fading has its own weight.
+  const fading = [1, 4, 12, 36].map((hoursLong) => deviation * Math.exp(-hours / hoursLong));
+  const linear = new Float64Array(waves.length + fading.length);
+  linear.set(waves);
+  linear.set(fading, waves.length);
+  const base = [usual.quick, usual.sameType, row[5] as number].find((value) => !Number.isNaN(value)) ?? 0;
+  return { trees: row, linear, base };
+}
+
+/** Fits the pair of one near lead from the steps `[from, until)`. Null with too little history. */
+export function fitNear(features: Features, history: History, from: number, until: number, lead: number): Pair | null {
+  const stride = Math.max(1, Math.ceil((until - from) / ROWS_MAX));
+  const rows: Row[] = [];
+  const values: number[] = [];
+  const weights: number[] = [];
+  // Counted back from the newest, so that the newest is always in.
+  for (let step = until - 1; step >= from + lead; step -= stride) {
+    const value = history.at(step);
+    if (Number.isNaN(value) || Number.isNaN(features.lastKnown(step - lead))) continue;
+    rows.push(nearRow(features, step - lead, step));
+    values.push(value);
+    weights.push(0.5 ** ((until - step) / features.perDay / LINEAR_HALF_LIFE_DAYS));
+  }
+  return fitPair(rows, values, weights, NEAR_TREES, NEAR_CORRECTION, until);
+}
+
+/** Fits the pair for 1 to `leadMax` steps ahead. */
+export function fitFar(
+  features: Features,
+  history: History,
+  from: number,
+  until: number,
+  leadMax: number,
+): Pair | null {
+  const { perDay } = features;
+  const quarter = Math.max(1, Math.round(perDay / 4));
+  const issues = Math.floor((until - from) / quarter);
+  const stride = Math.max(1, (issues * leadMax) / ROWS_MAX);
+  const rows: Row[] = [];
+  const values: number[] = [];
+  const weights: number[] = [];
+  let place = 0;
+  for (let issue = issues; issue >= 1; issue--) {
+    // Six hours apart but never the same step of the day twice in a row: the golden ratio spreads them.
+    const now = until - 1 - issue * quarter + Math.floor(quarter * ((issue * 0.618034) % 1));
+    for (; place < leadMax; place += stride) {
+      const step = now + 1 + Math.floor(place);
+      if (step >= until) continue;
+      const value = history.at(step);
+      if (Number.isNaN(value)) continue;
+      rows.push(farRow(features, now, step));
+      values.push(value);
+      weights.push(0.5 ** ((until - step) / perDay / LINEAR_HALF_LIFE_DAYS));
+    }
+    place -= leadMax;
+  }
+  return fitPair(rows, values, weights, FAR_TREES, FAR_CORRECTION, until);
+}
+
+function fitPair(
+  rows: readonly Row[],
+  values: readonly number[],
+  weights: readonly number[],
+  treesOptions: Omit<BoostingOptions, 'seed'>,
+  correctionOptions: Omit<BoostingOptions, 'seed'>,
+  seed: number,
+): Pair | null {
+  if (rows.length < ROWS_MIN) return null;
+  const treeRows = rows.map((row) => row.trees);
+  const linear = fitLinear(
+    rows.map((row) => row.linear),
+    rows.map((row, i) => (values[i] as number) - row.base),
+    weights,
+    RIDGE,
+  );
+  if (linear === null) return null;
+  const trees = fitBoosted(
+    treeRows,
+    rows.map((row, i) => (values[i] as number) - row.base),
+    { ...treesOptions, seed },
+  );
+  const correction = fitBoosted(
+    treeRows,
+    rows.map((row, i) => (values[i] as number) - row.base - predictLinear(linear, row.linear)),
+    { ...correctionOptions, seed: seed + 1 },
+  );
+  return { trees, linear, correction };
+}
+
+/** The two opinions of a pair. */
+export function predictPair(pair: Pair, row: Row): [number[], number[]] {
+  const line = row.base + predictLinear(pair.linear, row.linear);
+  return [
+    predictBoosted(pair.trees, row.trees).map((value) => value + row.base),
+    predictBoosted(pair.correction, row.trees).map((value) => value + line),
+  ];
+}
