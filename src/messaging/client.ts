@@ -80,7 +80,7 @@ export interface Messaging {
   subscribe(channel: Channel, path: readonly string[], bytesMax: number, handler: MessageHandler): () => void;
   /** Says something once on every connected broker. Resolves to the brokers that acknowledged; never rejects. */
   publish(channel: Channel, path: readonly string[], payload: Uint8Array): Promise<readonly string[]>;
-  /** Says something that must not get lost (rejects with `store.*` or `outbox.full` when it cannot be kept): durable before it leaves, sent to each broker until that broker acknowledges. Again = byte for byte again. */
+  /** Says something that must not get lost: throws at once (`store.*`, `outbox.full`) when it cannot be kept, else never rejects. Durable before it leaves, sent to each broker until that broker acknowledges. Again = byte for byte again. */
   send(id: string, channel: Channel, path: readonly string[], payload: Uint8Array): Promise<readonly string[]>;
   /** Ends the care for a message of `send`: it is decided. */
   forget(id: string): void;
@@ -162,7 +162,7 @@ class Client implements Messaging {
     return this.#toAll((connection) => connection.publish(name, payload));
   }
 
-  async send(id: string, channel: Channel, path: readonly string[], payload: Uint8Array): Promise<readonly string[]> {
+  send(id: string, channel: Channel, path: readonly string[], payload: Uint8Array): Promise<readonly string[]> {
     const message = { id, topic: topic(this.#options.chain, channel, ...path), payload };
     if (this.#options.outbox === undefined) throw new BugError('send needs an outbox');
     this.#options.outbox.put(message);
@@ -246,8 +246,14 @@ class Client implements Messaging {
     { id, topic: name, payload }: Omit<OutboxEntry, 'acknowledged'>,
   ): Promise<boolean> {
     const acknowledged = await connection.publish(name, payload);
-    if (acknowledged && connection.phase !== 'stopped') this.#options.outbox?.acknowledge(id, connection.url);
-    return acknowledged;
+    if (!acknowledged) return false;
+    try {
+      this.#options.outbox?.acknowledge(id, connection.url);
+    } catch (error) {
+      // Not noted is sent once more: harmless.
+      this.#options.log.error({ broker: connection.url, reason: describeError(error) }, 'the outbox failed');
+    }
+    return true;
   }
 
   #hear(broker: string, name: string, payload: Uint8Array): void {
