@@ -66,6 +66,21 @@ export function settleRequests(r: Replica, orderedIds: readonly string[]): void 
   if (oldest !== null && oldest.forwards > 0) oldest.overtaken++;
 }
 
+/**
+ * The longest waiting request was passed over more often than an honest primary would, which serves what came to it first:
+ * what waits here may have come to it before.
+ */
+export function isPassedOver(r: Replica): boolean {
+  const { overtakenMax, batchRequestsMax } = r.env.terms;
+  const overtaken = oldestPending(r)?.overtaken ?? 0;
+  return overtaken >= overtakenMax + Math.ceil(r.pool.size / batchRequestsMax);
+}
+
+/** A new primary begins without reproach. */
+export function forgiveOvertaking(r: Replica): void {
+  for (const pending of r.pool.values()) pending.overtaken = 0;
+}
+
 /** Asks the application which of the longest waiting requests are still worth ordering. */
 export function recheckRequests(r: Replica, out: Output): void {
   const requests: { id: string; request: Envelope }[] = [];

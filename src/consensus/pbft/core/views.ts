@@ -5,7 +5,7 @@ import type { Carried, Output } from './io.ts';
 import { recognise, remember } from './log.ts';
 import { primaryOf } from './members.ts';
 import type { NewView, Status, ViewChange } from './messages.ts';
-import { oldestPending, recheckRequests } from './pool.ts';
+import { forgiveOvertaking, isPassedOver, recheckRequests } from './pool.ts';
 import { mayVote, membersAt, persist, type Replica, send, tell } from './state.ts';
 
 /** Heartbeats after which a silent validator counts as cut off. */
@@ -144,6 +144,7 @@ function enter(r: Replica, out: Output, newView: NewView, carried: Carried): voi
   r.workSinceMs = null;
   r.resends = 0;
   r.resendAtMs = r.now.monotonicMs + r.env.terms.resendMs;
+  forgiveOvertaking(r);
   persist(out, { type: 'new view', newView, carried });
   tell(out, {
     type: 'new view',
@@ -187,7 +188,7 @@ export function giveUp(r: Replica, out: Output): boolean {
   if (!mayVote(r)) return false;
   const atMs = givesUpAtMs(r);
   const late = atMs !== null && r.now.monotonicMs >= atMs;
-  const overtaken = !r.changing && (oldestPending(r)?.overtaken ?? 0) >= r.env.terms.overtakenMax;
+  const overtaken = !r.changing && isPassedOver(r);
   if (!late && !overtaken) return false;
   if (r.changing) {
     complain(r, out, r.view + 1, 'no new view in time');
