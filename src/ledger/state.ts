@@ -5,7 +5,7 @@
 //   bucket  first BUCKET_BITS bits of SHA-256(key); Merkle root over its entries in order of their keys
 //   state   Merkle root over the buckets
 //
-// Only buckets that changed are hashed again. Values are kept as text: what is read is a copy that nobody can alter.
+// Only buckets that changed are hashed again, and only those that hold something take memory. Values are kept as text: what is read is a copy that nobody can alter.
 
 import { sha256 } from '@noble/hashes/sha2.js';
 import { fromHex, toHex, utf8 } from '../base/bytes.ts';
@@ -15,10 +15,10 @@ import { compareStrings } from '../base/integers.ts';
 import { leafHash, merklePath, merkleRoot, nodeHash, rootFromPath } from '../protocol/merkle.ts';
 import type { StateChange } from './types.ts';
 
-const BUCKET_BITS = 10;
+const BUCKET_BITS = 16;
 const BUCKETS = 1 << BUCKET_BITS;
 /** Buckets in one snapshot chunk. */
-const CHUNK_BUCKETS = 16;
+const CHUNK_BUCKETS = 1024;
 export const CHUNKS = BUCKETS / CHUNK_BUCKETS;
 
 interface Entry {
@@ -62,15 +62,14 @@ export class State {
   readonly #entries = new Map<string, Entry>();
   /** `table/partition` -> name -> entry. */
   readonly #groups = new Map<string, Ordered>();
-  readonly #buckets = Array.from({ length: BUCKETS }, () => new Ordered());
+  readonly #buckets = new Map<number, Ordered>();
   /** Perfect binary tree over the buckets: node i has children 2i and 2i+1, bucket b is node BUCKETS + b. */
-  readonly #tree: Uint8Array[] = new Array(2 * BUCKETS);
+  readonly #tree: Uint8Array[] = emptyTree();
   readonly #dirty = new Set<number>();
   /** Values before the present block, by key: what `rollback` restores. Null = there was none. */
   readonly #before = new Map<string, string | null>();
 
   constructor(entries: Iterable<readonly [key: string, value: string]> = []) {
-    for (let bucket = 0; bucket < BUCKETS; bucket++) this.#dirty.add(bucket);
     for (const [key, value] of entries) this.#put(key, value);
   }
 
@@ -87,11 +86,6 @@ export class State {
     return this.#groups.get(group)?.names() ?? [];
   }
 
-  /** Partitions are few; a table's partitions in order. */
-  partitions(table: string): readonly string[] {
-    const prefix = `${table}/`;
-    return [...this.#groups.keys()].filter((group) => group.startsWith(prefix)).sort(compareStrings);
-  }
 
   set(key: string, value: string): void {
     const old = this.#entries.get(key)?.value;
@@ -150,7 +144,7 @@ export class State {
     const entry = this.#entries.get(key);
     if (entry === undefined) return null;
     this.hash();
-    const bucket = this.#buckets[entry.bucket] as Ordered;
+    const bucket = this.#buckets.get(entry.bucket) as Ordered;
     const entryIndex = bucket.names().indexOf(key);
     const bucketPath: string[] = [];
     for (let node = BUCKETS + entry.bucket; node > 1; node >>= 1) {
@@ -173,18 +167,18 @@ export class State {
 
   /** The entries of some neighbouring buckets as canonical bytes: `[[key, value], ...]` in order of buckets, then keys. */
   chunk(index: number): Uint8Array {
+    invariant(index >= 0 && index < CHUNKS, `no chunk ${index}`);
     const pairs: Json[] = [];
     for (let bucket = index * CHUNK_BUCKETS; bucket < (index + 1) * CHUNK_BUCKETS; bucket++) {
-      const ordered = this.#buckets[bucket];
-      invariant(ordered !== undefined, `no chunk ${index}`);
-      for (const key of ordered.names()) pairs.push([key, (ordered.entries.get(key) as Entry).value]);
+      const ordered = this.#buckets.get(bucket);
+      for (const key of ordered?.names() ?? []) pairs.push([key, this.get(key) as string]);
     }
     return canonicalBytes(pairs);
   }
 
   #leaves(bucket: number): Uint8Array[] {
-    const ordered = this.#buckets[bucket] as Ordered;
-    return ordered.names().map((key) => (ordered.entries.get(key) as Entry).leaf);
+    const ordered = this.#buckets.get(bucket);
+    return ordered?.names().map((key) => (ordered.entries.get(key) as Entry).leaf) ?? [];
   }
 
   #put(key: string, value: string): void {
@@ -198,26 +192,45 @@ export class State {
     }
     const entry: Entry = { bucket: bucketOf(key), value, leaf };
     const { group, name } = splitKey(key);
-    let names = this.#groups.get(group);
-    if (names === undefined) {
-      names = new Ordered();
-      this.#groups.set(group, names);
-    }
     this.#entries.set(key, entry);
-    names.put(name, entry);
-    (this.#buckets[entry.bucket] as Ordered).put(key, entry);
+    putIn(this.#groups, group, name, entry);
+    putIn(this.#buckets, entry.bucket, key, entry);
     this.#dirty.add(entry.bucket);
   }
 
   #remove(key: string, entry: Entry): void {
     const { group, name } = splitKey(key);
-    const names = this.#groups.get(group) as Ordered;
-    names.remove(name);
-    if (names.entries.size === 0) this.#groups.delete(group);
     this.#entries.delete(key);
-    (this.#buckets[entry.bucket] as Ordered).remove(key);
+    removeFrom(this.#groups, group, name);
+    removeFrom(this.#buckets, entry.bucket, key);
     this.#dirty.add(entry.bucket);
   }
+}
+
+function putIn<Key>(collections: Map<Key, Ordered>, key: Key, name: string, entry: Entry): void {
+  let ordered = collections.get(key);
+  if (ordered === undefined) {
+    ordered = new Ordered();
+    collections.set(key, ordered);
+  }
+  ordered.put(name, entry);
+}
+
+function removeFrom<Key>(collections: Map<Key, Ordered>, key: Key, name: string): void {
+  const ordered = collections.get(key);
+  ordered?.remove(name);
+  if (ordered?.entries.size === 0) collections.delete(key);
+}
+
+/** The tree over buckets that are all empty: the nodes of a level are one and the same. */
+function emptyTree(): Uint8Array[] {
+  const tree = new Array<Uint8Array>(2 * BUCKETS);
+  let hash = merkleRoot([]);
+  for (let level = BUCKETS; level >= 1; level >>= 1) {
+    tree.fill(hash, level, 2 * level);
+    hash = nodeHash(hash, hash);
+  }
+  return tree;
 }
 
 /** State from snapshot chunks that must make `stateHash`; throws `ledger.snapshot`. */
