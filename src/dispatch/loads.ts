@@ -4,13 +4,12 @@
 
 import type { EnergyLoad, ProgramLoad } from './equipment.ts';
 import type { LoadPlan, PlanInput } from './plan-types.ts';
+import { bestRuns } from './runs.ts';
 import { SiteCost } from './site-cost.ts';
 import type { CostToGo, Exchange, Storage } from './value.ts';
 
 /** Times that every load may be placed again. */
 const ROUNDS_MAX = 4;
-/** A round that saves less than this share of the cost is the last one. */
-const WORTH_ROUND = 1e-5;
 
 /** Less than this missing is enough. */
 const ENOUGH_WH = 1e-6;
@@ -18,6 +17,8 @@ const ENOUGH_WH = 1e-6;
 const RUN_TRIES_MAX = 3;
 const RUNS_MOVED_MAX = 12;
 const WORTH_MOVE_UC = 1;
+/** Times that a load's runs are found anew from the prices that its last runs made. */
+const REPRICE_TRIES_MAX = 6;
 
 interface Span {
   readonly first: number;
@@ -36,38 +37,52 @@ export function scheduleLoads(
   if (input.loads.length === 0) return [];
   const hours = input.intervalMs / 3_600_000;
   const cost = new SiteCost(exchanges, storage, storedWh, end);
-  let plans: LoadPlan[] = input.loads.map(({ id }) => ({ id, powersW: exchanges.map(() => 0), met: false }));
+  const plans = input.loads.map(({ id }) => nowhere(input, id));
+  const spans = input.loads.map((load) => spanOf(load, input));
   // The least movable first.
   const order = input.loads.map((_, l) => l).sort((a, b) => mobility(input, a) - mobility(input, b));
-  let before = Number.POSITIVE_INFINITY;
+  const place = (l: number): LoadPlan => {
+    const load = input.loads[l]!;
+    return load.kind === 'program' ? placeProgram(load, input, cost) : placeEnergy(load, input, cost);
+  };
+  const put = (l: number, plan: LoadPlan): void => {
+    cost.add(
+      0,
+      plan.powersW.map((powerW, t) => (powerW - plans[l]!.powersW[t]!) * hours),
+    );
+    plans[l] = plan;
+  };
+  /** Takes some loads out and places them again, in the given order; keeps the better of the two. */
+  const again = (which: readonly number[]): boolean => {
+    const before = cost.total();
+    const old = which.map((l) => plans[l]!);
+    for (const l of which) put(l, nowhere(input, input.loads[l]!.id));
+    for (const l of which) put(l, place(l));
+    const met = which.every((l, i) => plans[l]!.met || !old[i]!.met);
+    if (met && cost.total() < before - WORTH_MOVE_UC) return true;
+    for (const [i, l] of which.entries()) put(l, old[i]!);
+    return false;
+  };
+  for (const l of order) put(l, place(l));
   for (let round = 0; round < ROUNDS_MAX; round++) {
-    const earlier = plans;
-    plans = [...plans];
-    for (const l of order) {
-      const load = input.loads[l]!;
-      const old = plans[l]!;
-      const oldTotal = round === 0 ? Number.POSITIVE_INFINITY : cost.total();
-      cost.add(
-        0,
-        old.powersW.map((powerW) => -powerW * hours),
-      );
-      const plan = load.kind === 'program' ? placeProgram(load, input, cost) : placeEnergy(load, input, cost);
-      cost.add(
-        0,
-        plan.powersW.map((powerW) => powerW * hours),
-      );
-      if (round === 0 || cost.total() < oldTotal) plans[l] = plan;
-      else
-        cost.add(
-          0,
-          plan.powersW.map((powerW, t) => (old.powersW[t]! - powerW) * hours),
-        );
+    let better = false;
+    for (const l of order) if (again([l])) better = true;
+    if (better) continue;
+    // Two loads can stand in each other's way where neither gains by moving alone.
+    for (const [i, l] of order.entries()) {
+      for (const other of order.slice(0, i)) if (overlap(spans[l]!, spans[other]!) && again([l, other])) better = true;
     }
-    const now = cost.total();
-    if (round > 0 && before - now <= WORTH_ROUND * Math.abs(now)) return now < before ? plans : earlier;
-    before = now;
+    if (!better) break;
   }
   return plans;
+}
+
+function overlap(a: Span, b: Span): boolean {
+  return a.first < b.end && b.first < a.end;
+}
+
+function nowhere(input: PlanInput, id: string): LoadPlan {
+  return { id, powersW: input.intervals.map(() => 0), met: false };
 }
 
 function mobility(input: PlanInput, l: number): number {
@@ -145,6 +160,11 @@ class Placement {
     for (let t = 0; t < this.#carriedOn; t++) this.#raise(t, 1);
   }
 
+  /** Least times make single steps depend on each other; without them the cheapest steps are the best ones. */
+  get hasRuns(): boolean {
+    return this.#block > 1 || this.#pause > 1;
+  }
+
   powerOf(level: number): number {
     return level === 0 ? 0 : this.#load.powersW[level - 1]!;
   }
@@ -191,6 +211,35 @@ class Placement {
         else this.#set(levels);
       }
       if (!better) return;
+    }
+  }
+
+  /** Loads with long runs: the best pattern of runs for the present price of each interval, for as long as that saves. */
+  reprice(): void {
+    if (this.#load.powersW.length > 1 || this.leftWh > ENOUGH_WH) return;
+    const energyWh = this.powerOf(1) * this.#hours;
+    for (let tries = 0; tries < REPRICE_TRIES_MAX; tries++) {
+      const before = this.#cost.total();
+      const levels = [...this.levels];
+      const on = levels.filter((level) => level > 0).length;
+      // With the whole load on, adding tells little: prices are taken as between one more and one less.
+      const pricesUc = levels.map((level, t) =>
+        level > 0 ? before - this.#cost.totalWith(t, [-energyWh]) : this.#cost.totalWith(t, [energyWh]) - before,
+      );
+      const pattern = bestRuns(pricesUc, on, {
+        first: this.#span.first,
+        end: this.#span.end,
+        block: this.#block,
+        pause: this.#pause,
+        carriedOn: this.#carriedOn,
+        carriedOff: this.#carriedOff,
+        on: this.#load.on,
+      });
+      if (pattern === null) return;
+      this.#set(pattern);
+      if (this.#cost.total() < before - WORTH_MOVE_UC) continue;
+      this.#set(levels);
+      return;
     }
   }
 
@@ -264,7 +313,10 @@ class Placement {
 function placeEnergy(load: EnergyLoad, input: PlanInput, cost: SiteCost): LoadPlan {
   const placement = new Placement(load, input, cost);
   placement.fill();
-  placement.improve();
+  if (placement.hasRuns) {
+    placement.improve();
+    placement.reprice();
+  }
   const powersW = placement.levels.map((level) => placement.powerOf(level));
   // What was tried is taken back: the caller adds the plan it keeps.
   const hours = input.intervalMs / 3_600_000;

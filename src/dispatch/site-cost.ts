@@ -58,7 +58,7 @@ export class SiteCost {
     let upTo = this.#before(t);
     for (const [i, more] of moreWh.entries()) {
       const x = this.#exchanges[t + i]!;
-      const choices = more === 0 ? this.#choices[t + i]! : choicesOf(this.#storage, { ...x, netWh: x.netWh + more });
+      const choices = more === 0 ? this.#choices[t + i]! : choicesOf(this.#storage, x, x.netWh + more);
       upTo = stepForward(upTo, choices, this.#storage);
     }
     return leastTotal(upTo, this.#after(t + moreWh.length));

@@ -103,10 +103,10 @@ export function exchangeCost(
 }
 
 /** The battery's choices in an interval, with what each is worth for a stored Wh. */
-export function choicesOf(storage: Storage, x: Exchange): Choices {
-  const charge = storage.chargesFromGrid ? storage.chargeAcWh : Math.min(storage.chargeAcWh, Math.max(0, -x.netWh));
-  const discharge = storage.exports ? storage.dischargeAcWh : Math.min(storage.dischargeAcWh, Math.max(0, x.netWh));
-  const idle = -x.netWh;
+export function choicesOf(storage: Storage, x: Exchange, netWh = x.netWh): Choices {
+  const charge = storage.chargesFromGrid ? storage.chargeAcWh : Math.min(storage.chargeAcWh, Math.max(0, -netWh));
+  const discharge = storage.exports ? storage.dischargeAcWh : Math.min(storage.dischargeAcWh, Math.max(0, netWh));
+  const idle = -netWh;
   const from = idle - charge;
   const until = idle + discharge;
   const { startWh, costAtStartUc, prices, widthsWh } = exportPrices(x, from, until);

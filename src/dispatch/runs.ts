@@ -1,0 +1,71 @@
+// The cheapest on/off pattern of a load for given prices: exactly so many intervals on, in runs and pauses of least
+// lengths. Exact dynamic programming over (interval, intervals on so far, how long it has been on or off).
+
+export interface RunRules {
+  /** Intervals in which the load may be on: [first, end). */
+  readonly first: number;
+  readonly end: number;
+  /** Least intervals on, and least intervals off between two runs. */
+  readonly block: number;
+  readonly pause: number;
+  /** It must stay on, or off, for so many intervals from the start. */
+  readonly carriedOn: number;
+  readonly carriedOff: number;
+  /** Whether it is on before the first interval. */
+  readonly on: boolean;
+}
+
+/** 1 for each interval that is on, or null when the count cannot be met. */
+export function bestRuns(pricesUc: readonly number[], count: number, rules: RunRules): number[] | null {
+  const n = pricesUc.length;
+  const { block, pause } = rules;
+  // States: 0..block-1 = on for that many intervals + 1 (the last: at least block); block..block+pause-1 = off likewise.
+  const states = block + pause;
+  const onFull = block - 1;
+  const offFull = states - 1;
+  const width = (count + 1) * states;
+  let costs = new Float64Array(width).fill(Number.POSITIVE_INFINITY);
+  // What stood before the plan stood long enough unless it is carried on.
+  costs[rules.on ? onFull : offFull] = 0;
+  const cameFrom = new Int16Array(n * width).fill(-1);
+  for (let t = 0; t < n; t++) {
+    const next = new Float64Array(width).fill(Number.POSITIVE_INFINITY);
+    const mayOn = (t >= rules.first && t < rules.end && t >= rules.carriedOff) || t < rules.carriedOn;
+    const mayOff = t >= rules.carriedOn;
+    for (let used = 0; used <= count; used++) {
+      for (let state = 0; state < states; state++) {
+        const cost = costs[used * states + state]!;
+        if (cost === Number.POSITIVE_INFINITY) continue;
+        const isOn = state < block;
+        const reach = (to: number, more: number, price: number): void => {
+          const at = (used + more) * states + to;
+          if (cost + price >= next[at]!) return;
+          next[at] = cost + price;
+          cameFrom[t * width + at] = state;
+        };
+        if (mayOn && used < count && (isOn || state === offFull))
+          reach(isOn ? Math.min(state + 1, onFull) : 0, 1, pricesUc[t]!);
+        if (mayOff && (!isOn || state === onFull)) reach(isOn ? block : Math.min(state + 1, offFull), 0, 0);
+      }
+    }
+    costs = next;
+  }
+  let state = -1;
+  for (let s = 0; s < states; s++) {
+    // A run cut off by the plan's end is not a whole one.
+    if (s < block && s !== onFull) continue;
+    if (state < 0 || costs[count * states + s]! < costs[count * states + state]!) state = s;
+  }
+  if (state < 0 || costs[count * states + state] === Number.POSITIVE_INFINITY) return null;
+  const pattern = new Array<number>(n).fill(0);
+  let used = count;
+  for (let t = n - 1; t >= 0; t--) {
+    const from = cameFrom[t * width + used * states + state]!;
+    if (state < block) {
+      pattern[t] = 1;
+      used--;
+    }
+    state = from;
+  }
+  return pattern;
+}
