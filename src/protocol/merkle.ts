@@ -12,7 +12,11 @@ export function leafHash(data: Uint8Array): Uint8Array {
 }
 
 export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
-  return sha256(concatBytes(NODE, left, right));
+  const node = new Uint8Array(65);
+  node.set(NODE);
+  node.set(left, 1);
+  node.set(right, 33);
+  return sha256(node);
 }
 
 function split(size: number): number {
