@@ -9,7 +9,8 @@ import type { ConsensusEvent, Environment, HeadState, Input, LogRecord, Now, Que
 import { primaryOf } from './core/members.ts';
 import { BLOCKS_MAX, type Packet } from './core/messages.ts';
 import { poolRefuses } from './core/pool.ts';
-import { newReplica, type Replica, recover, step, wakeAtMs } from './core/step.ts';
+import { newReplica, type Replica, recentHeights, recover, step, wakeAtMs } from './core/step.ts';
+import type { PbftTerms } from './core/terms.ts';
 
 /** Bytes of blocks in one answer of state transfer; at least one block is always given. */
 const BLOCKS_BYTES_MAX = 1024 * 1024;
@@ -45,7 +46,7 @@ export interface Host {
 /** `records` = the vote log as read, null if it is lost: then the validator follows without a vote. */
 export function createHost(ports: HostPorts, records: readonly LogRecord[] | null): Host {
   const { application, env } = ports;
-  const replica = newReplica(env, headState(application), ports.now());
+  const replica = newReplica(env, headState(application), recentHeaders(application, env.terms), ports.now());
   if (records === null) {
     replica.voting = false;
     replica.whyNotVoting = 'its vote log is missing or damaged; it needs a new key by ordered membership';
@@ -165,6 +166,18 @@ function headState(application: Application): HeadState {
     dueAtMs: application.dueAtMs(),
     validators: application.validators(),
   };
+}
+
+/** Headers that checkpoints and new views may still be about. */
+function recentHeaders(application: Application, terms: PbftTerms): [number, string][] {
+  const recent: [number, string][] = [];
+  const { height } = application.head();
+  for (let below = height - 1; below > height - recentHeights(terms); below--) {
+    const block = application.block(below);
+    if (block === null) break;
+    recent.push([below, headerHash(block.header)]);
+  }
+  return recent;
 }
 
 function statusOf(r: Replica): EngineStatus {

@@ -10,7 +10,17 @@ import { remember } from './log.ts';
 import { membersOf, primaryOf, sameMembers } from './members.ts';
 import type { Commit, PrePrepare, Vote } from './messages.ts';
 import { nextRequests, oldestPending, recheckRequests, settleRequests } from './pool.ts';
-import { inboxAt, isPrimary, mayVote, persist, type Replica, rememberMembers, send, tell } from './state.ts';
+import {
+  inboxAt,
+  isPrimary,
+  mayVote,
+  persist,
+  type Replica,
+  recentHeights,
+  rememberMembers,
+  send,
+  tell,
+} from './state.ts';
 import { complain } from './views.ts';
 
 /** Proposals and votes stop here until the next checkpoint is stable. */
@@ -229,7 +239,7 @@ export function enterHeight(r: Replica, out: Output, head: HeadState): void {
   r.headHash = head.headerHash;
   r.dueAtMs = head.dueAtMs;
   r.recent.set(r.height, r.headHash);
-  r.recent.delete(r.height - 4 * r.env.terms.checkpointEvery);
+  r.recent.delete(r.height - recentHeights(r.env.terms));
   r.accepted = null;
   r.prepared = null;
   r.committed = false;

@@ -34,7 +34,10 @@ export function commitsDecide(
   const first = commits[0];
   if (first === undefined || commits.length < members.quorum) return false;
   const vote = { ...decision, view: first.body.view };
-  return commits.every(({ body }) => sameVote(body, vote)) && areSignedByMembers(commits, members, isSigned);
+  return (
+    commits.every(({ kind, body }) => kind === 'pbft.commit' && sameVote(body, vote)) &&
+    areSignedByMembers(commits, members, isSigned)
+  );
 }
 
 /** q checkpoints of distinct members for this header at this height. */

@@ -18,6 +18,7 @@ import type {
   ViewChange,
   Vote,
 } from './messages.ts';
+import type { PbftTerms } from './terms.ts';
 
 /** Heights above the executed one whose votes are kept; what lies further on comes by state transfer. */
 export const HEIGHTS_AHEAD_MAX = 8;
@@ -127,6 +128,7 @@ export interface Replica {
   /** Peers that just failed to answer; asked again after everybody else. */
   readonly unhelpful: Set<string>;
   lastAsked: string;
+  askAgainMs: number;
   /** A snapshot taken for others; its proof is there once a quorum has the same checkpoint. */
   serving: {
     readonly manifest: SnapshotManifest;
@@ -161,8 +163,18 @@ export interface Replica {
     | null;
 }
 
-/** A replica at the head of its application, before its log is read back (log.ts). */
-export function newReplica(env: Environment, head: HeadState, now: Now): Replica {
+/** Heights below the head whose header hashes are kept. */
+export function recentHeights(terms: PbftTerms): number {
+  return 4 * terms.checkpointEvery;
+}
+
+/** A replica at the head of its application (with the header hashes of `recent` heights, for checkpoints), before its log is read back (log.ts). */
+export function newReplica(
+  env: Environment,
+  head: HeadState,
+  recent: readonly (readonly [height: number, headerHash: string])[],
+  now: Now,
+): Replica {
   const members = membersOf(head.validators);
   return {
     env,
@@ -173,7 +185,7 @@ export function newReplica(env: Environment, head: HeadState, now: Now): Replica
     dueAtMs: head.dueAtMs,
     members,
     memberships: [{ from: head.header.height + 1, members }],
-    recent: new Map([[head.header.height, head.headerHash]]),
+    recent: new Map([...recent, [head.header.height, head.headerHash]]),
     view: 0,
     changing: false,
     newView: null,
@@ -199,6 +211,7 @@ export function newReplica(env: Environment, head: HeadState, now: Now): Replica
     transfer: null,
     unhelpful: new Set(),
     lastAsked: '',
+    askAgainMs: 0,
     serving: null,
     snapshotAskers: new Set(),
     noSnapshots: false,

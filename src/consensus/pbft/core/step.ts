@@ -12,7 +12,7 @@ import { answerBlocks, answerChunk, askOn, catchUp, onRestored, onSnapshotTaken 
 import { announce, giveUp, join, receiveNewViewAhead } from './views.ts';
 
 export { recover } from './log.ts';
-export { newReplica, type Replica } from './state.ts';
+export { newReplica, type Replica, recentHeights } from './state.ts';
 export { wakeAtMs } from './timing.ts';
 
 type Rule = (r: Replica, out: Output) => boolean;

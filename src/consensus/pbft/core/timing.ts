@@ -79,6 +79,7 @@ export function wakeAtMs(r: Replica): number {
   }
   if (r.dueAtMs !== null) sooner(nowMs + Math.max(0, (r.dueAtMs - r.now.chainMs) / terms.chainRate));
   if (r.behindSinceMs !== null) sooner(r.behindSinceMs + patienceOfLaggardMs(r));
+  sooner(r.askAgainMs);
   if (r.transfer !== null) sooner(r.transfer.askedMs + terms.askMs);
   return atMs;
 }

@@ -65,6 +65,7 @@ export function askOthers(r: Replica, out: Output): void {
     giveUpOn(r, transfer.peer);
   }
   if (!ahead || r.behindSinceMs === null || nowMs < r.behindSinceMs + patienceOfLaggardMs(r)) return;
+  if (nowMs < r.askAgainMs) return;
   const peer = nextPeer(r);
   if (peer === null) return;
   const gap = (r.peers.get(peer)?.height ?? 0) - r.height;
@@ -94,13 +95,17 @@ function highestPeer(r: Replica): number {
   return highest;
 }
 
-/** Those ahead in turn, after the one asked last; those that just failed only when nobody else is left. */
+/** Those ahead in turn, after the one asked last, without those that just failed. */
 function nextPeer(r: Replica): string | null {
   const ahead = r.members.ids.filter((id) => id !== r.env.self && (r.peers.get(id)?.height ?? 0) > r.height);
   const helpful = ahead.filter((id) => !r.unhelpful.has(id));
-  if (helpful.length === 0) r.unhelpful.clear();
-  const candidates = helpful.length > 0 ? helpful : ahead;
-  return candidates.find((id) => id > r.lastAsked) ?? candidates[0] ?? null;
+  if (helpful.length === 0) {
+    // Nobody who claims to be ahead could show it: begin anew, but not at once.
+    r.unhelpful.clear();
+    r.askAgainMs = r.now.monotonicMs + r.env.terms.askMs;
+    return null;
+  }
+  return helpful.find((id) => id > r.lastAsked) ?? (helpful[0] as string);
 }
 
 function giveUpOn(r: Replica, peer: string): void {
