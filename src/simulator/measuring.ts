@@ -7,7 +7,7 @@ import type { MeasuringErrors, SiteTruth } from './types.ts';
 
 export const EXACT: MeasuringErrors = { meterDelayMs: 0, powerNoise: 0, counterResolutionWh: 0 };
 
-/** Most samples kept over the delay: those that come closer together are left out. */
+/** Most samples kept over the delay: those that come closer together replace each other. */
 const SAMPLES_MAX = 500;
 
 /** The grid connection as its meter shows it. */
@@ -34,10 +34,11 @@ export function createMeter(errors: MeasuringErrors, seed: number): Meter {
   return {
     sample(truth, atMs) {
       const newest = samples.at(-1);
-      if (newest !== undefined && atMs - newest.atMs < errors.meterDelayMs / SAMPLES_MAX) return;
+      const close = newest !== undefined && atMs - newest.atMs < errors.meterDelayMs / SAMPLES_MAX;
+      if (close) samples.pop();
       const factor = errors.powerNoise > 0 ? 1 + errors.powerNoise * normal() : 1;
       samples.push({
-        atMs,
+        atMs: close ? newest.atMs : atMs,
         grid: {
           gridPowerW: truth.gridPowerW * factor,
           gridPhaseW: truth.gridPhaseW.map((powerW) => powerW * factor),

@@ -4,7 +4,7 @@ import type { Millis } from '../base/units.ts';
 import type { SiteFile } from '../site/types.ts';
 import { chooseColumns, type Need, SHIPPED_DAYS } from './library.ts';
 import { alignDays, alignSun, fitGeneration, fitLoad } from './physics/align.ts';
-import type { Series } from './physics/series.ts';
+import { peakW, type Series } from './physics/series.ts';
 import { generationKind } from './site-model.ts';
 import type { SiteSeries } from './types.ts';
 
@@ -42,7 +42,7 @@ export function chooseSeries(
         const ratedW = site.devices.find(({ id }) => id === need.device)?.ratedW ?? null;
         const fitted = ratedW === null ? aligned : fitGeneration(aligned, perUnit, ratedW);
         const place = { latitudeDeg: site.location.latitude, longitudeDeg: site.location.longitude };
-        generation.set(need.device, need.kind === 'pv' ? alignSun(fitted, place) : fitted);
+        generation.set(need.device, need.kind === 'pv' ? alignSun(fitted, place, ratedW ?? peakW(fitted)) : fitted);
       });
       return [site.id, { generation, consumption }];
     }),

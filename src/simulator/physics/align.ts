@@ -1,20 +1,17 @@
 // Brings a series of another place and year to a site: its days, its sun, its size. Pure and deterministic.
 //
 // Days move by whole weeks, so that working days stay working days, to the season that is nearest to the origin.
-// PV of another longitude moves within the day until its middle is at the site's solar noon, and the sun must be up.
+// PV of another longitude moves within the day until its middle is at the site's solar noon, under the site's own sky.
 // Loads keep their size where the connection can carry it.
 
 import type { Millis, Watts } from '../../base/units.ts';
-import { sunSinePpm } from '../../ledger/sun.ts';
+import { pvBoundPpm } from '../../ledger/sun.ts';
 import { DAY_MS, loopSteps, peakW, type Series, scaleSeries, shiftSeries } from './series.ts';
 
 const WEEK_MS = 7 * DAY_MS;
 const YEAR_MS = 365.2425 * DAY_MS;
 /** A roof that faces east or west has its middle this far from noon: no reason to move it. */
 const NOON_TOLERANCE_MS = 90 * 60_000;
-/** Sine of the sun's height at sunrise: -0.83 degrees, refraction and the upper limb included. */
-const SUNRISE_SINE_PPM = -14_500;
-
 /** Shares of the import limit within which a measured load is kept as it is, and the one an unfit one is brought to. */
 const LOAD_PEAK_SHARE = { least: 0.01, most: 0.8, target: 0.4 };
 
@@ -23,7 +20,10 @@ export interface Place {
   readonly longitudeDeg: number;
 }
 
-/** Moves the series by whole weeks (whole days when it is shorter) so that the origin falls into its nearest season. */
+/**
+ * Moves the series by whole weeks (whole days when it is shorter) so that the origin falls into its nearest season, and
+ * begins its loop half a loop before the origin: what comes before and after lies in one piece.
+ */
 export function alignDays(series: Series, originMs: Millis): Series {
   const lengthMs = loopSteps(series) * series.stepMs;
   const unitMs = lengthMs >= WEEK_MS ? WEEK_MS : DAY_MS;
@@ -36,26 +36,48 @@ export function alignDays(series: Series, originMs: Millis): Series {
       best = shift;
     }
   }
-  return shiftSeries(series, best);
+  return loopFrom(shiftSeries(series, best), originMs - lengthMs / 2);
 }
 
-/** Moves PV so that its mean time of day is at the site's solar noon, unless it is near; and darkens what lies before sunrise or after sunset there. */
-export function alignSun(series: Series, place: Place): Series {
+/** The same endless series, its loop written out from the last whole day of it before an instant. */
+function loopFrom(series: Series, atMs: Millis): Series {
+  const days = Math.floor((atMs - series.startMs) / DAY_MS);
+  const startMs = series.startMs + days * DAY_MS;
+  const length = loopSteps(series);
+  const first = (((days * DAY_MS) / series.stepMs) % length) + length;
+  const powerW = Float64Array.from({ length }, (_, i) => series.powerW[(first + i) % length] ?? Number.NaN);
+  return { ...series, startMs, powerW };
+}
+
+/**
+ * Moves PV so that its mean time of day is at the site's solar noon, unless it is near. And no step gives more than a
+ * clear sky over the site allows at both its ends: what another place or season had beyond it is cut. In the dark a
+ * missing value is no gap: inverters that sleep send none.
+ */
+export function alignSun(series: Series, place: Place, ratedW: Watts): Series {
   const noonMs = (((DAY_MS / 2 - (place.longitudeDeg / 360) * DAY_MS) % DAY_MS) + DAY_MS) % DAY_MS;
   const offMs = wrapDay(noonMs - middleOfDayMs(series));
   const shifted =
     Math.abs(offMs) <= NOON_TOLERANCE_MS
       ? series
       : shiftSeries(series, Math.round(offMs / series.stepMs) * series.stepMs);
-  const latitudeDeg10 = Math.round(place.latitudeDeg * 10);
-  const longitudeDeg10 = Math.round(place.longitudeDeg * 10);
-  const sunUp = (atMs: Millis) => sunSinePpm(Math.round(atMs), latitudeDeg10, longitudeDeg10) > SUNRISE_SINE_PPM;
+  const mostW = (atMs: Millis): Watts => {
+    const instantMs = Math.round(atMs);
+    const ppm = pvBoundPpm(
+      instantMs,
+      instantMs,
+      Math.round(place.latitudeDeg * 10),
+      Math.round(place.longitudeDeg * 10),
+    );
+    return (ratedW * ppm) / 1_000_000;
+  };
   return {
     ...shifted,
     powerW: shifted.powerW.map((powerW, i) => {
       const startMs = shifted.startMs + i * shifted.stepMs;
-      // NaN stays NaN: only a positive power needs the sun.
-      return powerW > 0 && !sunUp(startMs) && !sunUp(startMs + shifted.stepMs) ? 0 : powerW;
+      const ceilingW = Math.min(mostW(startMs), mostW(startMs + shifted.stepMs));
+      if (Number.isNaN(powerW)) return ceilingW === 0 ? 0 : powerW;
+      return Math.min(powerW, ceilingW);
     }),
   };
 }
