@@ -50,11 +50,13 @@ export function createImage(profile: Profile, options: ImageOptions): Image {
   const put = (table: Table, address: number, values: readonly number[]): void => {
     for (const [i, value] of values.entries()) words[table].set(address + i, value);
   };
-  const baseOf: BaseOf = (measurand) => value(measurand) ?? options.ratedW;
+  const baseOf: BaseOf = (measurand) => value(measurand) || options.ratedW;
 
   /** Every register that the profile speaks of exists and holds 0 until it is set. */
   function reserve(part: Part): void {
-    put(part.table, at(part), new Array<number>(part.length).fill(0));
+    const start = at(part);
+    for (let i = 0; i < part.length; i++)
+      if (current(part.table, start + i) === undefined) put(part.table, start + i, [0]);
     const scale = part.scaleRegister;
     if (scale !== null && current(scale.table, at(scale)) === undefined) put(scale.table, at(scale), [0]);
   }

@@ -1,0 +1,375 @@
+// Writes that end by themselves: limits checked, persisted with their revert, written, read back, renewed, reverted.
+// Owns every write to a device. A lease ends on release, on its time, at stop, and at the next start after a crash.
+
+import type { Clock } from '../base/clock.ts';
+import { describeError, WattpactError } from '../base/errors.ts';
+import { clamp } from '../base/integers.ts';
+import type { Log } from '../base/log.ts';
+import type { Millis } from '../base/units.ts';
+import type { Control, SiteFile, WriteStep } from '../site/types.ts';
+import { decodePart, encodePart } from './codec.ts';
+import { type RegisterWrite, releaseWrites, writesOf } from './control.ts';
+import type { BusDevice, Writing } from './device.ts';
+import { spansOf } from './plan.ts';
+import type { Lease, LeaseState, LeaseStore } from './types.ts';
+
+/** A revert that could not be written is tried again this often, for ever: the record stays until it is done. */
+const REVERT_RETRY_MS = 2_000;
+/** A device's watchdog is fed when this share of its time has passed. */
+const FEED_SHARE = 1 / 3;
+/** Longest a stop waits for reverts; what is left is reverted at the next start. */
+const STOP_MS = 5_000;
+const DAY_MS = 86_400_000;
+
+export interface Leases {
+  /** Reverts what a crash left behind, as soon as each device can be reached. */
+  recover(): void;
+  lease(deviceId: string, name: string, value: number, ttlMs: Millis): Promise<Lease>;
+  release(deviceId: string, name: string): Promise<void>;
+  /** Reverts everything, within a bounded time. */
+  stop(): Promise<void>;
+}
+
+interface Held {
+  readonly target: BusDevice;
+  readonly control: Control;
+  /** Value last asked for, and last written successfully. */
+  value: number | null;
+  written: number | null;
+  writtenAtMs: Millis;
+  /** Register contents as written, by step, to write constants once and to notice other masters. */
+  words: Map<number, readonly number[]>;
+  persisted: boolean;
+  expiry: NodeJS.Timeout | null;
+  retry: NodeJS.Timeout | null;
+  /** Writes to this control one after the other. */
+  tail: Promise<unknown>;
+  /** Times of writes to EEPROM within the last day. */
+  writes: Millis[];
+}
+
+export interface LeasesOptions {
+  readonly site: SiteFile;
+  readonly devices: ReadonlyMap<string, BusDevice>;
+  readonly store: LeaseStore;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export function createLeases({ site, devices, store, clock, log }: LeasesOptions): Leases {
+  const all = new Map<string, Held>();
+  let stopped = false;
+
+  function heldOf(deviceId: string, name: string): Held {
+    const key = `${deviceId}/${name}`;
+    const known = all.get(key);
+    if (known !== undefined) return known;
+    const target = devices.get(deviceId);
+    const control = target?.profile.controls.get(name);
+    if (target === undefined || control === undefined) {
+      const what = target === undefined ? `there is no device ${deviceId}` : `${deviceId} has no control ${name}`;
+      throw new WattpactError('fieldbus.control', what);
+    }
+    const held: Held = {
+      target,
+      control,
+      value: null,
+      written: null,
+      writtenAtMs: Number.NEGATIVE_INFINITY,
+      words: new Map(),
+      persisted: false,
+      expiry: null,
+      retry: null,
+      tail: Promise.resolve(),
+      writes: [],
+    };
+    all.set(key, held);
+    return held;
+  }
+
+  function inOrder<T>(held: Held, act: () => Promise<T>): Promise<T> {
+    const next = held.tail.then(act, act);
+    held.tail = next.catch(() => undefined);
+    return next;
+  }
+
+  const revertValue = (held: Held): number => held.control.revert ?? held.target.device.ratedW ?? held.control.max;
+
+  function leaseOf(held: Held, value: number, state: LeaseState, reason: string | null): Lease {
+    const { control } = held.control;
+    return { device: held.target.device.id, control, value, revertTo: revertValue(held), state, reason };
+  }
+
+  async function write(held: Held, value: number, ttlMs: Millis): Promise<void> {
+    const { control, target } = held;
+    const nowMs = clock.monotonicMs();
+    if (value === held.written && nowMs - held.writtenAtMs < feedAfterMs(control, ttlMs)) return;
+    const writing = await target.writing();
+    if (value === held.written) await refuseForeign(held, writing);
+    spend(held, nowMs);
+    if (!held.persisted) {
+      const device = target.device.id;
+      store.save({
+        device,
+        control: control.control,
+        value,
+        revertTo: revertValue(held),
+        untilMs: clock.chainMs() + ttlMs,
+      });
+      held.persisted = true;
+    }
+    await arm(control, writing, ttlMs);
+    const current = await currentOf(control.write, writing);
+    for (const [i, step] of writesOf(control, value, writing.baseOf, current, writing.layout).entries()) {
+      const constant = control.write[i]?.carries.kind === 'constant';
+      if (constant && sameWords(held.words.get(i), step.words)) continue;
+      await writing.write(step);
+      held.words.set(i, step.words);
+    }
+    await readBack(held, value, writing);
+    held.written = value;
+    held.writtenAtMs = clock.monotonicMs();
+  }
+
+  /** EEPROM wears: so many writes a day and not one more, the last one kept for the revert. */
+  function spend(held: Held, nowMs: Millis): void {
+    if (held.control.storage !== 'eeprom') return;
+    held.writes = held.writes.filter((atMs) => nowMs - atMs < DAY_MS);
+    if (held.writes.length >= held.control.dailyWrites - 1) {
+      throw new WattpactError(
+        'fieldbus.budget',
+        `${held.target.device.id}: ${held.control.control} has had its ${held.control.dailyWrites} writes of the day`,
+        { hint: 'the register is EEPROM and wears with each write' },
+      );
+    }
+    held.writes.push(nowMs);
+  }
+
+  /** Somebody else's value in our register is reported and not fought. */
+  async function refuseForeign(held: Held, writing: Writing): Promise<void> {
+    const { control, target } = held;
+    const steps = control.write.filter((step) => step.readBack !== null);
+    const registers = await writing.read(steps.flatMap((step) => spansOf(step.part, writing.layout)));
+    for (const [i, step] of control.write.entries()) {
+      const words = held.words.get(i);
+      if (words === undefined || step.readBack === null) continue;
+      const span = spansOf(step.part, writing.layout)[0];
+      if (span === undefined) continue;
+      const found = words.map((_, offset) => registers(span.table, span.address + offset));
+      if (!found.some((word, offset) => word !== words[offset])) continue;
+      held.words.clear();
+      held.written = null;
+      log.warn(
+        { device: target.device.id, control: control.control, found, words },
+        `${target.device.id}: another controller changed ${control.control}`,
+      );
+      throw new WattpactError(
+        'fieldbus.foreign',
+        `${target.device.id}: another controller changed ${control.control} at ${span.table} ${span.address}`,
+        { hint: 'two masters drive the same register; switch one of them off' },
+      );
+    }
+  }
+
+  async function arm(control: Control, writing: Writing, ttlMs: Millis): Promise<void> {
+    const { watchdog } = control;
+    if (watchdog?.kind !== 'register') return;
+    const seconds = Math.ceil(clamp(ttlMs, watchdog.minMs, watchdog.maxMs) / 1000);
+    const { part } = watchdog;
+    const span = spansOf(part, writing.layout)[0];
+    if (span === undefined) throw new WattpactError('fieldbus.model', `the device has no SunSpec model ${part.model}`);
+    const current = await currentOf([{ part }], writing);
+    await writing.write({
+      table: span.table,
+      address: span.address,
+      words: encodePart(part, seconds, current, writing.layout),
+    });
+  }
+
+  /** A device that took the write and shows something else has not taken it. */
+  async function readBack(held: Held, value: number, writing: Writing): Promise<void> {
+    const { control, target } = held;
+    const wanted = writesOf(control, value, writing.baseOf, await currentOf(control.write, writing), writing.layout);
+    const steps = control.write.flatMap((step, i) =>
+      step.readBack === null ? [] : [{ step, words: wanted[i]?.words ?? [] }],
+    );
+    const registers = await writing.read(
+      steps.flatMap(({ step }) => spansOf(step.readBack ?? step.part, writing.layout)),
+    );
+    for (const { step, words } of steps) {
+      const part = step.readBack ?? step.part;
+      const shown = decodePart(part, registers, writing.layout);
+      const span = spansOf(step.part, writing.layout)[0];
+      const meant = decodePart(
+        step.part,
+        (table, address) => {
+          const offset = span === undefined ? -1 : address - span.address;
+          return words[offset] ?? registers(table, address);
+        },
+        writing.layout,
+      );
+      if ('reason' in shown || 'reason' in meant || Math.abs(shown.value - meant.value) > control.tolerance) {
+        const found = 'reason' in shown ? shown.reason : String(shown.value);
+        const asked = 'reason' in meant ? meant.reason : String(meant.value);
+        throw new WattpactError(
+          'fieldbus.readback',
+          `${target.device.id}: ${control.control} was written ${asked} and reads ${found}`,
+        );
+      }
+    }
+  }
+
+  async function revert(held: Held): Promise<void> {
+    const { control, target } = held;
+    const writing = await target.writing();
+    const current = await currentOf([...control.write, ...control.release], writing);
+    const writes: RegisterWrite[] =
+      control.release.length > 0
+        ? releaseWrites(control, writing.baseOf, current, writing.layout)
+        : writesOf(control, revertValue(held), writing.baseOf, current, writing.layout);
+    for (const step of writes) await writing.write(step);
+    held.words.clear();
+    held.written = null;
+    held.value = null;
+    if (held.persisted) store.remove(target.device.id, control.control);
+    held.persisted = false;
+  }
+
+  /** Reverts, and keeps trying in the background when it does not work: the record on disk stays until it has. */
+  async function revertFirmly(held: Held, why: string): Promise<void> {
+    if (held.expiry !== null) clearTimeout(held.expiry);
+    if (held.retry !== null) clearTimeout(held.retry);
+    held.expiry = null;
+    held.retry = null;
+    const { device } = held.target;
+    try {
+      await inOrder(held, () => revert(held));
+      log.info(
+        { device: device.id, control: held.control.control },
+        `${device.id}: ${held.control.control} reverted: ${why}`,
+      );
+    } catch (error) {
+      log.warn(
+        { device: device.id, control: held.control.control },
+        `${device.id}: cannot revert ${held.control.control}: ${describeError(error)}`,
+      );
+      if (stopped) return;
+      held.retry = setTimeout(() => void revertFirmly(held, why), REVERT_RETRY_MS);
+    }
+  }
+
+  return {
+    recover() {
+      for (const record of store.all()) {
+        try {
+          const held = heldOf(record.device, record.control);
+          held.persisted = true;
+          void revertFirmly(held, 'left by an earlier run');
+        } catch (error) {
+          log.warn({ ...record }, `a lease cannot be reverted: ${describeError(error)}; it is forgotten`);
+          store.remove(record.device, record.control);
+        }
+      }
+    },
+    async lease(deviceId, name, value, ttlMs) {
+      if (stopped) throw new WattpactError('fieldbus.closed', 'the field bus is stopped');
+      const held = heldOf(deviceId, name);
+      const allowed = allowedValue(site, held, value);
+      if (held.retry !== null) clearTimeout(held.retry);
+      held.retry = null;
+      if (held.expiry !== null) clearTimeout(held.expiry);
+      held.expiry = setTimeout(() => void revertFirmly(held, 'its time was over'), ttlMs);
+      held.value = allowed;
+      try {
+        await inOrder(held, () => write(held, allowed, ttlMs));
+        return leaseOf(held, allowed, 'active', null);
+      } catch (error) {
+        held.words.clear();
+        held.written = null;
+        return leaseOf(held, allowed, 'failed', describeError(error));
+      }
+    },
+    async release(deviceId, name) {
+      const held = heldOf(deviceId, name);
+      if (held.value === null && !held.persisted) return;
+      await revertFirmly(held, 'released');
+    },
+    async stop() {
+      stopped = true;
+      const open = [...all.values()].filter((held) => held.persisted || held.value !== null);
+      for (const held of all.values()) {
+        if (held.retry !== null) clearTimeout(held.retry);
+        if (held.expiry !== null) clearTimeout(held.expiry);
+      }
+      let timer: NodeJS.Timeout | undefined;
+      const timeout = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, STOP_MS);
+      });
+      await Promise.race([Promise.all(open.map((held) => revertFirmly(held, 'the field bus stops'))), timeout]);
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** A value on the control's grid and within the device's and the site's limits. Errors: `fieldbus.limit`, `fieldbus.failsafe`. */
+function allowedValue(site: SiteFile, { control, target }: Held, value: number): number {
+  const { device } = target;
+  const bounds = limitsOf(site, device.id, device.ratedW, control);
+  if (!(value >= bounds.min - control.step && value <= bounds.max + control.step)) {
+    throw new WattpactError(
+      'fieldbus.limit',
+      `${device.id}: ${control.control} of ${value} is outside ${bounds.min} to ${bounds.max}`,
+    );
+  }
+  const stepped = clamp(Math.trunc(value / control.step) * control.step, bounds.min, bounds.max);
+  if (control.control === 'batterySetpointW' && control.failsafe === 'none' && stepped !== (control.revert ?? 0)) {
+    throw new WattpactError(
+      'fieldbus.failsafe',
+      `${device.id}: ${control.control} has no watchdog in the device: a gateway that never comes back would leave it at ${stepped}`,
+    );
+  }
+  return stepped;
+}
+
+function limitsOf(
+  site: SiteFile,
+  deviceId: string,
+  ratedW: number | null,
+  control: Control,
+): { min: number; max: number } {
+  const storage = site.storage.find(({ device }) => device === deviceId);
+  switch (control.control) {
+    case 'batterySetpointW':
+      return {
+        min: Math.max(control.min, -(storage?.chargeLimitW ?? Number.POSITIVE_INFINITY)),
+        max: Math.min(control.max, storage?.dischargeLimitW ?? Number.POSITIVE_INFINITY),
+      };
+    case 'generationLimitW':
+      return { min: control.min, max: Math.min(control.max, ratedW ?? Number.POSITIVE_INFINITY) };
+    default:
+      return { min: control.min, max: control.max };
+  }
+}
+
+/** When an unchanged value is written again: to feed the device's watchdog, otherwise never. */
+function feedAfterMs(control: Control, ttlMs: Millis): Millis {
+  if (control.watchdog === null) return Number.POSITIVE_INFINITY;
+  const timeoutMs =
+    control.watchdog.kind === 'fixed'
+      ? control.watchdog.timeoutMs
+      : clamp(ttlMs, control.watchdog.minMs, control.watchdog.maxMs);
+  return timeoutMs * FEED_SHARE;
+}
+
+/** What encoding needs to know before: scale registers, and the other bits of shared registers. */
+async function currentOf(steps: readonly Pick<WriteStep, 'part'>[], writing: Writing) {
+  const needed = steps.flatMap(({ part }) => {
+    const [own, scale] = spansOf(part, writing.layout);
+    return [...(part.bits !== null && own !== undefined ? [own] : []), ...(scale === undefined ? [] : [scale])];
+  });
+  return writing.read(needed);
+}
+
+function sameWords(a: readonly number[] | undefined, b: readonly number[]): boolean {
+  return a !== undefined && a.length === b.length && a.every((word, i) => word === b[i]);
+}

@@ -1,0 +1,253 @@
+// Ports for modbus-serial: bytes of a socket or a serial line to whole, checked frames and back.
+// Owns framing. Its own ports wrap their transaction ids at 256, copy every chunk and believe any length; these do not.
+// Sources: MODBUS Messaging on TCP/IP Implementation Guide V1.0b section 3.1; MODBUS over Serial Line V1.02 section 2.5.
+
+import { EventEmitter } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { SerialPort } from 'serialport';
+
+const MBAP_BYTES = 7;
+const LENGTH_MAX = 254;
+const CRC_BYTES = 2;
+const EXCEPTION_BYTES = 5;
+/** Far more than may be in flight, so that a late answer never meets a new question with its number. */
+export const TRANSACTIONS_MAX = 4_096;
+/** Bytes without a whole frame in them: a hostile or mad peer. */
+const BUFFER_BYTES_MAX = 64 * 1024;
+
+type Done = (error?: Error | null) => void;
+
+/** What modbus-serial asks of a port. Emits `data` (unit, PDU, checksum), `close`, `error`. */
+export interface FramePort extends EventEmitter {
+  readonly isOpen: boolean;
+  _transactionIdRead: number;
+  _transactionIdWrite: number;
+  open(done: Done): void;
+  close(done: Done): void;
+  write(frame: Buffer): void;
+}
+
+/** Connects, or fails within `connectTimeoutMs`. */
+function openSocket(host: string, port: number, connectTimeoutMs: number, done: (error: Error | null) => void): Socket {
+  const socket = connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 10_000 });
+  const timer = setTimeout(
+    () => socket.destroy(new Error(`no connection within ${connectTimeoutMs} ms`)),
+    connectTimeoutMs,
+  );
+  const settle = (error: Error | null): void => {
+    clearTimeout(timer);
+    socket.off('connect', onConnect);
+    socket.off('error', settle);
+    done(error);
+  };
+  const onConnect = (): void => settle(null);
+  socket.once('connect', onConnect);
+  socket.once('error', settle);
+  return socket;
+}
+
+abstract class SocketPort extends EventEmitter implements FramePort {
+  _transactionIdRead = 1;
+  _transactionIdWrite = 1;
+  protected socket: Socket | null = null;
+  protected rest: Buffer = Buffer.alloc(0);
+  #open = false;
+  readonly #host: string;
+  readonly #port: number;
+  readonly #connectTimeoutMs: number;
+
+  constructor(host: string, port: number, connectTimeoutMs: number) {
+    super();
+    this.#host = host;
+    this.#port = port;
+    this.#connectTimeoutMs = connectTimeoutMs;
+  }
+
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
+  open(done: Done): void {
+    const socket = openSocket(this.#host, this.#port, this.#connectTimeoutMs, (error) => {
+      this.#open = error === null;
+      done(error);
+    });
+    this.socket = socket;
+    socket.on('data', (chunk) => this.take(chunk));
+    socket.on('error', () => undefined);
+    socket.on('close', () => {
+      const wasOpen = this.#open;
+      this.#open = false;
+      this.rest = Buffer.alloc(0);
+      if (wasOpen) this.emit('close');
+    });
+  }
+
+  close(done: Done): void {
+    const socket = this.socket;
+    if (socket === null || socket.destroyed) return done();
+    socket.once('close', () => done());
+    socket.destroy();
+  }
+
+  protected append(chunk: Buffer): Buffer {
+    return this.rest.length === 0 ? chunk : Buffer.concat([this.rest, chunk]);
+  }
+
+  protected abstract take(chunk: Buffer): void;
+  abstract write(frame: Buffer): void;
+}
+
+/** Modbus TCP. A stream that cannot be Modbus is dropped: nothing after it can be trusted. */
+export class TcpPort extends SocketPort {
+  protected take(chunk: Buffer): void {
+    const bytes = this.append(chunk);
+    let at = 0;
+    while (bytes.length - at >= MBAP_BYTES) {
+      const length = bytes.readUInt16BE(at + 4);
+      if (bytes.readUInt16BE(at + 2) !== 0 || length < 3 || length > LENGTH_MAX) {
+        this.socket?.destroy();
+        return;
+      }
+      const end = at + 6 + length;
+      if (bytes.length < end) break;
+      const frame = Buffer.allocUnsafe(length + CRC_BYTES);
+      bytes.copy(frame, 0, at + 6, end);
+      frame.writeUInt16LE(crc16(frame, length), length);
+      this._transactionIdRead = bytes.readUInt16BE(at);
+      this.emit('data', frame);
+      at = end;
+    }
+    this.rest = at === 0 ? bytes : bytes.subarray(at);
+  }
+
+  write(frame: Buffer): void {
+    const length = frame.length - CRC_BYTES;
+    const message = Buffer.allocUnsafe(6 + length);
+    message.writeUInt16BE(this._transactionIdWrite, 0);
+    message.writeUInt16BE(0, 2);
+    message.writeUInt16BE(length, 4);
+    frame.copy(message, 6, 0, length);
+    this.socket?.write(message);
+    this._transactionIdWrite = (this._transactionIdWrite + 1) % TRANSACTIONS_MAX;
+  }
+}
+
+/** RTU frames in a network stream. */
+export class RtuOverTcpPort extends SocketPort {
+  readonly #frames = rtuFrames((frame) => this.emit('data', frame));
+
+  protected take(chunk: Buffer): void {
+    this.#frames.take(chunk);
+  }
+
+  write(frame: Buffer): void {
+    this.#frames.expect(frame);
+    this.socket?.write(frame);
+  }
+}
+
+/** RTU on a serial line. */
+export class RtuPort extends EventEmitter implements FramePort {
+  _transactionIdRead = 1;
+  _transactionIdWrite = 1;
+  readonly #frames = rtuFrames((frame) => this.emit('data', frame));
+  readonly #serial: SerialPort;
+
+  constructor(path: string, options: { baudRate: number; parity: 'none' | 'even' | 'odd'; stopBits: 1 | 2 }) {
+    super();
+    this.#serial = new SerialPort({ path, ...options, dataBits: 8, autoOpen: false });
+    this.#serial.on('data', (chunk: Buffer) => this.#frames.take(chunk));
+    this.#serial.on('error', (error) => this.emit('error', error));
+    this.#serial.on('close', () => this.emit('close'));
+  }
+
+  get isOpen(): boolean {
+    return this.#serial.isOpen;
+  }
+
+  open(done: Done): void {
+    this.#serial.open(done);
+  }
+
+  close(done: Done): void {
+    if (!this.#serial.isOpen) return done();
+    this.#serial.close(done);
+  }
+
+  write(frame: Buffer): void {
+    this.#frames.expect(frame);
+    // After a hang-up the port still says that it is open; the write tells.
+    this.#serial.write(frame, (error) => {
+      if (error && this.#serial.isOpen) this.#serial.close(() => undefined);
+    });
+  }
+}
+
+/**
+ * Finds the answer to the last request in a stream: right unit, right function, right length, right checksum. Anything else,
+ * noise and late answers to others, is dropped byte by byte. Without a request everything is dropped.
+ */
+export function rtuFrames(found: (frame: Buffer) => void): {
+  expect(request: Buffer): void;
+  take(chunk: Buffer): void;
+} {
+  let rest: Buffer = Buffer.alloc(0);
+  let unit = -1;
+  let code = 0;
+  let answerBytes = 0;
+  return {
+    expect(request) {
+      rest = Buffer.alloc(0);
+      unit = request[0] as number;
+      code = request[1] as number;
+      answerBytes = rtuAnswerBytes(request);
+    },
+    take(chunk) {
+      if (unit < 0) return;
+      const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+      let at = 0;
+      for (; at < bytes.length; at++) {
+        if (bytes[at] !== unit) continue;
+        if (at + 1 === bytes.length) break;
+        const length = bytes[at + 1] === code ? answerBytes : bytes[at + 1] === (code | 0x80) ? EXCEPTION_BYTES : 0;
+        if (length === 0) continue;
+        if (bytes.length - at < length) break;
+        if (crc16(bytes.subarray(at), length - CRC_BYTES) !== bytes.readUInt16LE(at + length - CRC_BYTES)) continue;
+        unit = -1;
+        rest = Buffer.alloc(0);
+        found(bytes.subarray(at, at + length));
+        return;
+      }
+      rest = bytes.length - at > BUFFER_BYTES_MAX ? Buffer.alloc(0) : bytes.subarray(at);
+    },
+  };
+}
+
+/** Bytes of the answer to an RTU request, checksum included. */
+export function rtuAnswerBytes(request: Buffer): number {
+  const count = request.readUInt16BE(4);
+  switch (request[1]) {
+    case 1:
+    case 2:
+      return 5 + Math.ceil(count / 8);
+    case 3:
+    case 4:
+      return 5 + 2 * count;
+    default:
+      return 8;
+  }
+}
+
+const CRC_TABLE = Uint16Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte;
+  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >> 1) ^ 0xa001 : crc >> 1;
+  return crc;
+});
+
+/** CRC-16 of the first `length` bytes. */
+export function crc16(bytes: Uint8Array, length = bytes.length): number {
+  let crc = 0xffff;
+  for (let i = 0; i < length; i++) crc = (crc >> 8) ^ (CRC_TABLE[(crc ^ (bytes[i] as number)) & 0xff] as number);
+  return crc;
+}
