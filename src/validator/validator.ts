@@ -47,7 +47,8 @@ export interface ValidatorOptions {
 
 export interface Validator {
   readonly ledger: Ledger;
-  /** Called by the watchdog: false if the program's own loop stands still. */
+  /** Monotonic time at which the program's own loop ran last: what a watchdog looks at. */
+  lastStatusMs(): number;
   stop(): Promise<void>;
 }
 
@@ -56,8 +57,8 @@ const NO_OUTBOX: Outbox = {
   put: () => {
     throw new BugError('a validator keeps no outbox');
   },
-  get: () => null,
   all: () => [],
+  size: () => 0,
   acknowledge: () => undefined,
   remove: () => undefined,
 };
@@ -129,7 +130,9 @@ export async function startValidator(options: ValidatorOptions): Promise<Validat
   messaging.subscribe('operator', ['+'], MESSAGE_BYTES_MAX, door.onOperator);
   engine.start();
 
+  let lastStatusMs = clock.monotonicMs();
   const tellStatus = (): void => {
+    lastStatusMs = clock.monotonicMs();
     const { state, why, view, primary, height } = engine.status();
     const { connected, brokers } = messaging.status();
     const { stateHash } = ledger.head();
@@ -143,6 +146,7 @@ export async function startValidator(options: ValidatorOptions): Promise<Validat
 
   return {
     ledger,
+    lastStatusMs: () => lastStatusMs,
     async stop() {
       clearInterval(timer);
       engine.stop();

@@ -1,0 +1,62 @@
+// `wattpact customer`: who may state demand at a site, and stating it from the command line.
+
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { WattpactError } from '../base/errors.ts';
+import { STORE_FILE } from '../gateway/gateway.ts';
+import { parseStatedDemand } from '../messaging/demand.ts';
+import { loadSite } from '../site/load.ts';
+import { type GatewayStore, openGatewayStore } from '../store/gateway.ts';
+import { printJson, printLine } from './output.ts';
+import { loadGenesis } from './runtime.ts';
+
+export function customerCommand(): Command {
+  const customer = new Command('customer').description('customers of a site: tokens, and stated demand');
+  customer
+    .command('token')
+    .description('give a customer a new token (shown once) for the MQTT and HTTP doors; the old one ends')
+    .argument('<site>', 'site file')
+    .argument('<customer>', 'id of a customer in the site file')
+    .option('--json', 'one JSON document on standard output')
+    .action((site: string, id: string, { json }: { json?: true }) => {
+      const token = withStore(site, id, (store) => store.customers.issue(id));
+      if (json === true) printJson({ customer: id, token });
+      else printLine(token);
+    });
+  customer
+    .command('demand')
+    .description(
+      "state what a customer needs in one interval; who may write the site's data folder speaks for its customers",
+    )
+    .argument('<site>', 'site file')
+    .argument('<customer>', 'id of a customer in the site file')
+    .requiredOption('--start <time>', 'start of the interval, ISO 8601 UTC')
+    .requiredOption('--energy-wh <wh>', 'energy needed, whole Wh', Number)
+    .action((site: string, id: string, { start, energyWh }: { start: string; energyWh: number }) => {
+      withStore(site, id, (store, intervalMs) => {
+        const statement = new TextEncoder().encode(JSON.stringify({ demands: [{ start, energyWh }] }));
+        for (const demand of parseStatedDemand(id, statement, intervalMs)) {
+          store.demands.save({ ...demand, statedAtMs: Date.now() });
+        }
+      });
+      printLine(`${id} needs ${energyWh} Wh from ${start}`);
+    });
+  return customer;
+}
+
+function withStore<T>(siteFile: string, customer: string, work: (store: GatewayStore, intervalMs: number) => T): T {
+  const { site } = loadSite(siteFile);
+  if (!site.customers.some(({ id }) => id === customer)) {
+    const known = site.customers.map(({ id }) => id).join(', ');
+    throw new WattpactError('site.customer', `${siteFile}: there is no customer ${customer}`, {
+      hint: `Customers: ${known || 'none'}`,
+    });
+  }
+  if (site.market === null) throw new WattpactError('site.market', `${siteFile}: the site has no market section`);
+  const store = openGatewayStore(join(site.market.dataDir, STORE_FILE));
+  try {
+    return work(store, loadGenesis(site.market.genesis).interval.lengthMs);
+  } finally {
+    store.close();
+  }
+}

@@ -1,0 +1,94 @@
+// `wattpact gateway SITE`: the program of a site, in the foreground, until a signal ends it.
+
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { WattpactError } from '../base/errors.ts';
+import { gatewayIdOf } from '../demo/consortium.ts';
+import type { ClockTrust } from '../gateway/clockgate.ts';
+import { startGateway } from '../gateway/gateway.ts';
+import { loadKey } from '../keys/files.ts';
+import { genesisHash } from '../protocol/genesis.ts';
+import { loadSite } from '../site/load.ts';
+import { createNotifier } from './notify.ts';
+import { loadGenesis, runtime, runUntilSignal, tellParent } from './runtime.ts';
+
+interface Flags {
+  readonly id?: string;
+  readonly clock: ClockTrust;
+  readonly demandHttp?: Address;
+  readonly demandMqtt?: Address;
+}
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** `HOST:PORT`. */
+export function address(text: string): Address {
+  const found = /^(.+):(\d{1,5})$/.exec(text);
+  if (found === null || Number(found[2]) > 65_535)
+    throw new InvalidArgumentError('HOST:PORT is wanted, e.g. 127.0.0.1:1883.');
+  return { host: (found[1] as string).replace(/^\[|\]$/g, ''), port: Number(found[2]) };
+}
+
+export function gatewayCommand(): Command {
+  return new Command('gateway')
+    .description('run the gateway of a site')
+    .argument('<site>', 'site file (YAML) with a market section')
+    .option('--id <gateway>', 'id under which the operator admitted the site (default: gateway-<site id>)')
+    .addOption(
+      new Option(
+        '--clock <trust>',
+        'system: sign only while the machine says that its clock is synchronised; assumed: somebody else vouches for it',
+      )
+        .choices(['system', 'assumed'])
+        .default('system'),
+    )
+    .option('--demand-http <host:port>', "door for customers' stated demand over HTTP", address)
+    .option('--demand-mqtt <host:port>', "the same as an MQTT broker of the site's own", address)
+    .action(gateway);
+}
+
+async function gateway(siteFile: string, flags: Flags): Promise<void> {
+  const loaded = loadSite(siteFile);
+  const { market, id: siteId } = loaded.site;
+  if (market === null) {
+    throw new WattpactError('site.market', `${siteFile}: the site has no market section`, {
+      hint: 'Add market: with genesis, brokers, key and dataDir (see devices/examples)',
+    });
+  }
+  const genesis = loadGenesis(market.genesis);
+  const hash = genesisHash(genesis);
+  if (market.genesisHash !== null && market.genesisHash !== hash) {
+    throw new WattpactError(
+      'genesis.hash',
+      `${market.genesis} has the hash ${hash}, the site file was made for ${market.genesisHash}`,
+      {
+        hint: 'Get the genesis of your consortium again, or correct genesisHash if the consortium has a new one',
+      },
+    );
+  }
+  const id = flags.id ?? gatewayIdOf(loaded);
+  const { log, ...machine } = runtime(genesis, id);
+  const running = await startGateway({
+    loaded,
+    genesis,
+    gateway: id,
+    key: loadKey(market.key),
+    dir: market.dataDir,
+    brokers: market.brokers,
+    clockTrust: flags.clock,
+    demandHttp: flags.demandHttp ?? null,
+    demandMqtt: flags.demandMqtt ?? null,
+    ...machine,
+    log,
+    emit: tellParent,
+  });
+  const notifier = createNotifier({ environment: process.env, monotonicMs: machine.clock.monotonicMs, log });
+  await notifier.ready(`site ${siteId} on chain ${genesis.chain}`);
+  notifier.watch(running.lastTickMs);
+  runUntilSignal(async () => {
+    await notifier.stopping();
+    await running.stop();
+  });
+}

@@ -1,0 +1,88 @@
+// `wattpact status DIR`: how a gateway or a validator stands, read from its own files, also while it runs.
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { WattpactError } from '../base/errors.ts';
+import { isoSeconds } from '../base/interval.ts';
+import { confirmations } from '../contract/life.ts';
+import { STORE_FILE } from '../gateway/gateway.ts';
+import { openGatewayStore } from '../store/gateway.ts';
+import { openLedgerStore } from '../store/ledger.ts';
+import { LEDGER_FILE } from '../validator/validator.ts';
+import { printJson, printLine } from './output.ts';
+
+const REQUESTS_SHOWN = 10;
+
+export function statusCommand(): Command {
+  return new Command('status')
+    .description('how a gateway or a validator stands, from its data folder')
+    .argument('<dir>', 'data folder of a gateway or a validator')
+    .option('--json', 'one JSON document on standard output')
+    .action((dir: string, { json }: { json?: true }) => {
+      if (existsSync(join(dir, STORE_FILE))) gatewayStatus(join(dir, STORE_FILE), json === true);
+      else if (existsSync(join(dir, LEDGER_FILE))) validatorStatus(join(dir, LEDGER_FILE), json === true);
+      else {
+        throw new WattpactError(
+          'usage.status',
+          `${dir} is no data folder: it has neither ${STORE_FILE} nor ${LEDGER_FILE}`,
+        );
+      }
+    });
+}
+
+function gatewayStatus(file: string, json: boolean): void {
+  const store = openGatewayStore(file, { readonly: true });
+  try {
+    const header = store.highestHeader();
+    const requests = store.requests.recent(REQUESTS_SHOWN).map(({ id, kind, interval, sequence, life }) => {
+      return { id, kind, interval, sequence, phase: life.phase, confirmations: confirmations(life) };
+    });
+    const status = {
+      role: 'gateway',
+      verified: header === null ? null : { height: header.height, time: isoSeconds(header.timeMs) },
+      undecided: store.requests.undecided().length,
+      outbox: store.outbox.size(),
+      leases: store.leases.all().length,
+      requests,
+    };
+    if (json) {
+      printJson(status);
+      return;
+    }
+    printLine(
+      `verified    ${status.verified === null ? 'nothing yet' : `block ${status.verified.height} of ${status.verified.time}`}`,
+    );
+    printLine(`undecided   ${status.undecided} requests; ${status.outbox} to send; ${status.leases} leases on devices`);
+    for (const request of requests) {
+      printLine(
+        `  ${String(request.sequence).padStart(6)}  ${request.kind.padEnd(9)} ${request.phase.padEnd(9)} ${request.confirmations} confirmed  ${request.id.slice(0, 16)}`,
+      );
+    }
+  } finally {
+    store.close();
+  }
+}
+
+function validatorStatus(file: string, json: boolean): void {
+  const store = openLedgerStore(file, { readonly: true });
+  try {
+    const head = store.head();
+    const status = {
+      role: 'validator',
+      chain: head?.chain ?? null,
+      height: head?.height ?? null,
+      time: head === null ? null : isoSeconds(head.timeMs),
+      stateHash: head?.stateHash ?? null,
+    };
+    if (json) printJson(status);
+    else
+      printLine(
+        head === null
+          ? 'no block yet'
+          : `chain ${head.chain}\nblock ${head.height} of ${status.time}, state ${head.stateHash}`,
+      );
+  } finally {
+    store.close();
+  }
+}

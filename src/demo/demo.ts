@@ -1,0 +1,380 @@
+// The demo: a neighbourhood on simulated devices. Starts the virtual sites, a consortium of its own, every validator and gateway as a process,
+// a utility and a planning system, and tells what happens. Owns the composition; nothing in it is known to the programs it starts.
+
+import { randomBytes as nodeRandomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { type Clock, chainClock } from '../base/clock.ts';
+import { describeError, WattpactError } from '../base/errors.ts';
+import { intervalAt, isoSeconds } from '../base/interval.ts';
+import { SILENT } from '../base/log.ts';
+import { readUserFile } from '../commands/runtime.ts';
+import type { GatewayEvent } from '../gateway/events.ts';
+import { STORE_FILE } from '../gateway/gateway.ts';
+import type { Key } from '../keys/files.ts';
+import { chooseSeries } from '../simulator/site-series.ts';
+import type { SiteSeries, VirtualSite } from '../simulator/types.ts';
+import { createVirtualSite } from '../simulator/virtual-site.ts';
+import { openGatewayStore } from '../store/gateway.ts';
+import type { ValidatorEvent } from '../validator/events.ts';
+import { createPage, type Page } from '../web/page.ts';
+import type { EventView } from '../web/state.ts';
+import { type Book, createBook } from './book.ts';
+import { type Consortium, type ConsortiumSite, makeConsortium, parseConsortium, validatorDir } from './consortium.ts';
+import { type DemoOutcome, demoOutcome, outcomeProblems } from './outcome.ts';
+import { pageState } from './pagestate.ts';
+import { writePast } from './past.ts';
+import { createPlanner } from './planner.ts';
+import { intervalLines } from './report.ts';
+import { writeSiteFile } from './sitefiles.ts';
+import { createSupervisor, type Supervisor } from './supervisor.ts';
+import { startUtility, type Utility } from './utility.ts';
+
+export const DEMO_FILE = resolve(import.meta.dirname, '../../devices/demo/consortium.yaml');
+
+/** A summer morning: sun, wind, and people at work. The first market interval of every demo. */
+const FIRST_INTERVAL_MS = Date.UTC(2026, 5, 22, 9, 0);
+/** Wall ms that the processes are given to be ready: the first request falls due then. */
+const READY_MS = 7_000;
+/** Days of the virtual sites' past that their gateways know. */
+const PAST_DAYS = 7;
+/** The utility's tariff at the root: finite, and for every interval the same. */
+const TARIFF = { buyUcPerWh: 8_000, sellUcPerWh: 30_000, buyWhMax: 1_000_000, sellWhMax: 1_000_000 };
+const PAGE_EVENTS = 40;
+const CURVE_POINTS = 120;
+const HOST = '127.0.0.1';
+
+export type Part = 'primary' | 'gateway' | 'broker' | 'validator';
+
+export interface DemoOptions {
+  /** Wall seconds of an interval. */
+  readonly intervalS: number;
+  /** Stop after so many settled intervals; null: until told. */
+  readonly intervals: number | null;
+  /** Measured series; null: the shipped days. */
+  readonly dataDir: string | null;
+  /** A broker that is not ours, e.g. mosquitto; null: the validators' embedded ones. */
+  readonly broker: string | null;
+  readonly kill: Part | null;
+  /** Port of the page; null: no page. */
+  readonly pagePort: number | null;
+  /** Lines for people. */
+  readonly say: (line: string) => void;
+}
+
+export interface DemoResult {
+  readonly outcome: DemoOutcome;
+  readonly problems: readonly string[];
+}
+
+/** Runs until `intervals` are settled, or `ended` resolves. Leaves nothing behind. */
+export async function runDemo(options: DemoOptions, ended: Promise<void>): Promise<DemoResult> {
+  const dir = mkdtempSync(join(tmpdir(), 'wattpact-demo-'));
+  const demo = new Demo(options, dir);
+  try {
+    await demo.start();
+    await Promise.race([demo.done, ended]);
+    return await demo.finish();
+  } finally {
+    await demo.stop();
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+class Demo {
+  readonly #options: DemoOptions;
+  readonly #dir: string;
+  readonly #consortium: Consortium;
+  readonly #clock: Clock;
+  readonly #book: Book;
+  readonly #supervisor: Supervisor;
+  readonly #virtual: VirtualSite[] = [];
+  readonly #curves = new Map<string, (number | null)[]>();
+  readonly #events: EventView[] = [];
+  readonly #reported = new Set<number>();
+  readonly done: Promise<void>;
+  #finished: () => void = () => undefined;
+  #failed: (error: unknown) => void = () => undefined;
+  #utility: Utility | null = null;
+  #page: Page | null = null;
+  #planner: { stop(): void } | null = null;
+  #killed = false;
+  #firstInterval = 0;
+
+  constructor(options: DemoOptions, dir: string) {
+    this.#options = options;
+    this.#dir = dir;
+    this.done = new Promise((finished, failed) => {
+      this.#finished = finished;
+      this.#failed = failed;
+    });
+    const consortium = parseConsortium(readUserFile(DEMO_FILE, 'consortium'), DEMO_FILE);
+    const rate = Math.max(1, Math.round((consortium.interval.minutes * 60) / options.intervalS));
+    const wallOriginMs = Date.now();
+    const originMs = FIRST_INTERVAL_MS - consortium.interval.requestMinutes * 60_000 - READY_MS * rate;
+    const terms = { originMs, wallOriginMs, rate };
+    this.#clock = chainClock(
+      terms,
+      () => Date.now(),
+      () => performance.now(),
+    );
+    this.#consortium = makeConsortium({ consortium, file: DEMO_FILE, dir, clock: terms });
+    this.#firstInterval = intervalAt(FIRST_INTERVAL_MS, this.#consortium.genesis.interval.lengthMs);
+    this.#book = createBook(this.#consortium.sites.map(({ gateway }) => gateway));
+    this.#supervisor = createSupervisor({
+      dir,
+      env: {
+        ...process.env,
+        NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(tmpdir(), 'wattpact-compile-cache'),
+      },
+      onMessage: (name, message) => this.#onMessage(name, message),
+      onEnd: (name, how) => {
+        this.#book.onEnd(name);
+        this.#tell('bad', `${name} ended (${how}); it is started again`);
+      },
+      onRestart: (name) => this.#tell('plain', `${name} runs again`),
+      onGiveUp: (error) => this.#failed(error),
+    });
+  }
+
+  async start(): Promise<void> {
+    const { genesis, sites, genesisFile, keyFiles } = this.#consortium;
+    const { say, dataDir, broker } = this.#options;
+    const seriesOf = chooseSeries(
+      dataDir,
+      sites.map(({ loaded }) => loaded.site),
+      FIRST_INTERVAL_MS,
+    );
+
+    const hosts = genesis.validators.slice(-2).map(({ id }) => id);
+    const ports = new Map<string, number>();
+    if (broker === null) for (const id of hosts) ports.set(id, await freePort());
+    const brokersBut = (self: string): string[] =>
+      broker !== null
+        ? [broker]
+        : hosts.filter((id) => id !== self).map((id) => `mqtt://${HOST}:${ports.get(id)}?broker=${id}`);
+
+    for (const { id } of genesis.validators) {
+      const port = ports.get(id);
+      this.#supervisor.start(id, [
+        'validator',
+        ...['--genesis', genesisFile, '--id', id, '--key', keyFiles.get(id) as string],
+        ...['--data', validatorDir(this.#dir, id)],
+        ...brokersBut(id).flatMap((url) => ['--broker', url]),
+        ...(port === undefined ? [] : ['--listen', `${HOST}:${port}`]),
+      ]);
+    }
+    for (const site of sites) {
+      const series = seriesOf.get(site.loaded.site.id) as SiteSeries;
+      await this.#startSite(site, series, brokersBut(''));
+    }
+    const [feeder] = genesis.feeders;
+    const [utility] = genesis.utilities;
+    if (feeder === undefined || utility === undefined)
+      throw new WattpactError('consortium.empty', 'the demo needs a feeder and a utility');
+    this.#utility = startUtility({
+      genesis,
+      utility: utility.id,
+      key: this.#consortium.keys.get(utility.id) as Key,
+      brokers: brokersBut(''),
+      feeder: feeder.id,
+      tariff: TARIFF,
+      clock: this.#clock,
+      random: Math.random,
+      randomBytes: (length) => new Uint8Array(nodeRandomBytes(length)),
+      log: SILENT,
+    });
+    if (this.#options.pagePort !== null) await this.#startPage(this.#options.pagePort);
+    const source = dataDir === null ? 'shipped days' : dataDir;
+    say(
+      `Wattpact demo: ${genesis.validators.length} validators, ${sites.length} sites on ${source}, chain ${genesis.chain}`,
+    );
+    say(
+      `an interval of ${genesis.interval.lengthMs / 60_000} minutes takes ${this.#options.intervalS} s${this.#page === null ? '' : `; the page: ${this.#page.url}`}`,
+    );
+  }
+
+  async #startSite(site: ConsortiumSite, series: SiteSeries, brokers: readonly string[]): Promise<void> {
+    const { genesis, genesisFile } = this.#consortium;
+    const { loaded, gateway, keyFile, dataDir } = site;
+    const virtual = createVirtualSite({ site: loaded.site, profiles: loaded.profiles, series, clock: this.#clock });
+    this.#virtual.push(virtual);
+    const buses = await virtual.start();
+    const siteFile = join(this.#dir, `${loaded.site.id}.yaml`);
+    writeSiteFile({
+      from: loaded.file,
+      to: siteFile,
+      buses,
+      market: { genesis: genesisFile, brokers, key: keyFile, dataDir },
+    });
+
+    const { lengthMs } = genesis.interval;
+    const store = openGatewayStore(join(dataDir, STORE_FILE));
+    writePast({
+      energies: store.energies,
+      series,
+      storage: loaded.site.storage.map(({ id }) => id),
+      until: intervalAt(this.#clock.chainMs(), lengthMs),
+      intervals: (PAST_DAYS * 24 * 3_600_000) / lengthMs,
+      intervalMs: lengthMs,
+    });
+    // The factory's planning system is a program of its own: it has a token and posts to the gateway's door.
+    const states = loaded.site.id === 'factory' && series.consumption !== null;
+    const customer = loaded.site.customers[0]?.id;
+    const token = states && customer !== undefined ? store.customers.issue(customer) : null;
+    store.close();
+
+    const args = ['gateway', siteFile, '--id', gateway, '--clock', 'assumed'];
+    if (token === null || series.consumption === null) {
+      this.#supervisor.start(gateway, args);
+      return;
+    }
+    const port = await freePort();
+    this.#supervisor.start(gateway, [...args, '--demand-http', `${HOST}:${port}`]);
+    this.#planner = createPlanner({
+      url: `http://${HOST}:${port}/demand`,
+      token,
+      schedule: series.consumption,
+      genesis,
+      clock: this.#clock,
+      onTrouble: (what) => this.#tell('warn', what),
+    });
+  }
+
+  async #startPage(port: number): Promise<void> {
+    const { genesis, sites } = this.#consortium;
+    const names = new Map(sites.map(({ gateway, loaded }) => [gateway, loaded.site.name]));
+    this.#page = await createPage({
+      host: HOST,
+      port,
+      log: SILENT,
+      snapshot: () =>
+        pageState({
+          book: this.#book,
+          genesis,
+          source: this.#options.dataDir ?? 'shipped days',
+          nowMs: this.#clock.chainMs(),
+          names,
+          curves: this.#curves,
+          events: this.#events,
+        }),
+    });
+  }
+
+  #onMessage(name: string, message: unknown): void {
+    if (this.#consortium.keyFiles.has(name) && name.startsWith('gateway-'))
+      this.#onGateway(name, message as GatewayEvent);
+    else this.#book.onValidator(name, message as ValidatorEvent);
+    const event = message as ValidatorEvent;
+    if (event.type === 'consensus') this.#onConsensus(name, event.event);
+    this.#page?.refresh();
+  }
+
+  #onGateway(gateway: string, event: GatewayEvent): void {
+    this.#book.onGateway(gateway, event);
+    if (event.type === 'trouble') this.#tell('warn', `${gateway}: ${event.what}`);
+    if (event.type === 'powers') {
+      const curve = this.#curves.get(gateway) ?? [];
+      curve.push(event.powers.gridPowerW);
+      this.#curves.set(gateway, curve.slice(-CURVE_POINTS));
+    }
+    if (event.type === 'settlement') this.#onSettlement();
+  }
+
+  #onConsensus(name: string, event: Extract<ValidatorEvent, { type: 'consensus' }>['event']): void {
+    if (event.type === 'view change')
+      this.#tell('warn', `${name} leaves the primary (view ${event.view}): ${event.reason}`);
+    if (event.type === 'new view')
+      this.#tell('good', `${name} follows ${event.primary} as primary in view ${event.view}`);
+    if (event.type === 'evidence') this.#tell('bad', `${name} holds evidence against ${event.accused}`);
+  }
+
+  #onSettlement(): void {
+    const { genesis } = this.#consortium;
+    const settled = this.#book.settled().filter((interval) => interval >= this.#firstInterval);
+    for (const interval of settled) {
+      if (this.#reported.has(interval)) continue;
+      this.#reported.add(interval);
+      for (const line of intervalLines(this.#book, interval, genesis)) this.#options.say(line);
+      this.#tell('good', `interval ${isoSeconds(interval * genesis.interval.lengthMs).slice(11, 16)} settled`, false);
+      this.#killOnce();
+    }
+    if (this.#options.intervals !== null && this.#reported.size >= this.#options.intervals) this.#finished();
+  }
+
+  /** Once, after the first settled interval, while the next ones are under way. */
+  #killOnce(): void {
+    const { kill, broker } = this.#options;
+    if (kill === null || this.#killed) return;
+    this.#killed = true;
+    const name = this.#victim(kill);
+    const what =
+      kill === 'primary'
+        ? `${name}, the primary`
+        : kill === 'broker' && broker === null
+          ? `${name} and with it the broker in its process; the others talk through the second broker`
+          : name;
+    this.#tell('bad', `killed (SIGKILL): ${what}`);
+    this.#supervisor.kill(name);
+  }
+
+  #victim(kill: Part): string {
+    const { genesis } = this.#consortium;
+    const [status] = [...this.#book.validators.values()];
+    const primary = status?.primary ?? (genesis.validators[0]?.id as string);
+    const hosts = genesis.validators.slice(-2).map(({ id }) => id);
+    switch (kill) {
+      case 'primary':
+        return primary;
+      case 'gateway':
+        return this.#consortium.sites[0]?.gateway as string;
+      case 'broker':
+        return (hosts.find((id) => id !== primary) ?? hosts[0]) as string;
+      case 'validator':
+        return genesis.validators.find(({ id }) => id !== primary && !hosts.includes(id))?.id as string;
+      default:
+        return kill satisfies never;
+    }
+  }
+
+  #tell(tone: EventView['tone'], text: string, aloud = true): void {
+    this.#events.unshift({ atMs: this.#clock.chainMs(), tone, text });
+    this.#events.length = Math.min(this.#events.length, PAGE_EVENTS);
+    if (aloud) this.#options.say(`  * ${text}`);
+  }
+
+  /** Ends the processes, then judges what they left. */
+  async finish(): Promise<DemoResult> {
+    const { genesis } = this.#consortium;
+    await this.stop();
+    const intervals = [...this.#reported].sort((a, b) => a - b).slice(0, this.#options.intervals ?? undefined);
+    const [first] = genesis.validators;
+    const outcome = demoOutcome(this.#book, intervals, genesis, validatorDir(this.#dir, first?.id as string));
+    return { outcome, problems: outcomeProblems(outcome, this.#book) };
+  }
+
+  async stop(): Promise<void> {
+    this.#planner?.stop();
+    await this.#utility?.stop().catch((error: unknown) => this.#options.say(`  * utility: ${describeError(error)}`));
+    this.#utility = null;
+    await this.#supervisor.stop();
+    await this.#page?.close();
+    this.#page = null;
+    for (const virtual of this.#virtual.splice(0)) await virtual.stop();
+  }
+}
+
+/** A port that is free now on loopback. */
+function freePort(): Promise<number> {
+  return new Promise((found, failed) => {
+    const server = createServer();
+    server.once('error', failed);
+    server.listen(0, HOST, () => {
+      const address = server.address();
+      const port = typeof address === 'object' && address !== null ? address.port : 0;
+      server.close(() => found(port));
+    });
+  });
+}
