@@ -12,6 +12,12 @@ const USUAL_DAYS = 21;
 const ENVELOPE_DAYS = 21;
 /** How long the last known value stands for the present. */
 const LAST_KNOWN_MS = 2 * 3_600_000;
+/** Below this the sun is too low to tell from one step to the next (W/m2); above, it grows at most by this factor. */
+const LOW_SKY = 40;
+const SKY_GROWTH_MAX = 3;
+/** A step is dark when the sun gives less than this, W/m2, or when nothing above this part of the most was seen at its time of day. */
+const DARK_SKY = 1e-6;
+const DARK_SHARE = 0.002;
 /** Half-lives of what is usual: a level that follows, and one that remembers. */
 const USUAL_DECAY = [0.8, 0.95] as const;
 
@@ -191,14 +197,33 @@ export class Features {
       const { sameType } = this.usual(now, step);
       return Number.isNaN(sameType) ? 0 : sameType;
     }
-    const [clearNow, clearThen] = [this.#clear(now), this.envelope(now, step)];
-    if (Number.isNaN(clearThen)) return Number.isNaN(last) ? 0 : last;
-    const top = Math.max(clearThen, clearNow);
-    if (!Number.isNaN(last) && clearNow > 0.05 * this.#dayTop(now) && top > 0) {
-      return clearThen * Math.min(1.3, last / clearNow);
+    if (!Number.isNaN(last)) {
+      const [skyNow, skyThen] = [this.sky(now), this.sky(step)];
+      if (skyNow > LOW_SKY) return last * Math.min(SKY_GROWTH_MAX, skyThen / skyNow);
+      const [clearNow, clearThen] = [this.#clear(now), this.envelope(now, step)];
+      if (Number.isNaN(skyNow) && clearNow > 0.05 * this.range().most) {
+        return last * Math.min(SKY_GROWTH_MAX, clearThen / clearNow);
+      }
     }
     const { quick } = this.usual(now, step);
     return Number.isNaN(quick) ? 0 : quick;
+  }
+
+  /** Whether a generator of the sun has nothing to do at a step. */
+  dark(now: number, step: number): boolean {
+    if (this.#options.kind !== 'pv') return false;
+    if (this.#located) return this.sky(step) < DARK_SKY;
+    let known = 0;
+    for (let day = 1; day <= ENVELOPE_DAYS; day++) {
+      for (const near of [-1, 0, 1]) {
+        const then = step - day * this.perDay + near;
+        const value = then > now ? Number.NaN : this.#history.at(then);
+        if (Number.isNaN(value)) continue;
+        if (value > DARK_SHARE * this.range().most) return false;
+        known++;
+      }
+    }
+    return known > 0;
   }
 
   /** Least and most of the last month; zeros without history. */
@@ -227,16 +252,6 @@ export class Features {
     return { at: newest, least, most, zeroShare: known === 0 ? 0 : zeros / known };
   }
 
-  /** The highest mean of the last days. */
-  #dayTop(now: number): Watts {
-    let top = 0;
-    for (let step = now; step > now - 2 * this.perDay; step--) {
-      const value = this.#history.at(step);
-      if (value > top) top = value;
-    }
-    return top;
-  }
-
   /** Row for the steps right after `now` (one model a lead). */
   nearRow(now: number, step: number, base: Watts): Float64Array {
     const history = this.#history;
@@ -254,7 +269,7 @@ export class Features {
     if (this.#options.kind === 'pv') {
       const [clearThen, clearNow] = [this.envelope(now, step), this.#clear(now)];
       row.push(clearThen, clearNow, this.sky(step), last / Math.max(clearNow, 1e-9));
-      row.push(clearIndex[0], clearIndex[1], base - clearThen);
+      row.push(clearIndex[0], clearIndex[1], base - clearThen, last * Math.min(2, clearThen / clearNow) - base);
     } else if (this.#located) row.push(this.sky(step));
     return Float64Array.from(row);
   }

@@ -80,7 +80,7 @@ export function createForecaster(
   let nearPairs: (Pair | null)[] = [];
   let farPair: Pair | null = null;
 
-  const fit = (step: number): void => {
+  const refit = (step: number): void => {
     const from = Math.max(history.oldest, step - windowSteps);
     nearPairs = NEAR_LEADS.slice(0, leadMax).map((lead) => fitNear(features, history, from, step, lead));
     farPair = far ? fitFar(features, history, from, step, leadMax) : null;
@@ -98,7 +98,7 @@ export function createForecaster(
     const due = clamp(age / 4, REFIT_DAYS.min * perDay, REFIT_DAYS.max * perDay);
     if (step - (state.fittedAt ?? state.firstStep) >= due) {
       state.fittedAt = step + 1;
-      fit(step + 1);
+      refit(step + 1);
     }
     state.pendingNear.push({
       now: step,
@@ -113,17 +113,17 @@ export function createForecaster(
 
   /** Scores the forecasts of a step that is now known, and drops what can no longer be scored. */
   const settle = (step: number, value: Watts): void => {
-    if (!Number.isNaN(value)) {
+    if (!Number.isNaN(value) && !features.dark(step - 1, step)) {
       for (const { now, opinions } of state.pendingNear) {
         const lead = step - now;
         const given = opinions[lead - 1];
-        if (given !== undefined) learnCombination(nearState(lead), given, NEAR_PRIORS, value, memory);
+        if (given != null) learnCombination(nearState(lead), given, NEAR_PRIORS, value, memory);
       }
       for (const { now, opinions } of state.pendingFar) {
         const given = opinions[step - now - 1];
         // Each class of leads is scored as often as it has steps: its record fades as much slower.
         const stepsMemory = memory ** (1 / 3);
-        if (given !== undefined) learnCombination(farState(step - now), given, FAR_PRIORS, value, stepsMemory);
+        if (given != null) learnCombination(farState(step - now), given, FAR_PRIORS, value, stepsMemory);
       }
     }
     state.pendingNear = state.pendingNear.filter(({ now }) => now + NEAR_LEADS.length > step);
@@ -168,7 +168,7 @@ export function createForecaster(
     return Array.from({ length: Math.min(count, FORECAST_STEPS_MAX) }, (_, i) => {
       const step = first + i;
       const startMs = step * stepMs;
-      if (now === null) return { startMs, quantilesW: seasonal(startMs) };
+      if (now === null || features.dark(now, step)) return { startMs, quantilesW: seasonal(startMs) };
       const lead = step - now;
       const near = lead <= Math.min(leadMax, NEAR_LEADS.length);
       const opinions = near ? nearOpinions(now, lead) : farOpinions(now, step);
@@ -187,7 +187,7 @@ export function createForecaster(
     return [Math.min(0, least), top > 0 ? top : Number.POSITIVE_INFINITY];
   };
 
-  if (state.fittedAt !== null) fit(state.fittedAt);
+  if (state.fittedAt !== null) refit(state.fittedAt);
   return { options, learn, forecast, state: () => JSON.stringify({ ...state, history: history.toJson() }) };
 }
 

@@ -98,7 +98,7 @@ export function fitNear(features: Features, history: History, from: number, unti
   // Counted back from the newest, so that the newest is always in.
   for (let step = until - 1; step >= from + lead; step -= stride) {
     const value = history.at(step);
-    if (Number.isNaN(value) || Number.isNaN(features.lastKnown(step - lead))) continue;
+    if (Number.isNaN(value) || features.dark(step - lead, step)) continue;
     rows.push(nearRow(features, step - lead, step));
     values.push(value);
     weights.push(0.5 ** ((until - step) / features.perDay / LINEAR_HALF_LIFE_DAYS));
@@ -129,7 +129,7 @@ export function fitFar(
       const step = now + 1 + Math.floor(place);
       if (step >= until) continue;
       const value = history.at(step);
-      if (Number.isNaN(value)) continue;
+      if (Number.isNaN(value) || features.dark(now, step)) continue;
       rows.push(farRow(features, now, step));
       values.push(value);
       weights.push(0.5 ** ((until - step) / perDay / LINEAR_HALF_LIFE_DAYS));
