@@ -2,10 +2,10 @@
 // trades and notices. Every validator derives the same and checks the certificate before the block is attested.
 
 import { isWattpactError } from '../base/errors.ts';
-import { mulDivFloor } from '../base/integers.ts';
 import { orderBook } from '../market/book.ts';
 import { clear } from '../market/clear.ts';
 import { buildFeeder, pathBetween } from '../market/feeder.ts';
+import { type MarketAccount, marketAccount } from '../market/settle.ts';
 import { pairTrades } from '../market/trades.ts';
 import type { Clearing, FeederModel } from '../market/types.ts';
 import { verifyClearing } from '../market/verify.ts';
@@ -47,8 +47,8 @@ type Inputs = Pick<
 type Outcome =
   | {
       readonly status: 'cleared';
-      readonly feeder: FeederModel;
       readonly clearing: Clearing;
+      readonly account: MarketAccount;
       readonly trades: readonly Trade[];
     }
   | { readonly status: 'void'; readonly reason: string };
@@ -127,7 +127,7 @@ export function clearInputs(inputs: Inputs): Outcome {
         sellerUcPerWh: trade.sellerUcPerWh,
       }),
     );
-    return { status: 'cleared', feeder, clearing, trades };
+    return { status: 'cleared', account: marketAccount(feeder, book, clearing), clearing, trades };
   } catch (error) {
     if (isWattpactError(error)) return { status: 'void', reason: error.message };
     throw error;
@@ -220,27 +220,12 @@ function positionsOfOthers({ state }: Context, document: ClearingDocument): void
 }
 
 /** What the settlement will need. Void = nothing traded, nothing lost. */
-function clearedRow({ buses, orders, tariff }: ClearingDocument, outcome: Outcome): ClearedRow {
+function clearedRow({ tariff }: ClearingDocument, outcome: Outcome): ClearedRow {
   if (outcome.status === 'void') {
     return { lineTariffsUc: '0', lossWh: 0, tariff, utilityPositionWh: 0, utilityUcPerWh: 0 };
   }
-  const { clearing, feeder } = outcome;
-  let lineTariffsUc = 0n;
-  let lossWh = 0;
-  for (const [i, bus] of buses.entries()) {
-    const flowWh = clearing.flowsWh[i] as number;
-    lineTariffsUc += BigInt(Math.abs(flowWh)) * BigInt(feeder.tariffsUcPerWh[i] as number);
-    lossWh += mulDivFloor(Math.abs(flowWh + (feeder.baseFlowsWh[i] as number)), bus.lossPpm, 1_000_000);
-  }
-  // The utility's two orders are the last: its supply, then its demand.
-  const [sold = 0, bought = 0] = tariff === null ? [] : clearing.fillsWh.slice(orders.length);
-  return {
-    lineTariffsUc: String(lineTariffsUc),
-    lossWh,
-    tariff,
-    utilityPositionWh: sold - bought,
-    utilityUcPerWh: clearing.pricesUcPerWh[feeder.root] as number,
-  };
+  const { lineTariffsUc, lossWh, utilityPositionWh, utilityUcPerWh } = outcome.account;
+  return { lineTariffsUc: String(lineTariffsUc), lossWh, tariff, utilityPositionWh, utilityUcPerWh };
 }
 
 interface SiteFill {

@@ -181,7 +181,7 @@ export function createLedger({ genesis, verify, store, log }: LedgerOptions): Le
     log.info({ height: head.height }, 'ledger restored from a snapshot');
   }
 
-  const ask: Queries = queries({ genesis, store, state: () => state });
+  const ask: Queries = queries({ store, state: () => state });
   return {
     ...ask,
     genesis,

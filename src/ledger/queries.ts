@@ -1,10 +1,9 @@
 // What can be asked of the ledger: the present state, and history from the store. Reads only.
 
 import { compareStrings } from '../base/integers.ts';
-import type { Genesis } from '../protocol/genesis.ts';
 import type { Leaf } from '../protocol/replies.ts';
 import { validatorKeys, withMeter } from './parties.ts';
-import { proofAt, resultTree } from './results.ts';
+import { proofAt, type ResultTree, resultTree } from './results.ts';
 import type { State } from './state.ts';
 import {
   ALL,
@@ -20,7 +19,7 @@ import {
   sites as siteTable,
   tariffs,
 } from './tables.ts';
-import type { LeafProof, Ledger, LedgerStore, OpenOffer, PartyRecord } from './types.ts';
+import type { Block, LeafProof, Ledger, LedgerStore, OpenOffer, PartyRecord } from './types.ts';
 
 export type Queries = Pick<
   Ledger,
@@ -43,18 +42,34 @@ export type Queries = Pick<
   | 'lastSequence'
 >;
 
+/** Blocks kept at hand for proofs. */
+const RECENT_MAX = 16;
+
 interface Sources {
-  readonly genesis: Genesis;
   readonly store: LedgerStore;
   /** The state at the head: another one after a snapshot is restored. */
   readonly state: () => State;
 }
 
 export function queries({ store, state }: Sources): Queries {
+  /** Blocks with their trees, the one used longest ago first: proofs are asked for in flocks. */
+  const recent = new Map<number, { readonly block: Block; readonly tree: ResultTree }>();
+
+  function blockWithTree(height: number): { readonly block: Block; readonly tree: ResultTree } | null {
+    const known = recent.get(height);
+    const block = known?.block ?? store.block(height);
+    if (block === null) return null;
+    const found = known ?? { block, tree: resultTree(block.results) };
+    recent.delete(height);
+    recent.set(height, found);
+    if (recent.size > RECENT_MAX) recent.delete(recent.keys().next().value as number);
+    return found;
+  }
+
   function proofs(kind: Leaf['kind'], subject: string, interval: number | null): LeafProof[] {
     return store.resultPlaces(kind, subject, interval).flatMap(({ height, index }) => {
-      const block = store.block(height);
-      return block === null ? [] : [proofAt(block.header, block.results, resultTree(block.results), index)];
+      const found = blockWithTree(height);
+      return found === null ? [] : [proofAt(found.block.header, found.block.results, found.tree, index)];
     });
   }
 

@@ -2,7 +2,8 @@
 // to an interval that is settled: the new amounts replace the old ones, and only the difference moves.
 
 import { invariant } from '../base/errors.ts';
-import { commonAmounts, siteAmounts, worstDelivery } from './amounts.ts';
+import { commonAmounts, type SiteInput, siteAmounts, worstDelivery } from '../market/settle.ts';
+import type { Genesis } from '../protocol/genesis.ts';
 import { type Context, derivedSalt, PUBLIC_SALT, schedule, scheduleExpiry } from './context.ts';
 import {
   ALL,
@@ -67,7 +68,7 @@ export function settleAgain(
   const before = old.sites[gateway] as SettledSite;
   const { counters, deliveredWh, uncertaintyWh } = delivery;
   const input = { ...before, counters, deliveredWh, uncertaintyWh, corrections: before.corrections + 1 };
-  const site: SettledSite = { ...input, ...siteAmounts(input, old.market.tariff, genesis.settlement) };
+  const site: SettledSite = { ...input, ...amountsOf(input, old.market, genesis) };
   const row = withCommon(old.market, { ...old.sites, [gateway]: site });
   move(context, feeder, old, row);
   publishSite(context, interval, gateway, site, delivery.salt);
@@ -101,7 +102,16 @@ function settleSite({ genesis, state }: Context, market: ClearedRow, gateway: st
   const deliveredWh =
     delivery?.deliveredWh ?? worstDelivery(common, mostExportWh, mostImportWh, tariff, genesis.settlement);
   const site = { ...common, counters: delivery?.counters ?? null, deliveredWh };
-  return { ...site, ...siteAmounts(site, tariff, genesis.settlement) };
+  return { ...site, ...amountsOf(site, market, genesis) };
+}
+
+function amountsOf(
+  site: SiteInput,
+  { tariff }: ClearedRow,
+  genesis: Genesis,
+): { imbalanceUc: number; tradesUc: number } {
+  const { imbalanceUc, tradesUc } = siteAmounts(site, tariff, genesis.settlement);
+  return { imbalanceUc, tradesUc };
 }
 
 function withCommon(market: ClearedRow, settled: SettledRow['sites']): SettledRow {

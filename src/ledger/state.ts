@@ -86,7 +86,6 @@ export class State {
     return this.#groups.get(group)?.names() ?? [];
   }
 
-
   set(key: string, value: string): void {
     const old = this.#entries.get(key)?.value;
     if (old === value) return;
