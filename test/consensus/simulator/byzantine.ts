@@ -248,7 +248,7 @@ function lie(liar: Liar): void {
   const header = 'cd'.repeat(32);
   const checkpoint = { header, height: Math.max(1, replica.height + Math.floor(liar.random() * 5) - 2) };
   sendTo(liar, someOthers(liar), signed(liar, 'pbft.checkpoint', checkpoint));
-  const what = among(liar, ['blocks', 'snapshot', 'chunk']);
+  const what = among(liar, ['blocks', 'snapshot', 'chunk', 'checkpoint']);
   for (const peer of someOthers(liar)) {
     sendTo(liar, [peer], signed(liar, 'pbft.ask', { height: replica.height, index: 0, peer, what }));
   }

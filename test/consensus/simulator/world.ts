@@ -471,13 +471,11 @@ class World {
     this.queue.push(this.nowMs + this.plan.latencyMs, { type: 'reply', from, id, content });
   }
 
-  /** The last-reply cache is the ledger itself. */
+  /** The last-reply cache is the ledger itself, which proves what it applied also where the toy prunes its blocks. */
   private replyAgain(node: Node, id: string): void {
-    for (const [height, { batch, header }] of node.app.blocks) {
-      if (batch.requests.some((request) => requestId(request) === id)) {
-        this.reply(node, id, `${height} ${headerHash(header)}`);
-      }
-    }
+    const height = this.checker.appliedAt.get(id);
+    const decision = height === undefined ? undefined : this.checker.decided.get(height);
+    if (decision !== undefined) this.reply(node, id, `${height} ${decision.headerHash}`);
   }
 
   private count(from: Node, id: string, content: string): void {

@@ -10,8 +10,6 @@ import { offerSnapshot } from './transfer.ts';
 
 /** Unstable checkpoints kept of one signer. */
 const KEPT_OF_SIGNER_MAX = 8;
-/** Times an own checkpoint outside the rhythm is repeated for others. */
-const ANSWERS_MAX = 3;
 
 export function afterExecution(r: Replica, out: Output): void {
   if (r.height % r.env.terms.checkpointEvery === 0) sendCheckpoint(r, out, r.height);
@@ -23,7 +21,6 @@ export function sendCheckpoint(r: Replica, out: Output, height: number): void {
   const header = r.recent.get(height);
   if (!mayVote(r) || header === undefined || height === 0) return;
   const message = r.env.sign('pbft.checkpoint', { header, height });
-  r.checkpointsSent.set(height, (r.checkpointsSent.get(height) ?? 0) + 1);
   if (height > r.stable.height) checkpointsAt(r, height).set(r.env.self, message);
   send(out, message);
   settleCheckpoint(r, out, height);
@@ -46,9 +43,7 @@ export function noteCheckpoint(r: Replica, out: Output, message: Checkpoint): vo
   if (known !== undefined && known.body.header !== header) return accuse(r, out, known, message);
   bySigner.set(message.signer, message);
   if (known === undefined) forgetOldest(r, message.signer);
-  // Outside the rhythm a checkpoint is asked for by whoever serves a snapshot: answered by everybody who can.
-  if (height <= r.height && (r.checkpointsSent.get(height) ?? 0) < ANSWERS_MAX) sendCheckpoint(r, out, height);
-  else settleCheckpoint(r, out, height);
+  settleCheckpoint(r, out, height);
 }
 
 function forgetOldest(r: Replica, signer: string): void {
@@ -74,16 +69,16 @@ export function settleCheckpoint(r: Replica, out: Output, height: number): void 
   }
   r.stable = { height, proof: equal.slice(0, r.members.quorum) };
   for (const old of r.checkpoints.keys()) if (old <= height) r.checkpoints.delete(old);
-  for (const old of r.checkpointsSent.keys()) if (old < height) r.checkpointsSent.delete(old);
   tell(out, { type: 'checkpoint', height });
   compact(r, out, height);
   offerSnapshot(r, out);
 }
 
-/** A validator that lacks the stable checkpoint which this one has is told this one's part of it. */
+/** Where two validators differ in what is stable, both sign the higher one, if both executed it: so a third is convinced. */
 export function repeatCheckpoint(r: Replica, out: Output, status: Status): void {
   const { stable, height } = status.body;
-  if (stable < r.stable.height && height >= r.stable.height) sendCheckpoint(r, out, r.stable.height);
+  const higher = Math.max(stable, r.stable.height);
+  if (stable !== r.stable.height && height >= higher && r.height >= higher) sendCheckpoint(r, out, higher);
 }
 
 /** The latest own checkpoint that is not stable yet, to be repeated. */

@@ -93,15 +93,18 @@ const forwardSchema = signedSchema(
 );
 export type Forward = z.infer<typeof forwardSchema>;
 
-/** A validator that is behind asks one other for blocks, for a snapshot, or for a chunk of it. */
+/**
+ * A validator that is behind asks one other (`peer`) for blocks, for a snapshot, or for a chunk of it. One that serves a
+ * snapshot asks all others for their checkpoint of its height; `peer` is itself then.
+ */
 const askSchema = signedSchema(
   'pbft.ask',
   z.strictObject({
-    /** First block wanted; or the height of the snapshot whose chunk is wanted. */
+    /** First block wanted; or the height of the snapshot or checkpoint. */
     height: heightSchema,
     index: z.int().min(0).max(CHUNKS_MAX),
     peer: idSchema,
-    what: z.enum(['blocks', 'snapshot', 'chunk']),
+    what: z.enum(['blocks', 'snapshot', 'chunk', 'checkpoint']),
   }),
 );
 export type Ask = z.infer<typeof askSchema>;

@@ -116,7 +116,6 @@ export interface Replica {
   // Checkpoints.
   readonly checkpoints: Map<number, Map<string, Checkpoint>>;
   stable: { readonly height: number; readonly proof: readonly Checkpoint[] };
-  readonly checkpointsSent: Map<number, number>;
 
   // Requests.
   readonly pool: Map<string, Pending>;
@@ -204,7 +203,6 @@ export function newReplica(
     evidence: [],
     checkpoints: new Map(),
     stable: { height: 0, proof: [] },
-    checkpointsSent: new Map(),
     pool: new Map(),
     poolBySigner: new Map(),
     peers: new Map(),

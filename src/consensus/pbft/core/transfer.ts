@@ -217,8 +217,10 @@ export function onRestored(r: Replica, out: Output, input: Extract<Input, { type
 
 export function receiveAsk(r: Replica, out: Output, message: Ask): void {
   const { peer, what, height, index } = message.body;
-  if (peer !== r.env.self || !mayServe(r, message.signer)) return;
+  if (peer !== (what === 'checkpoint' ? message.signer : r.env.self) || !mayServe(r, message.signer)) return;
   switch (what) {
+    case 'checkpoint':
+      return sendCheckpoint(r, out, height);
     case 'blocks':
       out.ask.push({ type: 'read blocks', peer: message.signer, from: height });
       return;
@@ -231,7 +233,7 @@ export function receiveAsk(r: Replica, out: Output, message: Ask): void {
       r.snapshotAskers.add(message.signer);
       if (r.serving === null || r.now.monotonicMs > r.serving.takenMs + SNAPSHOT_KEPT_MS) {
         if (r.height > 0) out.ask.push({ type: 'take snapshot' });
-      } else if (r.serving.proof === null) sendCheckpoint(r, out, r.serving.manifest.header.height);
+      } else if (r.serving.proof === null) askForProof(r, out, r.serving.manifest.header.height);
       offerSnapshot(r, out);
       return;
     default:
@@ -276,8 +278,14 @@ export function onSnapshotTaken(
   { manifest }: Extract<Input, { type: 'snapshot taken' }>,
 ): void {
   r.serving = { manifest, takenMs: r.now.monotonicMs, proof: null };
-  sendCheckpoint(r, out, manifest.header.height);
+  if (manifest.header.height !== r.stable.height) askForProof(r, out, manifest.header.height);
   offerSnapshot(r, out);
+}
+
+/** A checkpoint outside the rhythm: the own word, and the question for everybody else's. */
+function askForProof(r: Replica, out: Output, height: number): void {
+  sendCheckpoint(r, out, height);
+  send(out, r.env.sign('pbft.ask', { height, index: 0, peer: r.env.self, what: 'checkpoint' }));
 }
 
 /** Sends the snapshot to whoever asked, once a quorum's checkpoints prove its header. */
