@@ -9,6 +9,7 @@ import { ENERGY_WH_MAX, PRICE_UC_PER_WH_MAX } from '../base/units.ts';
 import { emptyBook, ORDERS_MAX } from '../market/book.ts';
 import { type BusRecord, buildFeeder, CAPACITY_W_MAX, FeederError } from '../market/feeder.ts';
 import type { Clearing, FeederModel, OrderBook, OrderTrade } from '../market/types.ts';
+import type { TightenedLine } from '../market/voltage.ts';
 
 /** Longest line of a CSV file, characters. */
 const LINE_LENGTH_MAX = 10_000;
@@ -93,17 +94,28 @@ function integer(path: string, line: number, column: string, text: string, min: 
   return value;
 }
 
+export interface FeederFolder {
+  readonly records: readonly BusRecord[];
+  readonly feeder: FeederModel;
+}
+
+/** Largest resistance or reactance of a line, µohm, and nominal voltage, V. */
+const UOHM_MAX = 1_000_000_000;
+const NOMINAL_V_MAX = 1_000_000;
+
 /** A feeder's folder as records, and its model for intervals of `lengthMs`. */
-export async function readFeeder(folder: string, lengthMs: number): Promise<FeederModel> {
+export async function readFeeder(folder: string, lengthMs: number): Promise<FeederFolder> {
   const busesPath = join(folder, 'buses.csv');
   const linesPath = join(folder, 'lines.csv');
   const busLines: number[] = [];
   const parents = new Map<string, string | null>();
-  for await (const { line, cells } of readCsv(busesPath, ['bus', 'parent'])) {
-    const [id, parent] = cells as [string, string];
+  const nominals = new Map<string, number>();
+  for await (const { line, cells } of readCsv(busesPath, ['bus', 'parent', 'vn_v?'])) {
+    const [id, parent, nominal] = cells as [string, string, string];
     if (id === '') throw at_(busesPath, line, 'bus has no name');
     if (parents.has(id)) throw at_(busesPath, line, `bus ${id} appears twice`);
     parents.set(id, parent === '' ? null : parent);
+    if (nominal !== '') nominals.set(id, integer(busesPath, line, 'vn_v', nominal, 1, NOMINAL_V_MAX));
     busLines.push(line);
   }
   const lines = await readLineRecords(linesPath, parents);
@@ -113,25 +125,28 @@ export async function readFeeder(folder: string, lengthMs: number): Promise<Feed
     if (record === undefined && parent !== null) {
       throw at_(busesPath, busLines[records.length] as number, `bus ${id} has no line in ${linesPath}`);
     }
-    records.push({ id, parent, ...(record ?? { capacityW: null, tariffUcPerWh: 0, lossPpm: 0 }) });
+    records.push({ id, parent, ...(record ?? ROOT_LINE), nominalV: nominals.get(id) });
   }
   try {
-    return buildFeeder(records, { lengthMs });
+    return { records, feeder: buildFeeder(records, { lengthMs }) };
   } catch (error) {
     if (!(error instanceof FeederError)) throw error;
     throw at_(busesPath, busLines[error.bus] ?? 1, error.message, error.hint);
   }
 }
 
-type LineRecord = Pick<BusRecord, 'capacityW' | 'tariffUcPerWh' | 'lossPpm'>;
+type LineRecord = Omit<BusRecord, 'id' | 'parent' | 'nominalV'>;
+const ROOT_LINE: LineRecord = { capacityW: null, tariffUcPerWh: 0, lossPpm: 0 };
+
+const LINE_COLUMNS = ['bus', 'capacity_w', 'tariff_uc_per_wh', 'loss_ppm', 'r_uohm?', 'x_uohm?'];
 
 async function readLineRecords(
   path: string,
   parents: ReadonlyMap<string, string | null>,
 ): Promise<Map<string, LineRecord>> {
   const records = new Map<string, LineRecord>();
-  for await (const { line, cells } of readCsv(path, ['bus', 'capacity_w', 'tariff_uc_per_wh', 'loss_ppm'])) {
-    const [bus, capacity, tariff, loss] = cells as [string, string, string, string];
+  for await (const { line, cells } of readCsv(path, LINE_COLUMNS)) {
+    const [bus, capacity, tariff, loss, r, x] = cells as [string, string, string, string, string, string];
     const parent = parents.get(bus);
     if (parent === undefined) throw at_(path, line, `bus ${bus} is not in buses.csv`);
     if (parent === null) throw at_(path, line, `bus ${bus} is the root and has no line to a parent`);
@@ -140,6 +155,8 @@ async function readLineRecords(
       capacityW: capacity === '' ? null : integer(path, line, 'capacity_w', capacity, 0, CAPACITY_W_MAX),
       tariffUcPerWh: integer(path, line, 'tariff_uc_per_wh', tariff, 0, PRICE_UC_PER_WH_MAX),
       lossPpm: integer(path, line, 'loss_ppm', loss, 0, 1_000_000),
+      resistanceUohm: r === '' ? undefined : integer(path, line, 'r_uohm', r, 0, UOHM_MAX),
+      reactanceUohm: x === '' ? undefined : integer(path, line, 'x_uohm', x, 0, UOHM_MAX),
     });
   }
   return records;
@@ -213,6 +230,7 @@ export function* resultText(
   orders: OrderFile,
   clearing: Clearing,
   trades: readonly OrderTrade[] | null,
+  tightened: readonly TightenedLine[] | null,
   ms: ResultTimes,
 ): Generator<string> {
   const { ids } = orders;
@@ -233,7 +251,19 @@ export function* resultText(
       return `{${parties},"energyWh":${energyWh},${prices},"lossWh":${lossWh}}`;
     });
   }
+  if (tightened !== null) {
+    yield ',"tightened":';
+    yield* list(tightened.length, (i) => {
+      const { bus, upMaxWh, downMaxWh } = tightened[i] as TightenedLine;
+      return `{"bus":${names[bus]},"upMaxWh":${limit(upMaxWh)},"downMaxWh":${limit(downMaxWh)}}`;
+    });
+  }
   yield `,"ms":${JSON.stringify(ms)}}\n`;
+}
+
+/** No limit is null in a result. */
+function limit(wh: number): string {
+  return Number.isFinite(wh) ? String(wh) : 'null';
 }
 
 const ITEMS_A_PIECE = 4096;
@@ -253,6 +283,8 @@ export interface ResultFile {
   readonly clearing: Clearing;
   /** Trades by order index as the file has them, or null if it has none. */
   readonly trades: readonly Omit<OrderTrade, 'via'>[] | null;
+  /** Limits that the voltage check tightened. */
+  readonly tightened: readonly TightenedLine[];
 }
 
 /** A result file as a clearing of these orders; throws for what is missing, twice, unknown or of the wrong type. */
@@ -305,7 +337,12 @@ export async function readResult(path: string, feeder: FeederModel, orders: Orde
     flowsWh: complete('flows', flowsWh, feeder.ids),
     pricesUcPerWh: complete('prices', numbers('prices', 'bus', 'ucPerWh', busOf), feeder.ids),
   };
-  if (result.trades === undefined) return { clearing, trades: null };
+  const tightened = (Array.isArray(result.tightened) ? result.tightened : []).map((row, i): TightenedLine => {
+    const bus = busOf.get(row?.bus);
+    if (bus === undefined) throw wrong(`tightened[${i}] names an unknown bus`);
+    return { bus, upMaxWh: row.upMaxWh ?? Infinity, downMaxWh: row.downMaxWh ?? Infinity };
+  });
+  if (result.trades === undefined) return { clearing, trades: null, tightened };
   if (!Array.isArray(result.trades)) throw wrong('trades is no list');
   const trades = result.trades.map((row, i) => {
     const seller = orderOf.get(row?.seller);
@@ -314,5 +351,5 @@ export async function readResult(path: string, feeder: FeederModel, orders: Orde
     const { energyWh, sellerUcPerWh, buyerUcPerWh, lossWh } = row;
     return { seller, buyer, energyWh, sellerUcPerWh, buyerUcPerWh, lossWh };
   });
-  return { clearing, trades };
+  return { clearing, trades, tightened };
 }

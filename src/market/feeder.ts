@@ -21,6 +21,10 @@ export interface BusRecord {
   readonly capacityW: number | null;
   readonly tariffUcPerWh: number;
   readonly lossPpm: number;
+  /** For the voltage check (voltage.ts): of the line to the parent, and the nominal voltage they refer to. */
+  readonly resistanceUohm?: number | undefined;
+  readonly reactanceUohm?: number | undefined;
+  readonly nominalV?: number | undefined;
 }
 
 export interface IntervalConditions {

@@ -78,7 +78,8 @@ export interface Finding {
     | 'fill.tie'
     | 'price'
     | 'welfare'
-    | 'traded';
+    | 'traded'
+    | 'voltage';
   readonly at: number;
   readonly message: string;
 }
