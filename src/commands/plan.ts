@@ -1,0 +1,270 @@
+// `wattpact plan SITE`: what a site with its batteries and loads would do over the coming day and a half, and what it
+// would have earned on measured days (`plan backtest`). Composes site file, series, forecasts and plan; decides nothing.
+
+import { readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
+import { Command } from 'commander';
+import { WattpactError } from '../base/errors.ts';
+import { isoSeconds } from '../base/interval.ts';
+import { energyOfPowerWh, PRICE_UC_PER_WH_MAX } from '../base/units.ts';
+import { backtest, type MeasuredInterval, type SiteForecast } from '../dispatch/backtest.ts';
+import { planSite } from '../dispatch/plan.ts';
+import type { Plan } from '../dispatch/plan-types.ts';
+import { batteriesOf, bidTermsOf, curtailableOf, planLoadsOf } from '../dispatch/site-equipment.ts';
+import { causalForecast } from '../dispatch/site-forecast.ts';
+import { readSeries } from '../forecast/series-csv.ts';
+import type { Sample } from '../forecast/types.ts';
+import { loadSite } from '../site/load.ts';
+import type { SiteFile } from '../site/types.ts';
+import { fail, printJson, printLine } from './output.ts';
+
+const INTERVAL_MS = 900_000;
+const DAY_MS = 86_400_000;
+/** A plan looks a day and a half ahead. */
+const HORIZON = 144;
+/** Largest series file, unpacked. */
+const FILE_BYTES_MAX = 512 * 1024 * 1024;
+/** Longest gap that is bridged by the day before, steps. */
+const GAP_MAX = 96;
+
+interface PlanFlags {
+  readonly csv: string;
+  readonly stored: string;
+  readonly explain?: true;
+  readonly json?: true;
+}
+
+interface BacktestFlags {
+  readonly site: string;
+  readonly csv: string;
+  readonly warmupDays: string;
+  readonly replan: string;
+  readonly json?: true;
+}
+
+export function planCommand(): Command {
+  const command = new Command('plan')
+    .description('plan a site with its storage and loads over the next 36 hours')
+    .argument('<site>', 'site file')
+    .requiredOption(
+      '--csv <file>',
+      'measured days up to now, CSV or CSV.gz: time,pv_w,load_w[,wind_w],buy_uc_per_wh,sell_uc_per_wh; rows with prices only are the future',
+    )
+    .option('--stored <percent>', 'state of charge now', '50')
+    .option('--explain', 'one line for each decision')
+    .option('--json', 'one JSON object')
+    .action((site: string, flags: PlanFlags) => guarded(() => runPlan(site, flags)));
+  command
+    .command('backtest')
+    .description('what the planner would have earned on measured days')
+    .requiredOption('--site <file>', 'site file')
+    .requiredOption('--csv <file>', 'CSV or CSV.gz: time,pv_w,load_w[,wind_w],buy_uc_per_wh,sell_uc_per_wh')
+    .option('--warmup-days <days>', 'days that only teach the forecasts', '14')
+    .option('--replan <steps>', 'intervals between two plans', '4')
+    .option('--json', 'one JSON object')
+    .action((flags: BacktestFlags) => guarded(() => runBacktest(flags)));
+  return command;
+}
+
+function guarded(action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    fail(error);
+  }
+}
+
+function runPlan(siteFile: string, flags: PlanFlags): void {
+  const { site } = loadSite(siteFile);
+  const { measured, prices } = readDays(flags.csv);
+  const now = measured.length;
+  const count = Math.min(HORIZON, prices.length - now);
+  if (count < 1) {
+    throw new WattpactError('usage.csv', `${flags.csv}: no row with prices after the last measured one`, {
+      hint: 'Rows of the future carry time and prices and leave the powers empty',
+    });
+  }
+  const startMs = prices[now]!.startMs;
+  // The forecasters learn every measured step; the first future one is only asked for.
+  const rows = [...measured, { ...prices[now]!, generationWh: 0, consumptionWh: 0 }];
+  const forecast = forecasterOf(site, rows)(now, count);
+  const percent = numberIn(flags.stored, '--stored', 0, 100);
+  const plan = planSite({
+    intervalMs: INTERVAL_MS,
+    intervals: prices.slice(now, now + count).map(({ buyUcPerWh, sellUcPerWh, ...at }, i) => ({
+      startMs: at.startMs,
+      generationWh: forecast.generationWh[i]!,
+      consumptionWh: forecast.consumptionWh[i]!,
+      buyUcPerWh,
+      sellUcPerWh,
+      positionWh: 0,
+      importLimitW: site.connection.importLimitW,
+      exportLimitW: site.connection.exportLimitW,
+    })),
+    bidInterval: 0,
+    batteries: batteriesOf(site).map((battery) => ({ battery, storedWh: (battery.capacityWh * percent) / 100 })),
+    loads: planLoadsOf(site, startMs, INTERVAL_MS, count, new Map()),
+    curtailable: curtailableOf(site),
+    endValueUcPerWh: null,
+    terms: bidTermsOf(site, PRICE_UC_PER_WH_MAX),
+  });
+  if (flags.json) printJson(plan);
+  else print(site, plan, flags.explain === true);
+}
+
+function print(site: SiteFile, plan: Plan, explain: boolean): void {
+  const offered = (steps: Plan['bids']['sell']): string =>
+    steps.map(({ energyWh, priceUcPerWh }) => `${energyWh} Wh at ${(priceUcPerWh / 1000).toFixed(2)}`).join(', ') ||
+    'nothing';
+  printLine(
+    `${site.name}: ${plan.steps.length} intervals from ${isoSeconds(plan.steps[0]!.startMs)}, expected cost ${(plan.costUc / 1e6).toFixed(2)} ¤`,
+  );
+  printLine(`offer for the first: sell ${offered(plan.bids.sell)}; buy ${offered(plan.bids.buy)} (¤/kWh)`);
+  if (explain) {
+    for (const { startMs, what } of plan.explanation) printLine(`${isoSeconds(startMs)}  ${what}`);
+    return;
+  }
+  printLine('time                  generation  consumption  loads  battery     grid   stored  (Wh)');
+  const cell = (value: number, width: number): string => String(Math.round(value) + 0).padStart(width);
+  for (const step of plan.steps) {
+    printLine(
+      `${isoSeconds(step.startMs)}  ${cell(step.generationWh, 10)}  ${cell(step.consumptionWh, 11)}  ${cell(step.loadsWh, 5)}  ${cell(step.batteryWh, 7)}  ${cell(step.gridWh, 7)}  ${cell(step.storedEndWh, 7)}`,
+    );
+  }
+}
+
+function runBacktest(flags: BacktestFlags): void {
+  const { site } = loadSite(flags.site);
+  const { measured } = readDays(flags.csv);
+  const warmupDays = numberIn(flags.warmupDays, '--warmup-days', 0, 3650);
+  const scoredFrom = Math.round((warmupDays * DAY_MS) / INTERVAL_MS);
+  if (scoredFrom >= measured.length) {
+    throw new WattpactError('usage.csv', `${flags.csv}: nothing to score after ${warmupDays} days of warm-up`, {
+      hint: 'Give a longer series or a smaller --warmup-days',
+    });
+  }
+  const result = backtest({
+    intervalMs: INTERVAL_MS,
+    intervals: measured,
+    batteries: batteriesOf(site),
+    curtailable: curtailableOf(site),
+    importLimitW: site.connection.importLimitW,
+    exportLimitW: site.connection.exportLimitW,
+    terms: bidTermsOf(site, PRICE_UC_PER_WH_MAX),
+    scoredFrom,
+    horizon: HORIZON,
+    replanEvery: numberIn(flags.replan, '--replan', 1, HORIZON),
+    pricesPublishedMs: DAY_MS / 2,
+    forecast: forecasterOf(site, measured),
+    stopwatch: () => performance.now(),
+  });
+  const { none, rule, planner, perfect } = result;
+  const costUc = { none: none.costUc, rule: rule.costUc, planner: planner.costUc, perfect: perfect.costUc };
+  const { days, shareOfPossible, shareBeyondRule, msPerPlan } = result;
+  if (flags.json) {
+    printJson({ days, costUc, shareOfPossible, shareBeyondRule, cycles: planner.cycles, msPerPlan });
+    return;
+  }
+  const money = (uc: number): string => `${(uc / 1e6).toFixed(2)} ¤`.padStart(14);
+  printLine(`${site.name}: ${days.toFixed(1)} days`);
+  printLine(`without storage     ${money(none.costUc)}`);
+  printLine(`the usual rule      ${money(rule.costUc)}  ${rule.cycles.toFixed(1)} cycles`);
+  printLine(`this planner        ${money(planner.costUc)}  ${planner.cycles.toFixed(1)} cycles`);
+  printLine(`perfect foresight   ${money(perfect.costUc)}  ${perfect.cycles.toFixed(1)} cycles`);
+  if (shareOfPossible !== null)
+    printLine(`${(shareOfPossible * 100).toFixed(1)} % of the possible saving, ${msPerPlan.toFixed(1)} ms a plan`);
+  else printLine('storage could not have saved anything here');
+}
+
+function forecasterOf(site: SiteFile, rows: readonly MeasuredInterval[]): (t: number, count: number) => SiteForecast {
+  const generators = site.devices.filter(({ role }) => role === 'pv' || role === 'hybrid' || role === 'wind');
+  const wind = generators.length > 0 && generators.every(({ role }) => role === 'wind');
+  return causalForecast(rows, {
+    intervalMs: INTERVAL_MS,
+    ...site.location,
+    timezone: site.timezone,
+    generation: generators.length === 0 ? null : wind ? 'wind' : 'pv',
+    capacityW: generators.reduce((sum, { ratedW }) => sum + (ratedW ?? 0), 0),
+  });
+}
+
+interface PricedInterval {
+  readonly startMs: number;
+  readonly buyUcPerWh: number;
+  readonly sellUcPerWh: number;
+}
+
+/** Measured intervals, and all intervals with prices (those after the last measured one are the future). */
+function readDays(file: string): { measured: MeasuredInterval[]; prices: PricedInterval[] } {
+  const text = readText(file);
+  const header = text
+    .slice(0, Math.max(0, text.indexOf('\n')))
+    .split(',')
+    .map((name) => name.trim());
+  const column = (name: string): Map<number, number> | null => {
+    if (!header.includes(name)) return null;
+    const { samples, sourceStepMs } = readSeries(text, file, INTERVAL_MS, name);
+    // Columns that end in _wh are read as energies of a step; a price is that number itself.
+    const factor = name.endsWith('_uc_per_wh') ? sourceStepMs / 3_600_000 : 1;
+    return new Map(samples.map(({ startMs, powerW }: Sample) => [startMs, (powerW ?? 0) * factor]));
+  };
+  const needed = (name: string): Map<number, number> => {
+    const values = column(name);
+    if (values !== null) return values;
+    throw new WattpactError('csv.header', `${file}:1: no column ${name}`, { hint: `Columns: ${header.join(', ')}` });
+  };
+  const [load, buy, sell] = [needed('load_w'), needed('buy_uc_per_wh'), needed('sell_uc_per_wh')];
+  const generations = ['pv_w', 'wind_w'].map(column).filter((values) => values !== null);
+  const first = Math.min(...load.keys());
+  const until = Math.max(...buy.keys());
+  const lastMeasured = Math.max(...load.keys());
+  const prices: PricedInterval[] = [];
+  const measured: MeasuredInterval[] = [];
+  const perDay = DAY_MS / INTERVAL_MS;
+  let missing = 0;
+  for (let startMs = first; startMs <= until; startMs += INTERVAL_MS) {
+    const before = measured[measured.length - perDay];
+    const buyUcPerWh = buy.get(startMs) ?? prices[prices.length - perDay]?.buyUcPerWh;
+    const sellUcPerWh = sell.get(startMs) ?? prices[prices.length - perDay]?.sellUcPerWh;
+    if (buyUcPerWh === undefined || sellUcPerWh === undefined) {
+      throw new WattpactError('csv.gap', `${file}: no price at ${isoSeconds(startMs)}`);
+    }
+    prices.push({ startMs, buyUcPerWh, sellUcPerWh });
+    if (startMs > lastMeasured) continue;
+    const powers = [load, ...generations].map((values) => values.get(startMs));
+    missing = powers.includes(undefined) ? missing + 1 : 0;
+    if (missing > GAP_MAX || (missing > 0 && before === undefined)) {
+      throw new WattpactError('csv.gap', `${file}: no measured powers at ${isoSeconds(startMs)}`, {
+        hint: 'Gaps of up to a day are bridged by the day before; cut the file after a longer one',
+      });
+    }
+    const [loadW, ...generationW] = powers;
+    measured.push({
+      startMs,
+      consumptionWh: loadW === undefined ? before!.consumptionWh : Math.max(0, energyOfPowerWh(loadW, INTERVAL_MS)),
+      generationWh: generationW.includes(undefined)
+        ? before!.generationWh
+        : generationW.reduce((sum: number, powerW) => sum + Math.max(0, energyOfPowerWh(powerW ?? 0, INTERVAL_MS)), 0),
+      buyUcPerWh,
+      sellUcPerWh,
+    });
+  }
+  return { measured, prices };
+}
+
+function readText(file: string): string {
+  try {
+    const bytes = readFileSync(file);
+    const unpacked = file.endsWith('.gz') ? gunzipSync(bytes, { maxOutputLength: FILE_BYTES_MAX }) : bytes;
+    if (unpacked.length > FILE_BYTES_MAX) throw new Error(`larger than ${FILE_BYTES_MAX} bytes`);
+    return unpacked.toString('utf8');
+  } catch (cause) {
+    throw new WattpactError('csv.file', `cannot read ${file}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+function numberIn(text: string, name: string, min: number, max: number): number {
+  const value = Number(text);
+  if (text.trim() !== '' && value >= min && value <= max) return value;
+  throw new WattpactError('usage.number', `${name} must be from ${min} to ${max}, not ${text}`);
+}
