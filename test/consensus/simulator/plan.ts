@@ -102,6 +102,7 @@ export function planOf(seed: number, nodes: number): Plan {
     clockSkewMsMax: 2000,
     chainRate: 1,
   };
+  const joins = chance(0.1);
   const latencyMs = faults.has('delay') ? among([20, 60]) : among([1, 5]);
   return {
     seed,
@@ -110,11 +111,12 @@ export function planOf(seed: number, nodes: number): Plan {
     faults,
     byzantine,
     losesLog,
-    joins: chance(0.1),
+    joins,
     realSignatures: seed % 20 === 0,
     terms,
     dueEveryMs: chance(0.5) ? among([700, 3000]) : null,
-    blocksKept: chance(0.3) ? 12 : undefined,
+    // Who was away over a change of membership needs the blocks: a snapshot is proven by the validators it knows.
+    blocksKept: chance(0.3) && losesLog < 0 && !joins ? 12 : undefined,
     lossShare: faults.has('loss') ? among([0.02, 0.1, 0.25]) : 0,
     repeatShare: faults.has('repetition') ? 0.1 : 0,
     latencyMs,

@@ -67,7 +67,7 @@ export function settleCheckpoint(r: Replica, out: Output, height: number): void 
       loseVote(r, out, `a quorum has another state at height ${height}`);
     return;
   }
-  r.stable = { height, proof: equal.slice(0, r.members.quorum) };
+  r.stable = { height, proof: equal };
   for (const old of r.checkpoints.keys()) if (old <= height) r.checkpoints.delete(old);
   tell(out, { type: 'checkpoint', height });
   compact(r, out, height);

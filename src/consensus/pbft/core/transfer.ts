@@ -130,7 +130,7 @@ export function receiveBlocks(r: Replica, out: Output, message: Blocks): void {
     return;
   if (blocks.length === 0) {
     if (from !== r.height + 1) return;
-    if (r.noSnapshots) return giveUpOn(r, transfer.peer);
+    r.noSnapshots = false;
     transfer.what = 'snapshot';
     return ask(r, out, transfer, r.height + 1, 0);
   }
@@ -155,7 +155,8 @@ export function receiveSnapshot(r: Replica, out: Output, message: Snapshot): voi
   const { header } = manifest;
   const claim = { header: headerHash(header), height: header.height };
   // Believed on the word of a quorum of the validators known here: whoever changed the set since was let in by them.
-  if (header.height <= r.height || !checkpointsProve(proof, claim, r.members, r.env.isSigned)) {
+  const known = proof.filter(({ signer }) => r.members.keys.has(signer));
+  if (header.height <= r.height || !checkpointsProve(known, claim, r.members, r.env.isSigned)) {
     r.noSnapshots = true;
     return giveUpOn(r, transfer.peer);
   }
