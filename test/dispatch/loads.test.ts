@@ -1,0 +1,159 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { planSite } from '../../src/dispatch/plan.ts';
+import { bestRuns, type RunRules } from '../../src/dispatch/runs.ts';
+import { SiteCost } from '../../src/dispatch/site-cost.ts';
+import type { Exchange } from '../../src/dispatch/value.ts';
+import { problem, randomProblem } from './problems.ts';
+
+/** Every pattern of the length, tried. */
+function bestRunsBySearch(prices: readonly number[], count: number, rules: RunRules): number {
+  let best = Number.POSITIVE_INFINITY;
+  for (let bits = 0; bits < 1 << prices.length; bits++) {
+    const pattern = prices.map((_, t) => (bits >> t) & 1);
+    if (pattern.filter(Boolean).length !== count || !obeys(pattern, rules)) continue;
+    best = Math.min(
+      best,
+      pattern.reduce((sum, on, t) => sum + on * prices[t]!, 0),
+    );
+  }
+  return best;
+}
+
+function obeys(pattern: readonly number[], rules: RunRules): boolean {
+  for (const [t, on] of pattern.entries()) {
+    if (on === 1 && !((t >= rules.first && t < rules.end) || t < rules.carriedOn)) return false;
+    if (on === 1 && t < rules.carriedOff) return false;
+    if (on === 0 && t < rules.carriedOn) return false;
+  }
+  const text = pattern.join('');
+  // A run that goes on from before the plan has had its least time; so has the pause before it.
+  for (const match of text.matchAll(/1+/g)) {
+    const begunBefore = match.index === 0 && rules.on;
+    if (!begunBefore && match[0].length < rules.block) return false;
+  }
+  for (const match of text.matchAll(/0+/g)) {
+    const open = match.index + match[0].length === text.length;
+    const since = match.index === 0 && !rules.on;
+    if (!open && !since && match[0].length < rules.pause) return false;
+  }
+  return true;
+}
+
+test('the best runs are those of a search of all patterns', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.integer({ min: -20, max: 50 }), { minLength: 6, maxLength: 11 }),
+      fc.integer({ min: 1, max: 6 }),
+      fc.integer({ min: 1, max: 3 }),
+      fc.integer({ min: 1, max: 3 }),
+      fc.boolean(),
+      fc.integer({ min: 0, max: 2 }),
+      (prices, count, block, pause, on, carried) => {
+        const rules: RunRules = {
+          first: 1,
+          end: prices.length - 1,
+          block,
+          pause,
+          on,
+          carriedOn: on ? carried : 0,
+          carriedOff: on ? 0 : carried,
+        };
+        const pattern = bestRuns(prices, count, rules);
+        const best = bestRunsBySearch(prices, count, rules);
+        if (pattern === null) expect(best).toBe(Number.POSITIVE_INFINITY);
+        else {
+          expect(obeys(pattern, rules)).toBe(true);
+          expect(pattern.reduce((sum, one, t) => sum + one * prices[t]!, 0)).toBe(best);
+        }
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+test('the cost with a load here and there is the cost of planning it anew', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 1e9 }),
+      fc.array(fc.tuple(fc.nat(20), fc.integer({ min: -50, max: 900 })), { minLength: 1, maxLength: 5 }),
+      (seed, changes) => {
+        const input = randomProblem(seed, { intervals: 24 });
+        const { battery, storedWh } = input.batteries[0]!;
+        const storage = {
+          lowWh: Math.min(storedWh, (battery.capacityWh * battery.reservePercent) / 100),
+          highWh: battery.capacityWh,
+          chargeAcWh: battery.chargeLimitW / 4,
+          dischargeAcWh: battery.dischargeLimitW / 4,
+          chargeEfficiency: battery.chargeEfficiency,
+          dischargeEfficiency: battery.dischargeEfficiency,
+          standingLossWh: battery.standingLossW / 4,
+          wearUcPerWh: battery.cycleCostUcPerWh / 2,
+          exports: true,
+          chargesFromGrid: true,
+        };
+        const value = input.endValueUcPerWh!;
+        const end = {
+          lowWh: storage.lowWh,
+          costAtLowUc: -value * storage.lowWh,
+          values: [value],
+          widthsWh: [storage.highWh - storage.lowWh],
+        };
+        const exchanges = input.intervals.map(
+          (x): Exchange => ({
+            netWh: (x.consumptionWh as number) - (x.generationWh as number),
+            generationWh: x.generationWh as number,
+            curtailable: input.curtailable,
+            positionWh: 0,
+            buyUcPerWh: x.buyUcPerWh,
+            sellUcPerWh: x.sellUcPerWh,
+            importLimitWh: x.importLimitW / 4,
+            exportLimitWh: x.exportLimitW / 4,
+            penaltyUcPerWh: 1e6,
+          }),
+        );
+        const cost = new SiteCost(exchanges, storage, storedWh, end);
+        const more = new Map<number, number>();
+        const planned = (): number =>
+          planSite({
+            ...input,
+            intervals: input.intervals.map((x, t) => ({
+              ...x,
+              consumptionWh: (x.consumptionWh as number) + (more.get(t) ?? 0),
+            })),
+          }).costUc;
+        for (const [t, energyWh] of changes) {
+          more.set(t, (more.get(t) ?? 0) + energyWh);
+          const asked = cost.totalWith(t, [energyWh]);
+          cost.add(t, [energyWh]);
+          const expected = planned();
+          expect(Math.abs(asked - expected)).toBeLessThan(1e-6 * Math.abs(expected) + 1);
+          expect(Math.abs(cost.total() - expected)).toBeLessThan(1e-6 * Math.abs(expected) + 1);
+        }
+      },
+    ),
+    { numRuns: 40 },
+  );
+});
+
+test('a load that is on stays on for the rest of its least time', () => {
+  const at = Date.UTC(2026, 5, 21);
+  const load = {
+    kind: 'energy' as const,
+    id: 'pump',
+    needWh: 1500,
+    earliestMs: at,
+    deadlineMs: at + 9_000_000,
+    powersW: [2000],
+    minOnMs: 3_600_000,
+    minOffMs: 1_800_000,
+  };
+  const prices = [50_000, 50_000, 50_000, 50_000, 5000, 5000, 5000, 5000, 5000, 5000];
+  const intervals = prices.map((buyUcPerWh) => ({ buyUcPerWh, sellUcPerWh: 0 }));
+  const powers = (on: boolean, sinceMs: number): readonly number[] =>
+    planSite(problem(intervals, { batteries: [], loads: [{ ...load, on, sinceMs }] })).loads[0]!.powersW.map(
+      (w) => w / 2000,
+    );
+  expect(powers(true, at - 1_800_000)).toEqual([1, 1, 0, 0, 1, 1, 1, 1, 0, 0]);
+  expect(powers(false, at - 1e9).reduce((sum, on) => sum + on, 0)).toBe(4);
+});
