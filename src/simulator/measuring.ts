@@ -11,7 +11,10 @@ export const EXACT: MeasuringErrors = { meterDelayMs: 0, powerNoise: 0, counterR
 const SAMPLES_MAX = 500;
 
 /** The grid connection as its meter shows it. */
-export type ShownGrid = Pick<SiteTruth, 'gridPowerW' | 'gridPhaseW' | 'importEnergyWh' | 'exportEnergyWh'>;
+export type ShownGrid = Pick<
+  SiteTruth,
+  'gridPowerW' | 'gridPhaseW' | 'importEnergyWh' | 'exportEnergyWh' | 'importEachPhaseWh' | 'exportEachPhaseWh'
+>;
 
 export interface Meter {
   /** Takes a sample of the truth. */
@@ -44,6 +47,8 @@ export function createMeter(errors: MeasuringErrors, seed: number): Meter {
           gridPhaseW: truth.gridPhaseW.map((powerW) => powerW * factor),
           importEnergyWh: counted(truth.importEnergyWh),
           exportEnergyWh: counted(truth.exportEnergyWh),
+          importEachPhaseWh: counted(truth.importEachPhaseWh),
+          exportEachPhaseWh: counted(truth.exportEachPhaseWh),
         },
       });
       // Everything older than the one that is shown is done with.

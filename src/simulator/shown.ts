@@ -1,7 +1,7 @@
 // What each device of a site would show: the truth as measurands, in the house's units and signs. Pure.
 // Registers, resolution and faults come after (device.ts).
 
-import type { Device, SiteFile } from '../site/types.ts';
+import type { Device, Profile, SiteFile } from '../site/types.ts';
 import type { ShownGrid } from './measuring.ts';
 import { phaseIndexes } from './site-model.ts';
 import type { SiteTruth } from './types.ts';
@@ -23,14 +23,19 @@ interface Flow {
 const NO_FLOW: Flow = { powerW: 0, importWh: 0, exportWh: 0 };
 
 /** Every measurand that a device can have an opinion of; its profile takes those it knows. */
-export function shownBy(site: SiteFile, device: Device, truth: SiteTruth, grid: ShownGrid): Map<string, number> {
+export function shownBy(
+  site: SiteFile,
+  device: Device,
+  profile: Profile,
+  truth: SiteTruth,
+  grid: ShownGrid,
+): Map<string, number> {
   const values = new Map<string, number>();
   if (device.role === 'grid-meter') {
-    showFlow(
-      values,
-      { powerW: grid.gridPowerW, importWh: grid.importEnergyWh, exportWh: grid.exportEnergyWh },
-      device.ctFactor,
-    );
+    const each = profile.points.get('importEnergyWh')?.counter?.phases === 'each';
+    const importWh = each ? grid.importEachPhaseWh : grid.importEnergyWh;
+    const exportWh = each ? grid.exportEachPhaseWh : grid.exportEnergyWh;
+    showFlow(values, { powerW: grid.gridPowerW, importWh, exportWh }, device.ctFactor);
     showPhases(values, site, phaseIndexes(site, device.phases), grid.gridPhaseW, device.ctFactor);
     return values;
   }

@@ -91,8 +91,12 @@ export interface SiteTruth {
   readonly gridPhaseW: readonly Watts[];
   readonly consumptionPowerW: Watts;
   readonly consumptionEnergyWh: WattHours;
+  /** Phases netted before they are counted, as settlement wants it. */
   readonly importEnergyWh: WattHours;
   readonly exportEnergyWh: WattHours;
+  /** Each phase counted on its own and added up, as some meters do. Import less export is the same either way. */
+  readonly importEachPhaseWh: WattHours;
+  readonly exportEachPhaseWh: WattHours;
   readonly generators: ReadonlyMap<string, GeneratorTruth>;
   readonly batteries: ReadonlyMap<string, BatteryTruth>;
   /** Loads that can be switched or modulated, by load id. */

@@ -41,7 +41,8 @@ export function createVirtualSite(options: VirtualSiteOptions): VirtualSite {
   function show(device: Device): void {
     const truth = refresh();
     const nowMs = clock.monotonicMs();
-    devices.get(device.id)?.show(shownBy(site, device, truth, meter.shown(nowMs)), nowMs);
+    const profile = profileOf(options.profiles, device.profile);
+    devices.get(device.id)?.show(shownBy(site, device, profile, truth, meter.shown(nowMs)), nowMs);
   }
 
   site.devices.forEach((device, i) => {

@@ -11,6 +11,8 @@ function truth(gridPowerW: number, importEnergyWh = 0): SiteTruth {
     consumptionEnergyWh: 0,
     importEnergyWh,
     exportEnergyWh: 0,
+    importEachPhaseWh: importEnergyWh,
+    exportEachPhaseWh: 0,
     generators: new Map(),
     batteries: new Map(),
     loads: new Map(),

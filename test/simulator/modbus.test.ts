@@ -222,6 +222,37 @@ describe('a bus', () => {
     expect(answers.map(({ pdu }) => (pdu[2]! << 8) | pdu[3]!)).toEqual(requests.map((_, i) => i * 3));
   });
 
+  test('half an RTU request is forgotten after a pause', async () => {
+    let nowMs = 0;
+    const units = new Map([[1, plain(memoryUnit())]]);
+    server = await serveTcp(units, { host: HOST, port: 0, framing: 'rtu', clock: { monotonicMs: () => nowMs } });
+    const socket = net.connect(server.port, HOST);
+    socket.setNoDelay(true);
+    clients.push({ close: (done) => socket.destroy().once('close', done) });
+    const request = rtuFraming.join({ unitId: 1, transaction: 0, pdu: new Uint8Array() }, fromHex('0300020001'));
+    const answer = () => new Promise<string>((resolve) => socket.once('data', (chunk) => resolve(toHex(chunk))));
+    const first = answer();
+    socket.write(concatBytes(request, fromHex('0110000000')));
+    expect((await first).slice(0, 10)).toBe('0103020006');
+    nowMs = 1000;
+    const second = answer();
+    socket.write(request);
+    expect((await second).slice(0, 10)).toBe('0103020006');
+  });
+
+  test('who asks more than a slow device can answer is cut off', async () => {
+    let release = () => {};
+    const slow = new Promise<null>((resolve) => {
+      release = () => resolve(null);
+    });
+    const bus = await serve('tcp', [[1, () => slow]]);
+    const socket = net.connect(bus.port, HOST);
+    const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+    for (let i = 0; i < 65; i++) socket.write(fromHex('000100000006010300000001'));
+    await closed;
+    release();
+  });
+
   test('who does not speak Modbus is cut off', async () => {
     const bus = await serve('tcp', [[1, plain(memoryUnit())]]);
     const socket = net.connect(bus.port, HOST);

@@ -82,6 +82,42 @@ describe('flows', () => {
     expect(physics.truth().exportEnergyWh).toBeCloseTo(seen, 9);
   });
 
+  test('a long way at once gives what many short ones give', () => {
+    const model = {
+      ...base,
+      consumption: series([300, 5000, 40, 2500]),
+      generators: [{ ...base.generators[0]!, series: series([0, 100, 4000, 17, 3000, 0]) }],
+      batteries: [{ ...battery, automatic: 'self-consumption' as const, standbyW: 7 }],
+    };
+    const once = drive(model);
+    once.at(2 * DAY_MS);
+    const often = drive(model);
+    for (let ms = 0; ms <= 2 * DAY_MS; ms += 7 * MINUTE_MS) often.at(ms);
+    often.at(2 * DAY_MS);
+    for (const key of ['importEnergyWh', 'exportEnergyWh', 'consumptionEnergyWh', 'importEachPhaseWh'] as const) {
+      expect(once.physics.truth()[key]).toBeCloseTo(often.physics.truth()[key], 5);
+    }
+    expect(once.physics.truth().importEnergyWh).toBeGreaterThan(1000);
+  });
+
+  test('a meter that counts each phase counts more both ways, and the same net', () => {
+    const { physics, at } = drive(base);
+    physics.setBattery('battery', 0, null);
+    at(HOUR_MS);
+    const truth = physics.truth();
+    expect(truth).toMatchObject({ importEnergyWh: 0, exportEnergyWh: 3000 });
+    expect(truth.importEachPhaseWh).toBeCloseTo(700, 9);
+    expect(truth.exportEachPhaseWh).toBeCloseTo(3700, 9);
+  });
+
+  test('a hybrid shares its inverter between PV and battery', () => {
+    const { physics } = drive({ ...base, batteries: [{ ...battery, id: 'pv' }] });
+    physics.setBattery('pv', 2500, null);
+    expect(physics.truth().batteries.get('pv')!.powerW).toBe(1000);
+    physics.setGenerationLimit('pv', 0, null);
+    expect(physics.truth().batteries.get('pv')!.powerW).toBe(2500);
+  });
+
   test('negative generation is the own use of the inverter', () => {
     const { physics } = drive({ ...base, generators: [{ ...base.generators[0]!, series: series([-12, -12]) }] });
     expect(physics.truth()).toMatchObject({ consumptionPowerW: 1012, gridPowerW: 1012 });
@@ -242,6 +278,8 @@ test('whatever is done to a site, energy is conserved and limits hold', () => {
           expect(storedWh).toBeLessThanOrEqual(battery.capacityWh);
           expect(storedWh - startWh).toBeCloseTo(chargeEnergyWh * 0.95 - dischargeEnergyWh / 0.94, 5);
           expect(generator.powerW).toBeLessThanOrEqual(generator.availableW);
+          const netWh = truth.importEnergyWh - truth.exportEnergyWh;
+          expect(truth.importEachPhaseWh - truth.exportEachPhaseWh).toBeCloseTo(netWh, 5);
           const inWh = truth.importEnergyWh + generator.energyWh + dischargeEnergyWh;
           const outWh = truth.exportEnergyWh + truth.consumptionEnergyWh + chargeEnergyWh;
           expect(inWh).toBeCloseTo(outWh, 5);

@@ -1,5 +1,6 @@
 import modbusSerial from 'modbus-serial';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { shownBy } from '../../src/simulator/shown.ts';
 import type { BusAddress, VirtualSite, VirtualSiteOptions } from '../../src/simulator/types.ts';
 import { createVirtualSite } from '../../src/simulator/virtual-site.ts';
 import { constant, handClock, profiles, site } from './fixtures.ts';
@@ -236,4 +237,45 @@ test('a meter with a delay shows the past', async () => {
   expect(await float(meter, 6)).toBeCloseTo(before, 0);
   clock.pass(1000);
   expect(await float(meter, 6)).toBeCloseTo(after, 0);
+});
+
+describe('what devices show', () => {
+  const shown = (id: string, profile = id) => {
+    const truth = make().state();
+    const device = site.devices.find((each) => each.id === id)!;
+    return shownBy(site, device, profiles.get(profile)!, truth, truth);
+  };
+
+  test('a battery shows its live limits and sees the grid connection with its own meter', () => {
+    const values = shown('battery');
+    expect(values.get('chargePowerMaxW')).toBe(3000);
+    expect(values.get('gridPowerW')).toBe(0);
+    expect(values.get('consumptionPowerW')).toBe(1000);
+  });
+
+  test('a device on several phases spreads over them, one on a single phase shows it as its first', () => {
+    expect(shown('battery').get('gridPowerL2W')).toBe(1000);
+    const pv = shown('pv');
+    expect([pv.get('gridPowerL1W'), pv.get('gridPowerL2W')]).toEqual([-4000, undefined]);
+    expect([pv.get('gridPowerW'), pv.get('operatingState')]).toEqual([-4000, 4]);
+  });
+
+  test('a meter behind current transformers shows what its registers see', () => {
+    const device = { ...site.devices[0]!, ctFactor: 40 };
+    const truth = make().state();
+    const values = shownBy(site, device, profiles.get('meter')!, truth, { ...truth, gridPowerW: 8000 });
+    expect(values.get('gridPowerW')).toBe(200);
+  });
+
+  test('a meter inside the site adds up what it covers', () => {
+    const device = { ...site.devices[0]!, role: 'meter' as const, covers: ['pv', 'battery'] };
+    const truth = make().state();
+    expect(shownBy(site, device, profiles.get('meter')!, truth, truth).get('gridPowerW')).toBe(-1000);
+  });
+});
+
+test('two devices with one unit id on a bus, or a profile that is not loaded, are errors', () => {
+  const devices = site.devices.map((device) => ({ ...device, unitId: 5 }));
+  expect(() => make({ site: { ...site, devices } })).toThrow('bus lan has two devices with unit id 5');
+  expect(() => make({ profiles: new Map() })).toThrow('the profile meter is not loaded');
 });

@@ -121,6 +121,8 @@ export function createSitePhysics(model: SiteModel, chainMs: Millis, monotonicMs
   let consumptionWh = 0;
   let importWh = 0;
   let exportWh = 0;
+  let importEachWh = 0;
+  let exportEachWh = 0;
   let gaps: string[] = [];
 
   /** Settles every power for the present instant; `lagMs` of wall time have passed since the inverters last moved. Returns when the first series steps. */
@@ -160,7 +162,7 @@ export function createSitePhysics(model: SiteModel, chainMs: Millis, monotonicMs
     for (const battery of batteries.values()) {
       battery.setpoint = inForce(battery.setpoint, wallMs);
       battery.followedW = follow(battery.followedW, requestW(battery, uncoveredW), lagMs);
-      battery.powerW = possibleW(battery.model, battery.storedWh, battery.followedW);
+      battery.powerW = withinInverter(battery, possibleW(battery.model, battery.storedWh, battery.followedW));
       uncoveredW -= battery.powerW;
     }
     gridW = uncoveredW;
@@ -169,9 +171,14 @@ export function createSitePhysics(model: SiteModel, chainMs: Millis, monotonicMs
   }
 
   function requestW(battery: BatteryState, uncoveredW: Watts): Watts {
-    if (battery.setpoint !== null) return possibleW(battery.model, battery.storedWh, battery.setpoint.value);
-    if (battery.model.automatic === 'idle') return 0;
-    return possibleW(battery.model, battery.storedWh, uncoveredW);
+    const idleW = battery.model.automatic === 'idle' ? 0 : uncoveredW;
+    return withinInverter(battery, possibleW(battery.model, battery.storedWh, battery.setpoint?.value ?? idleW));
+  }
+
+  /** A hybrid's inverter is shared: what its PV takes of the rated power is not there for the battery. */
+  function withinInverter(battery: BatteryState, powerW: Watts): Watts {
+    const pv = generators.get(battery.model.id);
+    return pv === undefined ? powerW : Math.min(powerW, pv.model.ratedW - pv.powerW);
   }
 
   function follow(fromW: Watts, targetW: Watts, lagMs: Millis): Watts {
@@ -238,6 +245,10 @@ export function createSitePhysics(model: SiteModel, chainMs: Millis, monotonicMs
     consumptionWh += energyWh(consumptionW);
     if (gridW > 0) importWh += energyWh(gridW);
     else exportWh += energyWh(-gridW);
+    for (const powerW of phaseW) {
+      if (powerW > 0) importEachWh += energyWh(powerW);
+      else exportEachWh += energyWh(-powerW);
+    }
   }
 
   // It has been running for ever: every inverter has arrived.
@@ -296,6 +307,8 @@ export function createSitePhysics(model: SiteModel, chainMs: Millis, monotonicMs
       consumptionEnergyWh: consumptionWh,
       importEnergyWh: importWh,
       exportEnergyWh: exportWh,
+      importEachPhaseWh: importEachWh,
+      exportEachPhaseWh: exportEachWh,
       generators: new Map([...generators].map(([id, state]) => [id, generatorTruth(state)])),
       batteries: new Map([...batteries].map(([id, state]) => [id, batteryTruth(state)])),
       loads: new Map([...loads].map(([id, { powerW, energyWh }]) => [id, { powerW, energyWh }])),
