@@ -82,8 +82,13 @@ reload
 
 cat <<TEXT
 Installed. Next, for a gateway:
-  1. write /etc/wattpact/site.yaml (examples: /opt/wattpact/devices), check it: wattpact site check /etc/wattpact/site.yaml
+  1. write /etc/wattpact/site.yaml (examples: /opt/wattpact/devices), with its key and data below /var/lib/wattpact-gateway;
+     check it: wattpact site check /etc/wattpact/site.yaml
   2. systemctl enable --now wattpact-gateway
-For a validator: /etc/wattpact/validator.yaml, then systemctl enable --now wattpact-validator
+For a validator:
+  1. genesis to /etc/wattpact/genesis.json; key and vote log to /var/lib/wattpact-validator (validator.pem, votes.sqlite),
+     owned by wattpact-validator, mode 0600
+  2. /etc/wattpact/validator.env: VALIDATOR_OPTIONS=--id validator-1 --listen 0.0.0.0:1883
+  3. systemctl enable --now wattpact-validator
 An update is this script again, then systemctl restart of the service.
 TEXT

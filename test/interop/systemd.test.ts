@@ -1,7 +1,16 @@
 // The units as systemd judges them, the messages as a socket of systemd receives them, and an installation that runs.
 
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { existsSync, lstatSync, mkdtempSync, readlinkSync, rmSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -42,8 +51,14 @@ describe.each(['gateway', 'validator'])('the unit of the %s', (name) => {
 
 test('users and folders are understood by systemd', () => {
   const root = folder();
-  execFileSync('systemd-sysusers', [`--root=${root}`, join(SYSTEMD, 'sysusers.conf')], { stdio: 'pipe' });
-  execFileSync('systemd-tmpfiles', ['--create', `--root=${root}`, join(SYSTEMD, 'tmpfiles.conf')], { stdio: 'pipe' });
+  for (const kind of ['sysusers', 'tmpfiles']) {
+    mkdirSync(join(root, `usr/lib/${kind}.d`), { recursive: true });
+    copyFileSync(join(SYSTEMD, `${kind}.conf`), join(root, `usr/lib/${kind}.d/wattpact.conf`));
+  }
+  mkdirSync(join(root, 'etc'));
+  execFileSync('systemd-sysusers', [`--root=${root}`, 'wattpact.conf'], { stdio: 'pipe' });
+  expect(readFileSync(join(root, 'etc/passwd'), 'utf8')).toMatch(/^wattpact-gateway:.*^wattpact-validator:/ms);
+  execFileSync('systemd-tmpfiles', ['--create', `--root=${root}`, 'wattpact.conf'], { stdio: 'pipe' });
   expect(existsSync(join(root, 'etc/wattpact'))).toBe(true);
   expect(lstatSync(join(root, 'var/lib/wattpact-gateway')).mode & 0o777).toBe(0o700);
 });
