@@ -12,6 +12,7 @@ import { initCommand } from './commands/init.ts';
 import { keysCommand } from './commands/keys.ts';
 import { marketCommand } from './commands/market.ts';
 import { EXIT_USAGE, fail } from './commands/output.ts';
+import { statementCommand } from './commands/statement.ts';
 import { statusCommand } from './commands/status.ts';
 import { validatorCommand } from './commands/validator.ts';
 
@@ -33,6 +34,7 @@ for (const command of [
   statusCommand(),
   customerCommand(),
   chainCommand(),
+  statementCommand(),
   marketCommand(),
   forecastCommand(),
   brokerCommand(),

@@ -1,36 +1,25 @@
 // `wattpact chain`: reads a validator's book. `verify` re-executes it from genesis, `show` tells a block, `prove` writes
 // the proof of one record to a file, `check` judges such a file with nothing but genesis at hand.
 
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { Command } from 'commander';
 import type { Json } from '../base/canonical.ts';
 import { describeError, WattpactError } from '../base/errors.ts';
 import { intervalAt, isoSeconds } from '../base/interval.ts';
-import { SILENT } from '../base/log.ts';
 import { fastVerify } from '../keys/verify.ts';
 import { audit } from '../ledger/audit.ts';
-import { createLedger } from '../ledger/ledger.ts';
 import { checkProofFile, proofFile } from '../ledger/prove.ts';
 import type { Block, LeafProof, Ledger } from '../ledger/types.ts';
 import { messageId } from '../protocol/envelope.ts';
-import type { Genesis } from '../protocol/genesis.ts';
 import { headerHash } from '../protocol/header.ts';
 import type { Leaf } from '../protocol/replies.ts';
-import { openLedgerStore, type SqliteLedgerStore } from '../store/ledger.ts';
-import { LEDGER_FILE } from '../validator/validator.ts';
+import { type BookOptions, withBook, withLedger, withStore } from './chain-book.ts';
 import { commitsAgree, isCertified } from './chain-certificates.ts';
 import { EXIT_NO, printJson, printLine } from './output.ts';
 import { loadGenesis } from './runtime.ts';
 
 /** Largest proof file read: a certificate of 128 validators and a long history of their changes fit. */
 const PROOF_BYTES_MAX = 4 * 1024 * 1024;
-
-interface BookOptions {
-  readonly genesis: string;
-  readonly ledger: string;
-  readonly json?: true;
-}
 
 export function chainCommand(): Command {
   const chain = new Command('chain').description("read, verify and prove from a validator's book");
@@ -59,31 +48,6 @@ export function chainCommand(): Command {
     .option('--json', 'one JSON document on standard output')
     .action(checkFile);
   return chain;
-}
-
-function withBook(command: Command): Command {
-  return command
-    .requiredOption('--genesis <file>', 'genesis of the chain')
-    .requiredOption('--ledger <path>', `a validator's folder, or its ${LEDGER_FILE}`)
-    .option('--json', 'one JSON document on standard output');
-}
-
-function withStore<T>(options: BookOptions, work: (genesis: Genesis, store: SqliteLedgerStore) => T): T {
-  const genesis = loadGenesis(options.genesis);
-  const folder = existsSync(options.ledger) && statSync(options.ledger).isDirectory();
-  const store = openLedgerStore(folder ? join(options.ledger, LEDGER_FILE) : options.ledger, { readonly: true });
-  try {
-    return work(genesis, store);
-  } finally {
-    store.close();
-  }
-}
-
-function withLedger<T>(options: BookOptions, work: (ledger: Ledger) => T): T {
-  return withStore(options, (genesis, store) => {
-    if (store.head() === null) throw new WattpactError('ledger.empty', `${options.ledger} holds no block yet`);
-    return work(createLedger({ genesis, verify: fastVerify, store, log: SILENT }));
-  });
 }
 
 function verifyBook(options: BookOptions): void {

@@ -139,6 +139,7 @@ function createReplica(genesis: Genesis, verify: Verify): Replica {
     reset: () => undefined,
     block: () => null,
     resultPlaces: () => [],
+    leavesOf: () => [],
     requestsOf: () => [],
     clearing: () => null,
   };

@@ -27,6 +27,7 @@ export type Queries = Pick<
   | 'proofOf'
   | 'noticeOf'
   | 'settlementsOf'
+  | 'leavesOf'
   | 'clearing'
   | 'requestsOf'
   | 'party'
@@ -85,6 +86,8 @@ export function queries({ store, state }: Sources): Queries {
     proofOf: (request) => proofs('verdict', request, null)[0] ?? null,
     noticeOf: (gateway, interval) => proofs('notice', gateway, interval)[0] ?? null,
     settlementsOf: (gateway, interval) => proofs('settlement', gateway, interval),
+    leavesOf: (kind, gateway, fromInterval, untilInterval) =>
+      store.leavesOf(kind, gateway, fromInterval, untilInterval),
     clearing: (feeder, interval) => store.clearing(feeder, interval),
     requestsOf: (signer, fromHeight, toHeight, limit) => store.requestsOf(signer, fromHeight, toHeight, limit),
     party,

@@ -124,6 +124,12 @@ export interface RecordedRequest {
   readonly request: Envelope;
 }
 
+/** A leaf and the height of its block. */
+export interface KeptLeaf {
+  readonly height: number;
+  readonly leaf: Leaf;
+}
+
 export interface Ledger extends Application {
   readonly genesis: Genesis;
   /** Called after each durable block, in order; returns the function that ends it. A listener must not throw. */
@@ -137,6 +143,13 @@ export interface Ledger extends Application {
   noticeOf(gateway: string, interval: number): LeafProof | null;
   /** A site's settlements of an interval, the first and each that replaced it, in order. */
   settlementsOf(gateway: string, interval: number): readonly LeafProof[];
+  /** Notices or settlements of a site in intervals `[from, until)` with their blocks, in order of blocks; without proofs. */
+  leavesOf(
+    kind: 'notice' | 'settlement',
+    gateway: string,
+    fromInterval: number,
+    untilInterval: number,
+  ): readonly KeptLeaf[];
   /** The clearing of a feeder's interval with everything to check it. */
   clearing(feeder: string, interval: number): ClearingDocument | null;
   /** Recorded requests of a signer in blocks `[fromHeight, toHeight)`, at most `limit`. */
@@ -176,6 +189,7 @@ export interface LedgerStore {
   block(height: number): Block | null;
   /** `subject` is a request id (verdict, interval null), a gateway (notice, settlement) or a feeder (clearing). */
   resultPlaces(kind: Leaf['kind'], subject: string, interval: number | null): readonly ResultPlace[];
+  leavesOf(kind: Leaf['kind'], subject: string, fromInterval: number, untilInterval: number): readonly KeptLeaf[];
   /** Recorded requests of a signer in blocks `[fromHeight, toHeight)`, oldest first. */
   requestsOf(signer: string, fromHeight: number, toHeight: number, limit: number): readonly RecordedRequest[];
   clearing(feeder: string, interval: number): ClearingDocument | null;

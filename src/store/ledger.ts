@@ -69,6 +69,9 @@ export function openLedgerStore(path: string, options: { readonly readonly?: boo
   const selectPlaces = db.prepare(
     'SELECT height, place AS "index" FROM results WHERE subject = ? AND kind = ? AND interval IS ? ORDER BY height, place',
   );
+  const selectLeaves = db.prepare(
+    'SELECT height, leaf FROM results WHERE subject = ? AND kind = ? AND interval >= ? AND interval < ? ORDER BY height, place',
+  );
   const selectRequests = db.prepare(
     `SELECT height, subject, leaf, request FROM results
      WHERE party = ? AND request IS NOT NULL AND leaf ->> '$.verdict' = 'recorded' AND height >= ? AND height < ?
@@ -130,6 +133,11 @@ export function openLedgerStore(path: string, options: { readonly readonly?: boo
     block: (height) => guard(() => block(height)),
     resultPlaces: (kind, subject, interval) =>
       guard(() => selectPlaces.all(subject, kind, interval) as { height: number; index: number }[]),
+    leavesOf: (kind, subject, fromInterval, untilInterval) =>
+      guard(() => {
+        const rows = selectLeaves.all(subject, kind, fromInterval, untilInterval) as { height: number; leaf: string }[];
+        return rows.map(({ height, leaf }) => ({ height, leaf: JSON.parse(leaf) as Leaf }));
+      }),
     requestsOf: (signer, fromHeight, toHeight, limit) =>
       guard(() => {
         type Row = { height: number; subject: string; leaf: string; request: string };

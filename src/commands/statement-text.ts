@@ -1,0 +1,169 @@
+// How a statement looks: text and HTML for people, CSV and JSON for programs. Decides nothing; all sums come in.
+
+import { intervalStartMs, isoSeconds } from '../base/interval.ts';
+import { byDay, type Statement, type StatementLine } from '../ledger/statement.ts';
+import type { Genesis } from '../protocol/genesis.ts';
+
+export interface StatementView {
+  readonly statement: Statement;
+  readonly genesis: Genesis;
+  /** `2026-06`. */
+  readonly month: string;
+}
+
+const DISCLAIMER =
+  'This statement follows from the records of the market. It is no tax invoice. Times are UTC; each line can be proven with `wattpact chain prove`.';
+
+/** µ¤ as money with two digits: in the currency itself where ¤ is its cent, else in ¤. Rounded half away from zero. */
+export function money(uc: bigint, { currency }: Genesis): string {
+  const isCent = currency.unit === 'cent';
+  const perDigit = isCent ? 1_000_000n : 10_000n;
+  const size = uc < 0n ? -uc : uc;
+  const digits = (size + perDigit / 2n) / perDigit;
+  const sign = uc < 0n && digits > 0n ? '-' : '';
+  const text = `${sign}${digits / 100n}.${String(digits % 100n).padStart(2, '0')}`;
+  return `${text} ${isCent ? currency.code : currency.unit}`;
+}
+
+export function kilowattHours(energyWh: number): string {
+  return `${(energyWh / 1000).toFixed(3)} kWh`;
+}
+
+/** The few lines that a household reads. */
+function summary({ statement, genesis }: StatementView): [what: string, energy: string, amount: string][] {
+  const { totals, customers } = statement;
+  return [
+    ['Sold in the market', kilowattHours(totals.soldWh), money(totals.soldUc, genesis)],
+    ['Bought in the market', kilowattHours(totals.boughtWh), money(totals.boughtUc, genesis)],
+    [
+      'Delivered otherwise than traded',
+      `${kilowattHours(totals.surplusWh)} more, ${kilowattHours(totals.shortfallWh)} less`,
+      money(totals.imbalanceUc, genesis),
+    ],
+    [totals.balanceUc < 0n ? 'To pay' : 'To receive', '', money(totals.balanceUc, genesis)],
+    ...customers.map(({ customer, sharePpm, balanceUc }): [string, string, string] => [
+      `  of it ${customer}`,
+      `${sharePpm / 10_000} % stated share`,
+      money(balanceUc, genesis),
+    ]),
+  ];
+}
+
+export function statementText(view: StatementView): string {
+  const { statement, genesis, month } = view;
+  const rows = summary(view).map(
+    ([what, energy, amount]) => `  ${what.padEnd(34)}${energy.padEnd(38)}${amount.padStart(14)}`,
+  );
+  const days = byDay(statement.lines, genesis.interval.lengthMs).map(
+    ({ day, totals }) =>
+      `  ${dayText(day)}  sold ${kilowattHours(totals.soldWh).padStart(13)}  bought ${kilowattHours(totals.boughtWh).padStart(13)}  ${money(totals.balanceUc, genesis).padStart(14)}`,
+  );
+  const open = statement.lines.filter(({ provisional }) => provisional).length;
+  return [
+    `Statement of ${statement.gateway} for ${month} (${statement.lines.length} intervals, chain ${genesis.chain})`,
+    '',
+    ...rows,
+    '',
+    ...days,
+    '',
+    ...(open > 0 ? [`${open} intervals are provisional: no delivery has come, a correction replaces them.`] : []),
+    DISCLAIMER,
+  ].join('\n');
+}
+
+const CSV_COLUMNS =
+  'start,record,block,sold_wh,bought_wh,delivered_wh,deviation_wh,price_uc_per_wh,trades_uc,imbalance_uc,status';
+
+export function statementCsv({ statement, genesis }: StatementView): string {
+  const row = (line: StatementLine): string =>
+    [
+      startOf(line, genesis),
+      line.record,
+      line.height,
+      line.soldWh,
+      line.boughtWh,
+      line.deliveredWh,
+      line.deviationWh,
+      line.priceUcPerWh ?? '',
+      line.tradesUc,
+      line.imbalanceUc,
+      statusOf(line),
+    ].join(',');
+  return [CSV_COLUMNS, ...statement.lines.map(row)].join('\n');
+}
+
+export function statementJson({ statement, genesis, month }: StatementView): unknown {
+  const { totals, customers, lines } = statement;
+  return {
+    chain: genesis.chain,
+    currency: genesis.currency,
+    gateway: statement.gateway,
+    month,
+    taxInvoice: false,
+    totals: withText(totals),
+    customers: customers.map(withText),
+    lines: lines.map((line) => ({ start: startOf(line, genesis), ...line })),
+  };
+}
+
+/** Big totals are strings in JSON. */
+function withText(values: object): object {
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [name, typeof value === 'bigint' ? String(value) : value]),
+  );
+}
+
+export function statementHtml(view: StatementView): string {
+  const { statement, genesis, month } = view;
+  const cells = (values: readonly string[]): string =>
+    `<tr>${values.map((value) => `<td>${htmlText(value)}</td>`).join('')}</tr>`;
+  const lines = statement.lines.map((line) =>
+    cells([
+      startOf(line, genesis).slice(0, 16).replace('T', ' '),
+      kilowattHours(line.soldWh),
+      kilowattHours(line.boughtWh),
+      kilowattHours(line.deviationWh),
+      money(BigInt(line.tradesUc), genesis),
+      money(BigInt(line.imbalanceUc), genesis),
+      `${line.record} (block ${line.height}, ${statusOf(line)})`,
+    ]),
+  );
+  return `<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Statement of ${htmlText(statement.gateway)} for ${htmlText(month)}</title>
+<style>
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
+body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
+th, td { text-align: right; padding: .25rem .5rem; border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent) }
+th:first-child, td:first-child, td:last-child, th:last-child { text-align: left }
+#summary td:last-child { text-align: right }
+.scroll { overflow-x: auto }
+small { opacity: .8 }
+</style>
+<h1>Statement for ${htmlText(month)}</h1>
+<p>Site ${htmlText(statement.gateway)}, ${statement.lines.length} intervals, chain ${htmlText(genesis.chain)}</p>
+<table id="summary">${summary(view).map(cells).join('')}</table>
+<p>${htmlText(DISCLAIMER)}</p>
+<h2>Every interval</h2>
+<div class="scroll"><table><tr><th>Start</th><th>Sold</th><th>Bought</th><th>Otherwise than traded</th><th>Trades</th><th>Imbalance</th><th>Record</th></tr>
+${lines.join('\n')}
+</table></div>
+</html>`;
+}
+
+function startOf({ interval }: StatementLine, genesis: Genesis): string {
+  return isoSeconds(intervalStartMs(interval, genesis.interval.lengthMs));
+}
+
+function dayText(day: number): string {
+  return isoSeconds(day * 24 * 3_600_000).slice(0, 10);
+}
+
+function statusOf({ provisional, corrected }: StatementLine): string {
+  return provisional ? 'provisional' : corrected ? 'corrected' : 'settled';
+}
+
+function htmlText(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+}
