@@ -135,7 +135,7 @@ export interface Replica {
     proof: readonly Checkpoint[] | null;
   } | null;
   readonly snapshotAskers: Set<string>;
-  /** A snapshot did not hold: blocks from now on, unless they are not kept. */
+  /** A snapshot did not come or did not hold: blocks from now on, unless they are not kept. */
   noSnapshots: boolean;
 
   // Timers (monotonic ms).

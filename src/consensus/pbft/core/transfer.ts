@@ -62,6 +62,8 @@ export function askOthers(r: Replica, out: Output): void {
   if (transfer !== null) {
     if (transfer.blocks.length > 0) return;
     if (nowMs < transfer.askedMs + askMs) return;
+    // A snapshot may never be proven: it takes a quorum at its height, and this validator may be needed for one.
+    if (transfer.what !== 'blocks') r.noSnapshots = true;
     giveUpOn(r, transfer.peer);
   }
   if (!ahead || r.behindSinceMs === null || nowMs < r.behindSinceMs + patienceOfLaggardMs(r)) return;
