@@ -10,7 +10,7 @@ import { type Layout, NO_LAYOUT, type Registers } from './codec.ts';
 import type { BaseOf, RegisterWrite } from './control.ts';
 import { FieldbusError, isRefused } from './errors.ts';
 import { type Block, cutOf, joined, planBlocks, type Span, spansOf } from './plan.ts';
-import { nameAtSite, type PointState, pointValue, remember } from './points.ts';
+import { factorOf, nameAtSite, type PointState, pointValue, remember } from './points.ts';
 import { findModels, layoutOf } from './sunspec.ts';
 import type { DeviceReadings, Reading } from './types.ts';
 
@@ -136,7 +136,10 @@ export function createDevice(options: DeviceOptions): BusDevice {
           `${device.id}: ${point.measurand} is not there: ${refusal}`,
         );
       }
-      const decoded = refusal === undefined ? pointValue(point, device, registers, at) : { reason: refusal };
+      const decoded =
+        refusal === undefined
+          ? pointValue(point, registers, at, factorOf(point.measurand, device))
+          : { reason: refusal };
       remember(stateOf(point.measurand), point, decoded, atMs, monotonicMs);
     }
   }

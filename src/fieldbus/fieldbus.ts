@@ -3,7 +3,7 @@
 import type { Clock } from '../base/clock.ts';
 import { WattpactError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import type { Bus, Profile, SiteFile } from '../site/types.ts';
+import type { Bus, LineTraits, Profile, SiteFile } from '../site/types.ts';
 import { type BusOwner, createBus, silenceMs } from './bus.ts';
 import { type BusDevice, createDevice, PERIODS, type Periods } from './device.ts';
 import { createLeases } from './leases.ts';
@@ -24,7 +24,7 @@ export interface FieldbusOptions {
 /** Errors: `fieldbus.profile` when a profile is missing. */
 export function createFieldbus(options: FieldbusOptions): Fieldbus {
   const { site, profiles, clock, log } = options;
-  const buses = new Map(site.buses.map((bus) => [bus.id, ownerOf(bus, options)]));
+  const buses = new Map(site.buses.map((bus) => [bus.id, ownerOf(bus, linesOn(bus, site, profiles), options)]));
   const devices = new Map<string, BusDevice>(
     site.devices.map((device) => {
       const profile = profiles.get(device.profile);
@@ -63,11 +63,8 @@ export function createFieldbus(options: FieldbusOptions): Fieldbus {
   };
 }
 
-/** The owner of a bus, as slow and as careful as its most delicate device needs. */
-function ownerOf(bus: Bus, { site, profiles, clock, log }: FieldbusOptions): BusOwner {
-  const lines = site.devices
-    .filter((device) => device.bus === bus.id)
-    .flatMap((device) => profiles.get(device.profile)?.line ?? []);
+/** The owner of a bus, as slow and as careful as the most delicate of its devices' lines needs. */
+export function ownerOf(bus: Bus, lines: readonly LineTraits[], { clock, log }: { clock: Clock; log: Log }): BusOwner {
   const serial = bus.kind !== 'tcp';
   return createBus({
     id: bus.id,
@@ -79,4 +76,11 @@ function ownerOf(bus: Bus, { site, profiles, clock, log }: FieldbusOptions): Bus
     clock,
     log,
   });
+}
+
+/** How the devices on a bus want to be talked to. */
+export function linesOn(bus: Bus, site: SiteFile, profiles: ReadonlyMap<string, Profile>): LineTraits[] {
+  return site.devices
+    .filter((device) => device.bus === bus.id)
+    .flatMap((device) => profiles.get(device.profile)?.line ?? []);
 }

@@ -188,7 +188,7 @@ export function createImage(profile: Profile, options: ImageOptions): Image {
 }
 
 /** SunSpec models one after the other from the first base, behind the marker `SunS`. */
-function servedLayout(profile: Profile): Layout {
+export function servedLayout(profile: Profile): Layout {
   const layout = new Map<number, number>();
   let address = (profile.sunspec?.bases[0] ?? 0) + 2;
   for (const model of profile.sunspec?.models ?? []) {

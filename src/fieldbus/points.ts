@@ -16,15 +16,15 @@ export interface PointState {
   fallen: number | null;
 }
 
-/** The value of a point in the house's unit and sign. */
-export function pointValue(point: Point, device: Device, registers: Registers, layout: Layout): Decoded {
+/** The value of a point in the house's unit and sign. `factor`: current transformers that the device does not know of. */
+export function pointValue(point: Point, registers: Registers, layout: Layout, factor = 1): Decoded {
   let sum = 0;
   for (const part of point.parts) {
     const decoded = decodePart(part, registers, layout);
     if ('reason' in decoded) return decoded;
     sum += decoded.value;
   }
-  const value = sum * point.turn * factorOf(point.measurand, device);
+  const value = sum * point.turn * factor;
   const { min, max } = point.plausible;
   if (value < min || value > max) return { reason: `${value} is not plausible (${min} to ${max})` };
   // An inverter's own use at night is consumption, not negative generation.
@@ -66,7 +66,7 @@ function believe(state: PointState, point: Point, value: number, monotonicMs: Mi
 const PRIMARY_UNITS = new Set(['W', 'Wh', 'A', 'var', 'VA']);
 
 /** Current transformers that the meter's registers do not know of. */
-function factorOf(measurand: string, device: Device): number {
+export function factorOf(measurand: string, device: Device): number {
   return PRIMARY_UNITS.has(MEASURANDS[measurand]?.unit ?? 'none') ? device.ctFactor : 1;
 }
 

@@ -1,0 +1,196 @@
+// Looks at a device once, point by point: raw registers, value, and what is suspicious about it. For installers.
+
+import { describeError } from '../base/errors.ts';
+import { MEASURANDS } from '../site/measurands.ts';
+import type { Device, Part, Point, Profile } from '../site/types.ts';
+import type { BusOwner } from './bus.ts';
+import { decodeText, type Layout, NO_LAYOUT, type Registers } from './codec.ts';
+import { isRefused } from './errors.ts';
+import { spansOf } from './plan.ts';
+import { factorOf, nameAtSite, pointValue } from './points.ts';
+import { findModels, layoutOf } from './sunspec.ts';
+
+export interface ProbedPoint {
+  readonly measurand: string;
+  readonly unit: string;
+  /** Registers as they came, in hex. */
+  readonly raw: string;
+  readonly value: number | null;
+  /** Why there is no value. */
+  readonly reason: string | null;
+  readonly suspicions: readonly string[];
+}
+
+export interface Identity {
+  readonly what: string;
+  readonly text: string;
+  readonly fits: boolean;
+}
+
+export interface Probe {
+  readonly device: string;
+  readonly identity: readonly Identity[];
+  readonly points: readonly ProbedPoint[];
+  /** What is suspicious about several points together. */
+  readonly suspicions: readonly string[];
+  /** Why the device could not be probed at all. */
+  readonly failure: string | null;
+}
+
+/** Phase powers may differ from their sum by this share and so many watts: they are not read at the same instant. */
+const SUM_SHARE = 0.1;
+const SUM_W = 50;
+/** Half of the register range: far beyond what a site sees, near to what swapped words show. */
+const WILD_POWER_W = 1_000_000;
+
+/** Reads everything a profile names, each point on its own. Errors are in the result; only a closed bus throws. */
+export async function probeDevice(bus: BusOwner, device: Device, profile: Profile): Promise<Probe> {
+  const read = (table: Part['table'], address: number, count: number): Promise<number[]> =>
+    bus.request({ urgency: 'medium', unitId: device.unitId, gapMs: profile.line.gapMs, afterMs: 0 }, (line) =>
+      line.read(device.unitId, table, address, count, profile.line.timeoutMs),
+    );
+  const empty = { device: device.id, identity: [], points: [], suspicions: [] };
+  let layout: Layout = NO_LAYOUT;
+  try {
+    if (profile.sunspec !== null) {
+      layout = layoutOf(await findModels((address, count) => read('holding', address, count), profile.sunspec.bases));
+    }
+  } catch (error) {
+    return { ...empty, failure: describeError(error) };
+  }
+  const registersOf = async (parts: readonly Part[]): Promise<Registers> => {
+    const words = new Map<string, number>();
+    for (const span of parts.flatMap((part) => spansOf(part, layout))) {
+      const values = await read(span.table, span.address, span.count);
+      for (const [i, value] of values.entries()) words.set(`${span.table} ${span.address + i}`, value);
+    }
+    return (table, address) => words.get(`${table} ${address}`);
+  };
+  const identity: Identity[] = [];
+  const points: ProbedPoint[] = [];
+  try {
+    for (const entry of profile.identify) identity.push(await identityOf(entry, layout, registersOf));
+    for (const point of profile.points.values()) points.push(await probePoint(point, device, layout, registersOf));
+  } catch (error) {
+    return { device: device.id, identity, points, suspicions: [], failure: describeError(error) };
+  }
+  return { device: device.id, identity, points, suspicions: together(points), failure: null };
+}
+
+type RegistersOf = (parts: readonly Part[]) => Promise<Registers>;
+
+async function identityOf(
+  entry: Profile['identify'][number],
+  layout: Layout,
+  registersOf: RegistersOf,
+): Promise<Identity> {
+  const registers = await registersOf([entry.part]).catch((error) => {
+    if (isRefused(error)) return null;
+    throw error;
+  });
+  if (registers === null) return { what: entry.what, text: 'not there', fits: false };
+  const span = spansOf(entry.part, layout)[0];
+  if (span === undefined) return { what: entry.what, text: 'not there', fits: false };
+  if (entry.part.type === 'string') {
+    const words = Array.from({ length: span.count }, (_, i) => registers(span.table, span.address + i) ?? 0);
+    const text = decodeText(words, entry.part.byteOrder);
+    const fits =
+      (entry.equals === null || text === entry.equals) &&
+      (entry.startsWith === null || text.startsWith(entry.startsWith));
+    return { what: entry.what, text, fits };
+  }
+  const found = pointValue(bare(entry.part), registers, layout);
+  if ('reason' in found) return { what: entry.what, text: found.reason, fits: false };
+  const listed = entry.oneOf.length === 0 || entry.oneOf.includes(found.value);
+  const inside = entry.within === null || (found.value >= entry.within.min && found.value <= entry.within.max);
+  return { what: entry.what, text: String(found.value), fits: listed && inside };
+}
+
+/** A part as a point without a meaning. */
+function bare(part: Part): Point {
+  return {
+    measurand: 'operatingState',
+    parts: [part],
+    turn: 1,
+    poll: 'once',
+    plausible: { min: Number.NEGATIVE_INFINITY, max: Number.POSITIVE_INFINITY, ratePerSecond: null },
+    counter: null,
+    firmware: null,
+    group: null,
+    note: null,
+  };
+}
+
+async function probePoint(
+  point: Point,
+  device: Device,
+  layout: Layout,
+  registersOf: RegistersOf,
+): Promise<ProbedPoint> {
+  const info = MEASURANDS[point.measurand];
+  const base = { measurand: nameAtSite(point.measurand, device) ?? point.measurand, unit: info?.unit ?? 'none' };
+  let registers: Registers;
+  try {
+    registers = await registersOf(point.parts);
+  } catch (error) {
+    if (!isRefused(error)) throw error;
+    return { ...base, raw: '', value: null, reason: error.message, suspicions: [] };
+  }
+  const raw = point.parts
+    .flatMap((part) => spansOf(part, layout))
+    .flatMap((span) => Array.from({ length: span.count }, (_, i) => registers(span.table, span.address + i)))
+    .map((word) => (word === undefined ? '----' : word.toString(16).padStart(4, '0')))
+    .join(' ');
+  const factor = factorOf(point.measurand, device);
+  const found = pointValue(point, registers, layout, factor);
+  const value = 'value' in found ? found.value : null;
+  return {
+    ...base,
+    raw,
+    value,
+    reason: 'reason' in found ? found.reason : null,
+    suspicions: wordOrder(point, value, registers, layout, factor),
+  };
+}
+
+/** A value that is wild as declared and tame with its words the other way round. */
+function wordOrder(point: Point, value: number | null, registers: Registers, layout: Layout, factor: number): string[] {
+  const [part] = point.parts;
+  if (part === undefined || part.length < 2 || part.type === 'string') return [];
+  const wild = value === null || Math.abs(value) > WILD_POWER_W || (value !== 0 && Math.abs(value) < 1e-6);
+  const isPower = MEASURANDS[point.measurand]?.unit === 'W' || MEASURANDS[point.measurand]?.unit === 'Hz';
+  if (!wild || !isPower) return [];
+  const swapped = { ...part, wordOrder: part.wordOrder === 'big' ? ('little' as const) : ('big' as const) };
+  const other = pointValue({ ...point, parts: [swapped] }, registers, layout, factor);
+  if ('reason' in other || Math.abs(other.value) > WILD_POWER_W || (other.value !== 0 && Math.abs(other.value) < 1e-3))
+    return [];
+  return [`word order? with wordOrder: ${swapped.wordOrder} it would be ${other.value}`];
+}
+
+function together(points: readonly ProbedPoint[]): string[] {
+  const value = (name: string): number | null => points.find(({ measurand }) => measurand === name)?.value ?? null;
+  const suspicions: string[] = [];
+  const total = value('gridPowerW');
+  const phases = ['L1', 'L2', 'L3'].map((phase) => value(`gridPower${phase}W`)).filter((power) => power !== null);
+  const sum = phases.reduce((left, right) => left + right, 0);
+  if (total !== null && phases.length > 0) {
+    const allowed = SUM_W + SUM_SHARE * Math.abs(total);
+    if (Math.abs(total - sum) > allowed) {
+      suspicions.push(
+        Math.abs(total + sum) <= allowed
+          ? `sign? gridPowerW is ${total} W, its phases add up to ${sum} W`
+          : `gridPowerW is ${total} W, its phases add up to ${sum} W`,
+      );
+    }
+  }
+  for (const phase of ['L1', 'L2', 'L3']) {
+    const volts = value(`voltage${phase}V`);
+    if (volts !== null && volts !== 0 && (volts < 80 || volts > 300)) {
+      suspicions.push(`off by one, or another scale? voltage${phase}V is ${volts} V`);
+    }
+  }
+  const hertz = value('frequencyHz');
+  if (hertz !== null && (hertz < 45 || hertz > 65))
+    suspicions.push(`off by one, or another scale? frequencyHz is ${hertz} Hz`);
+  return suspicions;
+}
