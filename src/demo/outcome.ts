@@ -69,8 +69,9 @@ export function demoOutcome(
   return {
     intervals: intervals.map((interval) => {
       const sites = book.gateways.map((gateway) => ({ gateway, ...book.site(gateway, interval) }));
-      const trades = new Map(
-        sites.flatMap(({ notice }) => notice?.trades ?? []).map((trade) => [JSON.stringify(trade), trade] as const),
+      // Both sides are told of a trade: a site's sales, and its purchases of those who are no site.
+      const trades = sites.flatMap(({ gateway, notice }) =>
+        (notice?.trades ?? []).filter(({ seller }) => seller === gateway || !book.gateways.includes(seller)),
       );
       return {
         start: isoSeconds(interval * genesis.interval.lengthMs),
@@ -80,7 +81,7 @@ export function demoOutcome(
           .map(({ gateway, kind, energyWh, confirmations, validators }) => {
             return { gateway, kind, energyWh, confirmations, validators };
           }),
-        trades: [...trades.values()].map(({ seller, buyer, energyWh, sellerUcPerWh, buyerUcPerWh }) => {
+        trades: trades.map(({ seller, buyer, energyWh, sellerUcPerWh, buyerUcPerWh }) => {
           return { seller, buyer, energyWh, sellerUcPerWh, buyerUcPerWh };
         }),
         deliveries: sites.map(({ gateway, settlement }) => {

@@ -12,7 +12,8 @@ const RESTART_MS = 3_000;
 const STOP_MS = 5_000;
 /** Ends of one process before the demo gives up. */
 const ENDS_MAX = 5;
-const CLI = join(import.meta.dirname, '..', 'cli.ts');
+/** The command line that every process is started by. */
+export const CLI = join(import.meta.dirname, '..', 'cli.ts');
 
 export interface Supervisor {
   /** Starts a process of the command line under a name; its output goes to `<dir>/<name>.log`. */

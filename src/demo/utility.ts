@@ -85,13 +85,25 @@ export function startUtility(options: {
     mayNotSign: () => null,
     ask: () => undefined,
     emit: (event) => {
-      if (event.type === 'request' && event.phase === 'recorded') recorded = true;
+      if (event.type !== 'request') return;
+      if (event.phase === 'recorded') recorded = true;
+      // The gate closed while it was on its way: the same tariff, from a later interval on.
+      if (event.phase === 'refused') submit();
     },
     log,
   });
-  const fromInterval = intervalAt(clock.chainMs(), genesis.interval.lengthMs);
-  const terms = { feeder: options.feeder, fromInterval, untilInterval: fromInterval + TARIFF_INTERVALS };
-  requester.submit('tariff', null, { ...options.tariff, ...terms }, clock.chainMs() + genesis.limits.validForMsMax / 2);
+  /** Signs the tariff from the next interval on whose gate is still open when it arrives. */
+  function submit(): void {
+    const fromInterval = intervalAt(clock.chainMs() + genesis.interval.requestMs, genesis.interval.lengthMs);
+    const terms = { feeder: options.feeder, fromInterval, untilInterval: fromInterval + TARIFF_INTERVALS };
+    requester.submit(
+      'tariff',
+      null,
+      { ...options.tariff, ...terms },
+      clock.chainMs() + genesis.limits.validForMsMax / 2,
+    );
+  }
+  submit();
   const timer = setInterval(() => requester.tick(), TICK_MS);
   return {
     get recorded() {

@@ -60,7 +60,10 @@ export interface Chainwatch {
 
 export function watchChain(options: {
   genesis: Genesis;
+  /** This party: a gateway, or an operator or utility that only waits for verdicts. */
   gateway: string;
+  /** What it listens to; a gateway hears all. */
+  channels?: readonly ('header' | 'reply' | 'notice' | 'order')[];
   /** This gateway's own key: what proves its past. */
   publicKey: string;
   /** Highest sequence of each operator's orders so far: kept over restarts, so that an old order never comes back. */
@@ -204,20 +207,21 @@ export function watchChain(options: {
 
   /** Replies come as proofs or as envelopes; a proof says so in its first keys. */
   function onReply(message: Message): void {
-    const isProof = message.payload.subarray(0, 14).toString() === PROOF_HEAD.toString();
-    if (isProof) onProof(message);
+    const head = new TextDecoder().decode(message.payload.subarray(0, PROOF_HEAD.length));
+    if (head === PROOF_HEAD) onProof(message);
     else onSigned(message);
   }
 
-  messaging.subscribe(
-    'header',
-    ['+'],
-    REPLY_BYTES_MAX,
-    guarded('header', ({ payload }) => onAttestation(decodeEnvelope(payload, REPLY_BYTES_MAX))),
-  );
-  messaging.subscribe('reply', [gateway, '+'], REPLY_BYTES_MAX, guarded('reply', onReply));
-  messaging.subscribe('notice', [gateway, '+'], REPLY_BYTES_MAX, guarded('notice', onProof));
-  messaging.subscribe('order', ['+'], REPLY_BYTES_MAX, guarded('order', onOrder));
+  const handlers = {
+    header: [['+'], guarded('header', ({ payload }) => onAttestation(decodeEnvelope(payload, REPLY_BYTES_MAX)))],
+    reply: [[gateway, '+'], guarded('reply', onReply)],
+    notice: [[gateway, '+'], guarded('notice', onProof)],
+    order: [['+'], guarded('order', onOrder)],
+  } as const;
+  for (const channel of options.channels ?? (['header', 'reply', 'notice', 'order'] as const)) {
+    const [path, handler] = handlers[channel];
+    messaging.subscribe(channel, path, REPLY_BYTES_MAX, handler);
+  }
 
   return {
     quorum: { k, n },
@@ -234,4 +238,4 @@ export function watchChain(options: {
 }
 
 /** Canonical JSON sorts keys: a proof begins with its attestation. */
-const PROOF_HEAD = new TextEncoder().encode('{"attestation"');
+const PROOF_HEAD = '{"attestation"';

@@ -1,6 +1,7 @@
 // The site's forecasters: one for each generator and one for what the site consumes. Learns from the stored energies, in order, and
 // keeps what it learnt. Owns the carrying between store and forecast/; knows no prices.
 
+import type { Clock } from '../base/clock.ts';
 import { intervalStartMs } from '../base/interval.ts';
 import { meanPowerW } from '../base/units.ts';
 import { createForecaster } from '../forecast/forecaster.ts';
@@ -10,8 +11,8 @@ import type { GatewayStore } from '../store/gateway.ts';
 import { generatorsOf } from './equipment.ts';
 import { SITE } from './metering.ts';
 
-/** How far back a forecaster that has no kept state learns from the store. */
-const HISTORY_INTERVALS_MAX = 35 * 96;
+/** How far back a forecaster that has no kept state learns from the store: the same season a year ago. */
+const HISTORY_INTERVALS_MAX = 400 * 96;
 
 export const CONSUMPTION = 'consumption';
 
@@ -22,13 +23,14 @@ export interface EnergyForecast {
 }
 
 export interface SiteForecasting {
-  /** Learns every interval up to this one that has been metered. */
-  learnUpTo(interval: number): void;
+  /**
+   * Learns the metered intervals up to this one, oldest first, for at most `budgetMs`; true when it has caught up. After a rebuilt store
+   * there is a year to learn: it goes on with the next call, and forecasts use what is known until then.
+   */
+  learnUpTo(interval: number, budgetMs: number): boolean;
   /** Generator id -> forecasts of `count` intervals from `first` on. */
   generation(first: number, count: number): ReadonlyMap<string, readonly EnergyForecast[]>;
   consumption(first: number, count: number): readonly EnergyForecast[];
-  /** Whether anything is known of the site at all. */
-  readonly learned: number;
 }
 
 /** Energy of what the site consumes in an interval, from the balance at its meters; null when a part of it is not known. */
@@ -56,10 +58,9 @@ export function createSiteForecasting(options: {
   site: SiteFile;
   store: Pick<GatewayStore, 'energies' | 'settings'>;
   intervalMs: number;
-  /** First interval that has not begun: history ends before it. */
-  now: number;
+  clock: Clock;
 }): SiteForecasting {
-  const { site, store, intervalMs } = options;
+  const { site, store, intervalMs, clock } = options;
   const place = { latitude: site.location.latitude, longitude: site.location.longitude, timezone: site.timezone };
   const forecasters = new Map<string, Forecaster>();
   let learned = (store.settings.get('forecast learned') as number | null) ?? -1;
@@ -98,26 +99,30 @@ export function createSiteForecasting(options: {
     }));
   }
 
-  function learnUpTo(interval: number): void {
-    const from = learned < 0 ? Math.max(0, interval - HISTORY_INTERVALS_MAX) : learned + 1;
-    if (from > interval) return;
-    // Without any history there is nothing to walk through.
-    const begun = learned >= 0 || store.energies.range(SITE, 'import', from, interval + 1).length > 0;
-    if (begun) for (let next = from; next <= interval; next++) learn(next);
-    learned = interval;
+  function learnUpTo(interval: number, budgetMs: number): boolean {
+    const from = learned < 0 ? (firstStored(interval) ?? interval + 1) : learned + 1;
+    if (from > interval) return true;
+    const untilMs = clock.monotonicMs() + budgetMs;
+    for (let next = from; next <= interval && clock.monotonicMs() < untilMs; next++) {
+      learn(next);
+      learned = next;
+    }
     for (const [name, forecaster] of forecasters) store.settings.set(`forecast ${name}`, forecaster.state());
     store.settings.set('forecast learned', learned);
+    return learned >= interval;
   }
-  learnUpTo(options.now - 1);
+
+  /** First interval that the store knows at all, not older than the history that is worth learning. */
+  function firstStored(before: number): number | null {
+    const [first] = store.energies.range(SITE, 'import', before - HISTORY_INTERVALS_MAX, before + 1);
+    return first?.interval ?? null;
+  }
 
   return {
     learnUpTo,
     generation: (first, count) =>
       new Map(generatorsOf(site).map(({ id }) => [id, energies(id, first, count)] as const)),
     consumption: (first, count) => energies(CONSUMPTION, first, count),
-    get learned() {
-      return learned;
-    },
   };
 }
 

@@ -39,6 +39,8 @@ import { createSiteTrading } from './trading.ts';
 const TICK_MS = 1_000;
 /** What the chain lacks of us (notices, an unanswered question) is asked for again this often, wall ms. */
 const ASK_AGAIN_MS = 5_000;
+/** Time of each tick given to learning, ms: a year of history must not hold up the loop. */
+const LEARN_MS = 150;
 /** Silence of the validators after which the operator counts as not reachable, wall ms. */
 const UNREACHABLE_MS = 60_000;
 /** After a lost store: room above the last sequence the validators have seen, for requests that were signed and are still under way. */
@@ -141,7 +143,6 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         rememberDeliveries(store, deliveries);
         historyFrom = nextFrom;
         log.info({ deliveries: deliveries.length, nextFrom }, 'history rebuilt from the chain');
-        if (nextFrom === null) forecasting.learnUpTo(intervalAt(clock.chainMs(), lengthMs) - 1);
       },
     },
   });
@@ -194,8 +195,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     curtailing: () => control.curtailing(),
     log,
   });
-  const now = intervalAt(clock.chainMs(), lengthMs);
-  const forecasting = createSiteForecasting({ site, store, intervalMs: lengthMs, now });
+  const forecasting = createSiteForecasting({ site, store, intervalMs: lengthMs, clock });
   const loadNeeds = createLoadNeeds({ site, store, clock });
   const reading = (device: string, measurand: string): number | null => {
     const found = fieldbus.readings(device).get(measurand);
@@ -276,7 +276,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
   /** Asks again for what is still missing: the last sequence, the past, notices of intervals whose gate has closed. */
   function askForMissing(): void {
-    if (clock.monotonicMs() - askedAtMs < ASK_AGAIN_MS) return;
+    const waitMs = sequenceKnown ? ASK_AGAIN_MS : TICK_MS;
+    if (clock.monotonicMs() - askedAtMs < waitMs || messaging.status().connected === 0) return;
     const chainMs = clock.chainMs();
     const next = intervalAt(chainMs + genesis.interval.gateCloseMs, lengthMs);
     const running = intervalAt(chainMs, lengthMs);
@@ -304,6 +305,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     for (const interval of await metering.tick()) trading.onMetered(interval);
     trading.tick();
     requester.tick();
+    if (historyFrom === null) forecasting.learnUpTo(intervalAt(clock.chainMs(), lengthMs) - 1, LEARN_MS);
     askForMissing();
     await control.tick();
     tellPowers();

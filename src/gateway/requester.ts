@@ -36,6 +36,8 @@ export interface Requester {
 export function createRequester(options: {
   chain: string;
   gateway: string;
+  /** Where this party's requests go; a gateway's unless said otherwise. */
+  channel?: 'request' | 'operator';
   sign: Sign;
   store: Pick<GatewayStore, 'requests'>;
   messaging: Pick<Messaging, 'send' | 'forget'>;
@@ -86,7 +88,7 @@ export function createRequester(options: {
       entry.life = life;
       if (event.type !== 'tick') store.requests.saveLife(life);
     }
-    if (effect === 'send') void messaging.send(id, 'request', [gateway], entry.request.bytes);
+    if (effect === 'send') void messaging.send(id, options.channel ?? 'request', [gateway], entry.request.bytes);
     if (effect === 'ask') options.ask([id]);
     if (isDecided(life) && !isDecided(before)) {
       messaging.forget(id);

@@ -23,6 +23,8 @@ import type { Requester } from './requester.ts';
 const PLAN_MS = 36 * 3_600_000;
 /** A request is not begun so close to the gate (wall ms): it would arrive late. */
 const BEFORE_GATE_WALL_MS = 1_000;
+/** Learning before a request may take so long, wall ms; what is left is learnt between requests. */
+const LEARN_MS_MAX = 300;
 /** A delivery waits so long (wall ms) for the last of the site's other meters. */
 const DEVICES_WAIT_WALL_MS = 3_000;
 
@@ -92,7 +94,7 @@ export function createSiteTrading(options: {
 
   function request(interval: number, gateMs: number): void {
     const running = intervalAt(clock.chainMs(), lengthMs);
-    forecasting.learnUpTo(running - 1);
+    forecasting.learnUpTo(running - 1, LEARN_MS_MAX);
     const count = Math.ceil(PLAN_MS / lengthMs);
     const generation = forecasting.generation(running, count);
     const consumption = withStated(forecasting.consumption(running, count));
