@@ -49,6 +49,14 @@ describe.each(['gateway', 'validator'])('the unit of the %s', (name) => {
   });
 });
 
+test.each(['gateway', 'validator'])('the unit of the %s starts what the command line offers', (name) => {
+  const unit = readFileSync(join(SYSTEMD, `wattpact-${name}.service`), 'utf8');
+  const options = unit.match(/^(ExecStart|# [A-Z]+_OPTIONS)=.*$/gm)?.flatMap((line) => line.match(/--[a-z-]+/g) ?? []);
+  const help = execFileSync(join(SYSTEMD, 'wattpact'), [name, '--help'], { encoding: 'utf8' });
+  expect(options?.length).toBeGreaterThan(0);
+  expect(options?.filter((option) => !help.includes(`${option} `))).toEqual([]);
+});
+
 test('users and folders are understood by systemd', () => {
   const root = folder();
   for (const kind of ['sysusers', 'tmpfiles']) {
