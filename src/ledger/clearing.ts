@@ -32,11 +32,10 @@ import {
   tariffs,
 } from './tables.ts';
 import type { ClearingBus, ClearingDocument, ClearingOrder, OpenOffer, TariffRecord } from './types.ts';
+import { AGGREGATE_MIN } from './visibility.ts';
 
 /** Trades listed in one notice; the position counts all of them. */
 export const NOTICE_TRADES_MAX = 256;
-/** Fewest gateways whose total is public. */
-export const AGGREGATE_MIN = 5;
 
 type Inputs = Pick<
   ClearingDocument,

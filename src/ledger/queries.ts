@@ -20,6 +20,7 @@ import {
   tariffs,
 } from './tables.ts';
 import type { Block, LeafProof, Ledger, LedgerStore, OpenOffer, PartyRecord } from './types.ts';
+import { maySee } from './visibility.ts';
 
 export type Queries = Pick<
   Ledger,
@@ -30,6 +31,7 @@ export type Queries = Pick<
   | 'leavesOf'
   | 'clearing'
   | 'requestsOf'
+  | 'maySee'
   | 'party'
   | 'parties'
   | 'site'
@@ -90,6 +92,7 @@ export function queries({ store, state }: Sources): Queries {
       store.leavesOf(kind, gateway, fromInterval, untilInterval),
     clearing: (feeder, interval) => store.clearing(feeder, interval),
     requestsOf: (signer, fromHeight, toHeight, limit) => store.requestsOf(signer, fromHeight, toHeight, limit),
+    maySee: (asker, subject) => maySee(state(), asker, subject),
     party,
     parties: () => [
       ...validatorKeys(state()).map((validator): PartyRecord => ({ ...validator, role: 'validator' })),

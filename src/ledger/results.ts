@@ -3,8 +3,9 @@
 import { toHex } from '../base/bytes.ts';
 import type { Header } from '../protocol/header.ts';
 import { leafHash, merklePaths } from '../protocol/merkle.ts';
-import { type Leaf, leafBytes } from '../protocol/replies.ts';
+import { leafBytes } from '../protocol/replies.ts';
 import type { AddressedProof, LeafProof, Result } from './types.ts';
+import { addressee } from './visibility.ts';
 
 export interface ResultTree {
   readonly root: string;
@@ -25,19 +26,4 @@ export function proofAt(header: Header, results: readonly Result[], tree: Result
 /** Every leaf with its proof and whom it is for. */
 export function addressedProofs(header: Header, results: readonly Result[], tree: ResultTree): AddressedProof[] {
   return results.map(({ leaf }, index) => ({ ...proofAt(header, results, tree, index), to: addressee(leaf) }));
-}
-
-/** Whom a leaf concerns: the signer of a request, a site; null = everybody. */
-export function addressee(leaf: Leaf): string | null {
-  switch (leaf.kind) {
-    case 'verdict':
-      return leaf.signer;
-    case 'notice':
-    case 'settlement':
-      return leaf.gateway;
-    case 'clearing':
-      return null;
-    default:
-      return leaf satisfies never;
-  }
 }

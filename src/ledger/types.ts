@@ -7,6 +7,7 @@ import type { Admission, Feeder, Genesis } from '../protocol/genesis.ts';
 import type { Header } from '../protocol/header.ts';
 import type { Leaf, Proof, Trade } from '../protocol/replies.ts';
 import type { RequestKind } from '../protocol/requests.ts';
+import type { Subject } from './visibility.ts';
 
 export type LedgerRole = 'validator' | 'gateway' | 'operator' | 'utility';
 
@@ -155,6 +156,8 @@ export interface Ledger extends Application {
   /** Recorded requests of a signer in blocks `[fromHeight, toHeight)`, at most `limit`. */
   requestsOf(signer: string, fromHeight: number, toHeight: number, limit: number): readonly RecordedRequest[];
 
+  /** True if the asker (a party's id; null = the public) may see the subject. */
+  maySee(asker: string | null, subject: Subject): boolean;
   party(id: string): PartyRecord | null;
   parties(): readonly PartyRecord[];
   site(gateway: string): Admission | null;

@@ -160,3 +160,81 @@ test('an active site is settled in every interval, with an offer or without', ()
   expect(world.ledger.settlementsOf('flat', T + 1)).toEqual([]);
   expect(balances(world)).toBe(0n);
 });
+
+test('an uncertainty beyond what the operator certified excuses nothing', () => {
+  const [certified, claimed] = [10, 500].map((uncertaintyWh) => {
+    const world = traded();
+    world.block(END, world.delivery('farm', T, 1900, 0, { uncertaintyWh }));
+    world.block(SETTLE);
+    return settlementsOf(world, 'farm')[0];
+  });
+  expect(certified?.deviationWh).toBe(-100);
+  expect(claimed).toEqual(certified);
+});
+
+test('the corrections of an interval fit its neighbours, and have a limit', () => {
+  const world = traded();
+  world.block(END, world.delivery('farm', T, 2000, 0));
+  world.block(SETTLE);
+  const late = { validUntilMs: minutesAfter(T + 1, 60) };
+  const next = world.delivery('farm', T + 1, 2500, 0, { exportStartWh: 2000, ...late });
+  world.block(minutesAfter(T + 1, 15), next);
+  let atMs = minutesAfter(T + 1, 16);
+  const correct = (exportWh: number, exportStartWh: number): string => {
+    const body = metered('farm', T, exportWh, 0, { exportStartWh, reason: 'r', ...late });
+    atMs += 1;
+    return world.tell(atMs, world.sign('farm', 'correction', body));
+  };
+  expect(correct(2001, 0)).toBe('the counters do not end where the next interval starts');
+  expect([correct(2000, 1), correct(2000, 2), correct(2000, 3)]).toEqual(['', '', '']);
+  expect(correct(2000, 4)).toBe(`interval ${T} was corrected 3 times already`);
+  expect(settlementsOf(world, 'farm').map(({ deliveredWh }) => deliveredWh)).toEqual([2000, 1999, 1998, 1997]);
+  expect(balances(world)).toBe(0n);
+  world.block(minutesAfter(T + 1, 20));
+  const following = metered('farm', T + 1, 2500, 0, { exportStartWh: 1999, reason: 'r', ...late });
+  expect(world.tell(minutesAfter(T + 1, 21), world.sign('farm', 'correction', following))).toBe(
+    'the counters do not start where the interval before ended',
+  );
+});
+
+test('the feeder of an interval is the version published for it', () => {
+  const world = new World();
+  const feeder = world.genesis.feeders[0];
+  if (feeder === undefined) throw new Error('no feeder');
+  const dear = {
+    ...feeder,
+    buses: feeder.buses.map((bus) => ({ ...bus, tariffUcPerWh: bus.parent === null ? 0 : 9000 })),
+  };
+  expect(
+    world.tell(OPEN, world.sign('operator1', 'feeder.publish', { feeder: dear, fromInterval: T + 1 } as never)),
+  ).toBe('');
+  for (const t of [T, T + 1]) {
+    world.block(
+      OPEN + t - T + 1,
+      world.offer('farm', t, [[8000, 100]]),
+      world.offer('factory', t, [], [[25_000, 100]]),
+    );
+  }
+  world.block(GATE);
+  world.block(minutesAfter(T + 1, -5));
+  const traded = [T, T + 1].map((t) => world.ledger.clearing('f1', t)?.tradedWh);
+  // Three lines at 9000 each cost more than the 17000 between the prices.
+  expect(traded).toEqual(['100', '0']);
+});
+
+test('of statements on the same interval the newest that covers it holds', () => {
+  const world = new World();
+  const tariff = (sellUcPerWh: number, fromInterval: number, untilInterval: number) =>
+    world.sign('utility1', 'tariff', {
+      buyUcPerWh: 1,
+      buyWhMax: 1,
+      feeder: 'f1',
+      fromInterval,
+      sellUcPerWh,
+      sellWhMax: 1,
+      untilInterval,
+    });
+  world.block(OPEN, tariff(10, T, T + 10), tariff(20, T + 2, T + 4));
+  const prices = [T - 1, T, T + 2, T + 3, T + 4, T + 10].map((t) => world.ledger.tariff('f1', t)?.sellUcPerWh ?? null);
+  expect(prices).toEqual([null, 10, 20, 20, 10, null]);
+});

@@ -423,6 +423,34 @@ test('counters telescope: the next interval starts where the last ended', () => 
   expect(world.tell(atMs + 4, next({ salt: 'AAAAAAAAAAAAAAAAAAAAAA' }))).toMatch(/already delivered/);
 });
 
+test('after a gap the counters may only have risen', () => {
+  const world = new World();
+  world.block(AFTER, world.delivery('house', T, 100, 50));
+  const atMs = minutesAfter(T + 2, 15);
+  const later = (exportStartWh: number): Envelope =>
+    world.delivery('house', T + 2, 400, 60, { exportStartWh, importStartWh: 50, validUntilMs: atMs + 3_600_000 });
+  expect(world.tell(atMs, later(99))).toBe('the export counter starts at 99 Wh, below 100 Wh seen before');
+  expect(world.tell(atMs + 1, later(300))).toBe('');
+});
+
+test('after a week of deliveries a device is not believed far beyond its own past', () => {
+  const world = new World();
+  const forecastAfter = (interval: number): string => {
+    const atMs = minutesAfter(interval, 16);
+    const ahead = { interval: interval + 2, quantilesWh: Array(7).fill(2001), validUntilMs: atMs };
+    return world.tell(atMs, world.sign('house', 'forecast', { device: 'wind1', energyWh: 2001, ...ahead }));
+  };
+  const week = 672;
+  for (let interval = T; interval < T + week; interval++) {
+    const atMs = minutesAfter(interval, 15);
+    const devices = [{ curtailed: false, device: 'wind1', energyWh: 1000 }];
+    expect(world.tell(atMs, world.delivery('house', interval, 0, 0, { devices, validUntilMs: atMs }))).toBe('');
+    if (interval === T + week - 2) expect(forecastAfter(interval)).toBe('');
+  }
+  const most = "2001 Wh is over the 2000 Wh that the chain's history makes plausible";
+  expect(forecastAfter(T + week - 1)).toBe(most);
+});
+
 test('a swapped meter: what the old one still counted belongs to the interval', () => {
   const world = new World();
   world.block(AFTER, world.delivery('house', T, 100, 50));

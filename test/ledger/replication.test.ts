@@ -217,6 +217,18 @@ function expectedOrder(): string {
     .join();
 }
 
+test('an earlier block comes before a later one, whatever the hash says', () => {
+  fc.assert(
+    fc.property(fc.shuffledSubarray([...NAMES], { minLength: 4 }), (order) => {
+      const world = new World(GENESIS);
+      for (const [i, name] of order.entries())
+        world.block(minutesAfter(T, -20) + i, world.offer(name, T, [[8000, 100]]));
+      expect(world.ledger.openOffers('f1', T).map(({ gateway }) => gateway)).toEqual(order);
+    }),
+    { numRuns: 8 },
+  );
+});
+
 test('listeners hear every block after it is durable, with proofs for those concerned', () => {
   const world = new World(GENESIS);
   const heard: string[] = [];
