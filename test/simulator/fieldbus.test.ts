@@ -88,5 +88,5 @@ test('a lease holds the turbine back', async () => {
   const limitW = Math.round(virtual.state().generators.get('wind')!.availableW / 3);
   const lease = await fieldbus.lease('wind', 'generationLimitW', limitW, 10_000);
   expect(lease.state).toBe('active');
-  expect(Math.abs(virtual.state().generators.get('wind')!.powerW - limitW)).toBeLessThan(150);
+  await vi.waitUntil(() => Math.abs(virtual.state().generators.get('wind')!.powerW - limitW) < 150, WAIT);
 });
