@@ -12,9 +12,13 @@
 // times. Blocks of differences and quantities are summed in levels of 16, so that a finger passes k items in
 // O(log k) steps; `center` takes single steps first and bisects over keys when there are many: O(log^2 m) a line.
 
+import { BlockSums, blockSize } from './sums.ts';
+
 const NONE_LEFT = Number.NEGATIVE_INFINITY;
 const NONE_RIGHT = Number.POSITIVE_INFINITY;
 
+/** Single steps of a centering before it bisects. */
+const STEPS_MAX = 64;
 /** Most runs on the stack at once: every curve on the stack has at most 2 x log2 of the arena, and a path of heavy children holds few curves. */
 const RUNS_INITIAL = 1024;
 
@@ -27,6 +31,8 @@ export class CurveStack {
 
   readonly #gaps: Float64Array;
   readonly #quantities: Float64Array;
+  readonly #gapSums: BlockSums;
+  readonly #quantitySums: BlockSums;
   #spareGaps = new Float64Array(1024);
   #spareQuantities = new Float64Array(1024);
   // A run: items [start, end) of the arena; [start, zero) are left of zero, and so is `part` of the quantity of item zero.
@@ -45,6 +51,8 @@ export class CurveStack {
   constructor(items: number, lines: number) {
     this.#gaps = new Float64Array(items + lines);
     this.#quantities = new Float64Array(items + lines);
+    this.#gapSums = new BlockSums(this.#gaps);
+    this.#quantitySums = new BlockSums(this.#quantities);
   }
 
   /** Pushes a run of items with rising keys, `left` of their quantity left of zero. Quantities > 0. */
@@ -70,6 +78,8 @@ export class CurveStack {
     this.#lastKey[run] = keys[to - 1]!;
     this.#before[run] = zero > start ? keys[from + zero - 1 - start]! : NONE_LEFT;
     this.#after[run] = zero < end ? keys[from + zero - start]! : NONE_RIGHT;
+    this.#gapSums.rebuild(start, end);
+    this.#quantitySums.rebuild(start, end);
   }
 
   /** Moves the fingers of the curve's runs (from `base` up) until no key left of zero exceeds one right of it. */
@@ -78,7 +88,7 @@ export class CurveStack {
     const before = this.#before;
     const after = this.#after;
     const part = this.#part;
-    for (;;) {
+    for (let steps = 0; ; ) {
       let left = -1;
       let right = -1;
       let leftKey = NONE_LEFT;
@@ -104,12 +114,93 @@ export class CurveStack {
         this.rightKey = rightKey;
         return;
       }
+      if (steps >= STEPS_MAX) {
+        this.#bisect(base, rightKey, leftKey);
+        continue;
+      }
       do {
         this.#exchange(left, right);
+        steps++;
         leftKey = part[left]! > 0 ? after[left]! : before[left]!;
         rightKey = after[right]!;
-      } while (leftKey > rightKey && leftKey >= nextLeft && rightKey <= nextRight);
+      } while (leftKey > rightKey && leftKey >= nextLeft && rightKey <= nextRight && steps < STEPS_MAX);
     }
+  }
+
+  /**
+   * Centers by bisection over keys: the greatest key below which no more quantity lies than belongs left of zero is the
+   * key at zero. It lies between the least key right of zero and the greatest left of it.
+   */
+  #bisect(base: number, least: number, greatest: number): void {
+    let excess = 0;
+    const seekAll = (key: number): void => {
+      for (let run = base; run < this.count; run++) excess += this.#seek(run, key);
+    };
+    while (least < greatest) {
+      const middle = least + Math.ceil((greatest - least) / 2);
+      seekAll(middle);
+      if (excess <= 0) least = middle;
+      else greatest = middle - 1;
+    }
+    seekAll(least);
+    if (excess === 0) return;
+    for (let run = base; run < this.count; run++) {
+      // Keys differ within a curve: one item at most is split at zero.
+      if (this.#after[run] === least) this.#part[run] = -excess;
+    }
+  }
+
+  /** Moves the finger of a run so that the items with keys below `key` are left of zero; returns the quantity gained there. */
+  #seek(run: number, key: number): number {
+    const gaps = this.#gaps;
+    const quantities = this.#quantities;
+    const gapLevels = this.#gapSums.levels;
+    const quantityLevels = this.#quantitySums.levels;
+    const start = this.#start[run]!;
+    const end = this.#end[run]!;
+    let zero = this.#zero[run]!;
+    let before = this.#before[run]!;
+    let after = this.#after[run]!;
+    let gained = 0 - this.#part[run]!;
+    this.#part[run] = 0;
+    while (after < key) {
+      gained += quantities[zero]!;
+      before = after;
+      zero++;
+      // Whole blocks as long as their last key is below: larger ones where the finger stands at their edge.
+      for (let level = 0; level < gapLevels.length && zero % blockSize(level) === 0; ) {
+        const block = zero / blockSize(level);
+        const last = before + gapLevels[level]![block]!;
+        if (zero + blockSize(level) > end || !(last < key)) break;
+        gained += quantityLevels[level]![block]!;
+        before = last;
+        zero += blockSize(level);
+        if (zero % blockSize(level + 1) === 0) level++;
+      }
+      after = zero < end ? before + gaps[zero]! : NONE_RIGHT;
+    }
+    while (before >= key) {
+      zero--;
+      gained -= quantities[zero]!;
+      after = before;
+      before = zero > start ? before - gaps[zero]! : NONE_LEFT;
+      for (let level = 0; level < gapLevels.length && zero % blockSize(level) === 0; ) {
+        const block = zero / blockSize(level) - 1;
+        const first = zero - blockSize(level);
+        if (first <= start) break;
+        const earlier = before - gapLevels[level]![block]!;
+        if (!(earlier + gaps[first]! >= key)) break;
+        gained -= quantityLevels[level]![block]!;
+        after = earlier + gaps[first]!;
+        before = earlier;
+        zero = first;
+        if (zero % blockSize(level + 1) === 0) level++;
+      }
+    }
+    this.#zero[run] = zero;
+    this.#before[run] = before;
+    this.#after[run] = after;
+    return gained;
   }
 
   /** One item's worth of quantity leaves the left side of run `a` and joins the left side of run `b`. */
@@ -182,7 +273,10 @@ export class CurveStack {
       if (hasRight) this.#after[run]! += shift;
       this.#firstKey[run]! += hasLeft ? -shift : shift;
       this.#lastKey[run]! += hasRight ? shift : -shift;
-      if (hasLeft && hasRight) this.#gaps[this.#zero[run]!]! += 2 * shift;
+      if (hasLeft && hasRight) {
+        this.#gaps[this.#zero[run]!]! += 2 * shift;
+        this.#gapSums.add(this.#zero[run]!, 2 * shift);
+      }
     }
   }
 
@@ -261,12 +355,12 @@ export class CurveStack {
     if (start === zero) {
       const amount = Math.min(this.#part[run]!, limit);
       this.#part[run]! -= amount;
-      quantities[zero]! -= amount;
+      this.#reduce(zero, amount);
       return amount;
     }
     const quantity = quantities[start]!;
     if (quantity > limit) {
-      quantities[start] = quantity - limit;
+      this.#reduce(start, limit);
       return limit;
     }
     this.#start[run] = start + 1;
@@ -283,11 +377,11 @@ export class CurveStack {
     const quantities = this.#quantities;
     const quantity = last === zero ? quantities[last]! - part : quantities[last]!;
     if (quantity > limit) {
-      quantities[last]! -= limit;
+      this.#reduce(last, limit);
       return limit;
     }
     if (last === zero && part > 0) {
-      quantities[last] = part;
+      this.#reduce(last, quantity);
       this.#part[run] = 0;
       this.#zero[run] = last + 1;
       this.#before[run] = this.#after[run]!;
@@ -300,6 +394,11 @@ export class CurveStack {
     return quantity;
   }
 
+  #reduce(at: number, amount: number): void {
+    this.#quantities[at]! -= amount;
+    this.#quantitySums.add(at, 0 - amount);
+  }
+
   /** The part left of zero becomes a run of its own. */
   #splitAtZero(run: number): void {
     const at = this.#end[this.count - 1]!;
@@ -307,7 +406,7 @@ export class CurveStack {
     const key = this.#after[run]!;
     this.#quantities[at] = this.#part[run]!;
     this.#gaps[at] = 0;
-    this.#quantities[this.#zero[run]!]! -= this.#part[run]!;
+    this.#reduce(this.#zero[run]!, this.#part[run]!);
     this.#part[run] = 0;
     this.#start[piece] = at;
     this.#end[piece] = at + 1;
@@ -369,6 +468,8 @@ export class CurveStack {
       }
       at += endB - j;
     }
+    this.#gapSums.rebuild(startA, at);
+    this.#quantitySums.rebuild(startA, at);
     this.#end[a] = at;
     this.#zero[a] = zero;
     this.#part[a]! += this.#part[b]!;
