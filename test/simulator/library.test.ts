@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -83,6 +83,9 @@ describe('which series drives what', () => {
   });
 });
 
+/** Measured series beside the checkout: files like those that users have. */
+const MEASURED = path.join(process.env.WATTPACT_DATA ?? path.join(import.meta.dirname, '../../../shared/data'), 'dev');
+
 describe('the series of sites', () => {
   const origin = Date.parse('2026-06-24T10:00:00Z');
   const farm = {
@@ -104,6 +107,17 @@ describe('the series of sites', () => {
     expect(Math.max(byHour[0]!, byHour[22]!)).toBeLessThanOrEqual(0);
     expect(peakW(series.get('farm')!.generation.get('turbine')!)).toBe(60_000);
     expect(peakW(series.get('farm')!.consumption!)).toBeLessThan(0.8 * farm.connection.importLimitW);
+  });
+
+  test.runIf(existsSync(MEASURED))('a folder of measured series drives every site, scaled to it', () => {
+    const series = chooseSeries(MEASURED, [site, farm], origin);
+    for (const { generation, consumption } of series.values()) {
+      for (const each of [...generation.values(), consumption!]) expect(each.name.startsWith(MEASURED)).toBe(true);
+      expect(peakW(consumption!)).toBeGreaterThan(0);
+      expect(peakW(consumption!)).toBeLessThanOrEqual(0.8 * site.connection.importLimitW);
+    }
+    expect(peakW(series.get('farm')!.generation.get('turbine')!)).toBeCloseTo(60_000, 6);
+    expect(peakW(series.get('house')!.generation.get('pv')!)).toBeLessThanOrEqual(5000);
   });
 
   test('the same arguments give the same series', () => {
