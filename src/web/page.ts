@@ -1,4 +1,4 @@
-// The page on loopback: serves its three files and pushes snapshots to whoever watches. Owns HTTP; what is shown comes in as
+// The page on loopback: serves its few files and pushes snapshots to whoever watches. Owns HTTP; what is shown comes in as
 // plain data (state.ts), how it looks is assets/.
 
 import { readFileSync } from 'node:fs';
@@ -18,6 +18,7 @@ const BACKLOG_BYTES_MAX = 4 * 1024 * 1024;
 
 const ASSETS: Readonly<Record<string, { readonly file: string; readonly type: string }>> = {
   '/': { file: 'page.html', type: 'text/html; charset=utf-8' },
+  '/icon.svg': { file: 'icon.svg', type: 'image/svg+xml' },
   '/page.css': { file: 'page.css', type: 'text/css; charset=utf-8' },
   '/page.js': { file: 'page.js', type: 'text/javascript; charset=utf-8' },
 };

@@ -205,69 +205,73 @@ function showRequest(row, request) {
 
 // --- clearing --------------------------------------------------------------------------------------------------------
 
-const ROW_HEIGHT = 42;
-const COLUMN_WIDTH = 165;
+const ROW_HEIGHT = 56;
+const COLUMN_WIDTH = 170;
+/** A larger feeder is a list of trades and prices to its operator, not a picture here. */
+const BUSES_DRAWN_MAX = 100;
 let drawn = '';
 
 /** The feeder as a tree, root at the left: one row a leaf, a parent at the middle of its children. */
-function showFeeder(clearing, unit) {
-  const key = JSON.stringify(clearing.buses);
-  if (key === drawn) return;
-  drawn = key;
-  const { buses } = clearing;
+function placesOf(buses) {
   const children = buses.map((_, i) => buses.flatMap((bus, j) => (bus.parent === i ? [j] : [])));
   const places = [];
   let rows = 0;
-  let columns = 0;
   const place = (i, column) => {
-    columns = Math.max(columns, column);
     const below = children[i].map((child) => place(child, column + 1));
     const row = below.length === 0 ? rows++ : (below[0] + below[below.length - 1]) / 2;
-    places[i] = { x: 14 + column * COLUMN_WIDTH, y: 24 + row * ROW_HEIGHT };
+    places[i] = { x: 14 + column * COLUMN_WIDTH, y: 28 + row * ROW_HEIGHT, end: below.length === 0 };
     return row;
   };
-  place(
-    buses.findIndex(({ parent }) => parent === -1),
-    0,
-  );
-  const [width, height] = [columns * COLUMN_WIDTH + 130, rows * ROW_HEIGHT + 14];
+  const root = buses.findIndex(({ parent }) => parent === -1);
+  place(root, 0);
+  return { places, rows };
+}
+
+function drawLine(bus, from, to) {
+  const full = bus.capacityWh >= 0 && Math.abs(bus.flowWh) >= bus.capacityWh;
+  const middle = (from.x + to.x) / 2;
+  const d = `M${from.x} ${from.y}C${middle} ${from.y} ${middle} ${to.y} ${to.x} ${to.y}`;
+  const arrow = bus.flowWh === 0 ? '' : bus.flowWh > 0 ? '◂ ' : '▸ ';
+  const label = { class: 'flow', x: middle, y: (from.y + to.y) / 2 + 4, 'text-anchor': 'middle' };
+  return [
+    draw('path', { class: full ? 'full' : bus.flowWh === 0 ? '' : 'flows', d }),
+    draw('text', label, `${arrow}${energy(Math.abs(bus.flowWh))}`),
+  ];
+}
+
+function drawBus(bus, { x, y, end }, unit) {
+  // Beside a bus at the end of the tree, above and below one that lines leave from.
+  const anchor = bus.parent === -1 ? 'start' : 'middle';
+  const [at, above, below] = end ? [{ x: x + 11 }, y, y + 14] : [{ x, 'text-anchor': anchor }, y - 12, y + 21];
+  return [
+    draw('circle', { class: bus.sites.length > 0 ? 'site' : '', cx: x, cy: y, r: 6 }),
+    draw('text', { ...at, y: above }, labelOf(bus)),
+    draw('text', { ...at, class: 'price', y: below }, price(bus.priceUcPerWh, unit)),
+  ];
+}
+
+const labelOf = (bus) => (bus.sites.length > 0 ? bus.sites.join(', ') : bus.id);
+
+function showFeeder({ buses }, unit) {
+  const key = JSON.stringify(buses);
+  if (key === drawn) return;
+  drawn = key;
+  if (buses.length > BUSES_DRAWN_MAX) {
+    byId('feeder').replaceChildren(make('p', { class: 'quiet' }, `${buses.length} buses: too many to draw`));
+    return;
+  }
+  const { places, rows } = placesOf(buses);
+  // About 7 of the drawing's units a letter.
+  const width = Math.max(...places.map(({ x, end }, i) => x + (end ? 18 + 7 * labelOf(buses[i]).length : 60)));
+  const height = rows * ROW_HEIGHT + 10;
   const svg = draw('svg', { viewBox: `0 0 ${width} ${height}`, width, height, role: 'img' });
-  svg.append(
-    draw('title', {}, 'The feeder with the energy that the trades send over each line and the price at each bus'),
-  );
+  const title = 'The feeder with the energy that the trades send over each line and the price at each bus';
+  svg.append(draw('title', {}, title));
   buses.forEach((bus, i) => {
-    if (bus.parent === -1) return;
-    const [from, to] = [places[bus.parent], places[i]];
-    const middle = to.x - COLUMN_WIDTH / 2 - 14;
-    const full = bus.capacityWh >= 0 && Math.abs(bus.flowWh) >= bus.capacityWh;
-    const name = full ? 'full' : bus.flowWh === 0 ? '' : 'flows';
-    svg.append(
-      draw('path', {
-        class: name,
-        d: `M${from.x} ${from.y}C${middle} ${from.y} ${middle} ${to.y} ${to.x - 30} ${to.y}H${to.x}`,
-      }),
-    );
-    const arrow = bus.flowWh === 0 ? '' : bus.flowWh > 0 ? '◂ ' : '▸ ';
-    svg.append(
-      draw(
-        'text',
-        { class: 'flow', x: to.x - 30, y: to.y - 7, 'text-anchor': 'end' },
-        `${arrow}${energy(Math.abs(bus.flowWh))}`,
-      ),
-    );
+    if (bus.parent !== -1) svg.append(...drawLine(bus, places[bus.parent], places[i]));
   });
   buses.forEach((bus, i) => {
-    const { x, y } = places[i];
-    const end = children[i].length === 0;
-    // Beside a bus at the end of the tree, above and below one that lines leave from.
-    const [at, name, below] = end
-      ? [{ x: x + 11 }, y, y + 13]
-      : [{ x, 'text-anchor': bus.parent === -1 ? 'start' : 'middle' }, y - 12, y + 21];
-    svg.append(
-      draw('circle', { class: bus.sites.length > 0 ? 'site' : '', cx: x, cy: y, r: 6 }),
-      draw('text', { ...at, y: name }, bus.sites.length > 0 ? bus.sites.join(', ') : bus.id),
-      draw('text', { ...at, class: 'price', y: below }, price(bus.priceUcPerWh, unit)),
-    );
+    svg.append(...drawBus(bus, places[i], unit));
   });
   byId('feeder').replaceChildren(svg);
 }
