@@ -2,7 +2,7 @@
 // keeps what it learnt. Owns the carrying between store and forecast/; knows no prices.
 
 import type { Clock } from '../base/clock.ts';
-import { intervalStartMs } from '../base/interval.ts';
+import { intervalAt, intervalStartMs } from '../base/interval.ts';
 import { meanPowerW } from '../base/units.ts';
 import { createForecaster } from '../forecast/forecaster.ts';
 import { type Forecaster, type ForecasterOptions, MEDIAN } from '../forecast/types.ts';
@@ -13,6 +13,9 @@ import { SITE } from './metering.ts';
 
 /** How far back a forecaster that has no kept state learns from the store: the same season a year ago. */
 const HISTORY_INTERVALS_MAX = 400 * 96;
+
+/** Learning at the start may take so long, ms; a few days of history are learnt before the first forecast, a year is not. */
+const START_MS_MAX = 3_000;
 
 export const CONSUMPTION = 'consumption';
 
@@ -117,6 +120,8 @@ export function createSiteForecasting(options: {
     const [first] = store.energies.range(SITE, 'import', before - HISTORY_INTERVALS_MAX, before + 1);
     return first?.interval ?? null;
   }
+
+  learnUpTo(intervalAt(clock.chainMs(), intervalMs) - 1, START_MS_MAX);
 
   return {
     learnUpTo,

@@ -4,18 +4,24 @@ import type { Millis } from '../base/units.ts';
 
 const DAY_MS = 86_400_000;
 
+/** Formatters are costly to make; a gateway has one zone. */
+const formats = new Map<string, Intl.DateTimeFormat>();
+
+function formatOf(timezone: string): Intl.DateTimeFormat {
+  const known = formats.get(timezone);
+  if (known !== undefined) return known;
+  const number = '2-digit' as const;
+  const format = new Intl.DateTimeFormat('en-CA', {
+    ...{ timeZone: timezone, hourCycle: 'h23', year: 'numeric' },
+    ...{ month: number, day: number, hour: number, minute: number, second: number },
+  });
+  formats.set(timezone, format);
+  return format;
+}
+
 /** Offset of a zone at an instant: local = UTC + offset. */
 function offsetMs(instantMs: Millis, timezone: string): Millis {
-  const format = new Intl.DateTimeFormat('en-CA', {
-    timeZone: timezone,
-    hourCycle: 'h23',
-    year: 'numeric',
-    month: '2-digit',
-    day: '2-digit',
-    hour: '2-digit',
-    minute: '2-digit',
-    second: '2-digit',
-  });
+  const format = formatOf(timezone);
   const parts = Object.fromEntries(format.formatToParts(instantMs).map(({ type, value }) => [type, Number(value)]));
   const { year = 0, month = 1, day = 1, hour = 0, minute = 0, second = 0 } = parts;
   return Date.UTC(year, month - 1, day, hour, minute, second) - Math.floor(instantMs / 1000) * 1000;
@@ -26,8 +32,7 @@ export function localTimeMs(instantMs: Millis, timezone: string, time: string, d
   const [hours = 0, minutes = 0] = time.split(':').map(Number);
   const localMidnight = Math.floor((instantMs + offsetMs(instantMs, timezone)) / DAY_MS) * DAY_MS;
   const wanted = localMidnight + days * DAY_MS + hours * 3_600_000 + minutes * 60_000;
-  const guess = wanted - offsetMs(wanted - offsetMs(instantMs, timezone), timezone);
-  return guess;
+  return wanted - offsetMs(wanted - offsetMs(instantMs, timezone), timezone);
 }
 
 /** The window `[from, until)` of local times that is running or comes next; `until` at or before `from` means the next day. */

@@ -1,0 +1,72 @@
+// Replies as validators make them, signed with the vectors' keys, and a stand-in for messaging that a test feeds by hand.
+
+import { toHex } from '../../src/base/bytes.ts';
+import { fastVerify } from '../../src/keys/verify.ts';
+import type { Message, MessageHandler, Messaging } from '../../src/messaging/client.ts';
+import { type Envelope, encodeEnvelope, seal } from '../../src/protocol/envelope.ts';
+import { attest, type Header, NO_PARENT, validatorSetHash } from '../../src/protocol/header.ts';
+import { leafHash, merklePath, merkleRoot } from '../../src/protocol/merkle.ts';
+import { encodeProof, type Leaf, leafBytes, type Proof } from '../../src/protocol/replies.ts';
+import { GENESIS, salt, T0_MS, testKey } from '../vectors/examples.ts';
+
+export { GENESIS, T0_MS, testKey };
+export const chain = GENESIS.chain;
+export const verify = fastVerify;
+
+export interface Fed {
+  readonly messaging: Pick<Messaging, 'subscribe'>;
+  /** Delivers a payload as if published on the channel at this path. */
+  feed(channel: string, path: readonly string[], payload: Uint8Array): void;
+}
+
+export function fedMessaging(): Fed {
+  const handlers = new Map<string, MessageHandler[]>();
+  return {
+    messaging: {
+      subscribe(channel, _path, _bytesMax, handler) {
+        handlers.set(channel, [...(handlers.get(channel) ?? []), handler]);
+        return () => undefined;
+      },
+    },
+    feed(channel, path, payload) {
+      const message: Message = { path, payload, broker: 'test' };
+      for (const handler of handlers.get(channel) ?? []) handler(message);
+    },
+  };
+}
+
+export function verdictLeaf(request: string, verdict: 'recorded' | 'refused' = 'recorded', reason = ''): Leaf {
+  return { kind: 'verdict', reason, request, requestKind: 'offer', signer: 'gateway-farm', verdict };
+}
+
+/** A proof of a leaf in a block of its own with another leaf beside it. */
+export function proofOf(validator: string, leaf: Leaf, changes: Partial<Header> = {}, keyOf = validator): Proof {
+  const leaves = [leaf, verdictLeaf('f'.repeat(64))].map((each) => leafHash(leafBytes(salt, each)));
+  const header: Header = {
+    chain,
+    height: 7,
+    parent: NO_PARENT,
+    resultsRoot: toHex(merkleRoot(leaves)),
+    stateHash: 'ab'.repeat(32),
+    timeMs: T0_MS - 1,
+    validatorSet: validatorSetHash(GENESIS.validators),
+    ...changes,
+  };
+  return {
+    attestation: attest(header, validator, testKey(keyOf).sign),
+    index: 0,
+    kind: 'proof',
+    leaf,
+    path: merklePath(leaves, 0).map(toHex),
+    salt,
+    size: 2,
+  };
+}
+
+export function proofBytes(...args: Parameters<typeof proofOf>): Uint8Array {
+  return encodeProof(proofOf(...args));
+}
+
+export function signedBytes(kind: string, validator: string, body: Envelope['body'], keyOf = validator): Uint8Array {
+  return encodeEnvelope(seal(chain, kind, validator, body, testKey(keyOf).sign));
+}
