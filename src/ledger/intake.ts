@@ -1,7 +1,7 @@
 // What a request must be before it is ordered at all: well-formed, small enough, signed by a known key, not known yet,
 // not expired. Owns the memory of what was already opened and verified, so that each signature is checked once a validator.
 
-import { describeError, WattpactError } from '../base/errors.ts';
+import { describeError } from '../base/errors.ts';
 import { isoSeconds } from '../base/interval.ts';
 import {
   type Envelope,
@@ -12,7 +12,7 @@ import {
   type Verify,
 } from '../protocol/envelope.ts';
 import type { Genesis } from '../protocol/genesis.ts';
-import { GATEWAY_REQUEST_BYTES_MAX, parseRequest, REQUEST_SIGNERS, type Request } from '../protocol/requests.ts';
+import { parseRequest, type Request } from '../protocol/requests.ts';
 import type { State } from './state.ts';
 import { ALL, expiryInterval, ids, parties } from './tables.ts';
 
@@ -44,9 +44,6 @@ export class Intake {
     if (known !== undefined) return known;
     const request = parseRequest(parseEnvelope(envelope));
     const bytes = encodeEnvelope(envelope).length;
-    if (REQUEST_SIGNERS[request.kind] === 'gateway' && bytes > GATEWAY_REQUEST_BYTES_MAX) {
-      throw new WattpactError('request.size', `request of ${bytes} bytes, the limit is ${GATEWAY_REQUEST_BYTES_MAX}`);
-    }
     const opened = { id: messageId(this.#genesis.chain, envelope), request, bytes };
     this.#opened.set(envelope, opened);
     return opened;

@@ -536,3 +536,20 @@ test('batches that must not be prepared are named, requests that must not be ord
   expect(verify([good], NOW + 1)).toBe('request of house: already ordered');
   expect(ledger.propose([good, world.offer('farm', T, []), good], NOW + 1).requests).toHaveLength(1);
 });
+
+test('a proposal holds what fits, each signer in the order in which it signed', () => {
+  const limits = { ...testGenesis().limits, batchBytesMax: 1024 };
+  const world = new World(testGenesis({ limits }));
+  const offers = Array.from({ length: 4 }, (_, i) => world.offer('house', T, [[1, 100 + i]]));
+  const { requests } = world.ledger.propose([...offers].reverse(), NOW);
+  expect(requests.map(({ body }) => body.sequence)).toEqual([2, 3, 4]);
+  expect(world.ledger.verify({ requests: offers, timeMs: NOW })).toBe('requests of more than 1024 bytes');
+  expect(world.ledger.verify({ requests, timeMs: NOW })).toBeNull();
+});
+
+test('a forecast of a lower sequence does not replace a higher one', () => {
+  const world = new World();
+  const [first, second] = [forecast(world), forecast(world)];
+  world.block(NOW, second);
+  expect(world.tell(NOW + 1, first)).toBe('superseded: sequence 2 of the same statement is already recorded');
+});
