@@ -27,28 +27,28 @@ export function commissioningReport(
     const identity = probe.identity.filter(({ what }) => what !== 'check').map(({ what, text }) => `${what} ${text}`);
     const points = probe.points.map(
       ({ measurand, value, unit, raw, reason }) =>
-        `<tr><td>${escape(measurand)}</td><td class="n">${value === null ? '–' : escape(String(Math.round(value * 100) / 100))}</td><td>${unit === 'none' ? '' : escape(unit)}</td><td><code>${escape(raw)}</code></td><td>${escape(reason ?? '')}</td></tr>`,
+        `<tr><td>${htmlText(measurand)}</td><td class="n">${value === null ? '–' : htmlText(String(Math.round(value * 100) / 100))}</td><td>${unit === 'none' ? '' : htmlText(unit)}</td><td><code>${htmlText(raw)}</code></td><td>${htmlText(reason ?? '')}</td></tr>`,
     );
-    return `<section><h2>${escape(probe.device)}</h2>
-<p>${escape(`${profile?.maker ?? ''} ${profile?.model ?? ''}`)}, profile <code>${escape(device?.profile ?? '')}</code> (${escape(profile?.verified ?? '')}), ${escape(device?.role ?? '')}, bus ${escape(device?.bus ?? '')} unit ${device?.unitId ?? ''}${identity.length > 0 ? `; ${escape(identity.join(', '))}` : ''}</p>
-${probe.failure === null ? '' : `<p class="bad">${escape(probe.failure)}</p>`}
+    return `<section><h2>${htmlText(probe.device)}</h2>
+<p>${htmlText(`${profile?.maker ?? ''} ${profile?.model ?? ''}`)}, profile <code>${htmlText(device?.profile ?? '')}</code> (${htmlText(profile?.verified ?? '')}), ${htmlText(device?.role ?? '')}, bus ${htmlText(device?.bus ?? '')} unit ${device?.unitId ?? ''}${identity.length > 0 ? `; ${htmlText(identity.join(', '))}` : ''}</p>
+${probe.failure === null ? '' : `<p class="bad">${htmlText(probe.failure)}</p>`}
 <table><thead><tr><th>point</th><th>value</th><th>unit</th><th>registers</th><th></th></tr></thead><tbody>${points.join('\n')}</tbody></table></section>`;
   });
   const buses = plans.map(
     ({ bus, devices, cycleMs, load }) =>
-      `<tr><td>${escape(bus)}</td><td class="n">${devices.length}</td><td class="n">${(cycleMs / 1000).toFixed(2)} s</td><td class="n">${Math.round(load * 100)} %</td></tr>`,
+      `<tr><td>${htmlText(bus)}</td><td class="n">${devices.length}</td><td class="n">${(cycleMs / 1000).toFixed(2)} s</td><td class="n">${Math.round(load * 100)} %</td></tr>`,
   );
   const verdict =
     problems.length === 0
       ? '<p class="good">No problems found.</p>'
-      : `<ul class="bad">${problems.map((problem) => `<li>${escape(problem)}</li>`).join('')}</ul>`;
+      : `<ul class="bad">${problems.map((problem) => `<li>${htmlText(problem)}</li>`).join('')}</ul>`;
   const html = `<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Commissioning: ${escape(site.name)}</title>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Commissioning: ${htmlText(site.name)}</title>
 <style>body{font:14px/1.45 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#111;background:#fff}
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.15rem .5rem;border-bottom:1px solid #ddd}.n{text-align:right}
 code{font-size:12px}.bad{color:#a00}.good{color:#060}section{break-inside:avoid}@media print{body{margin:0}}</style>
-<h1>Commissioning: ${escape(site.name)}</h1>
-<p>Site <code>${escape(site.id)}</code> from <code>${escape(file)}</code>, ${isoSeconds(atMs)}. Connection: ${site.connection.phases.length} phases of ${site.connection.ampsPerPhase} A, import limit ${site.connection.importLimitW} W, export limit ${site.connection.exportLimitW} W.</p>
+<h1>Commissioning: ${htmlText(site.name)}</h1>
+<p>Site <code>${htmlText(site.id)}</code> from <code>${htmlText(file)}</code>, ${isoSeconds(atMs)}. Connection: ${site.connection.phases.length} phases of ${site.connection.ampsPerPhase} A, import limit ${site.connection.importLimitW} W, export limit ${site.connection.exportLimitW} W.</p>
 <h2>Result</h2>${verdict}
 <h2>Buses</h2><table><thead><tr><th>bus</th><th>devices</th><th>cycle</th><th>load</th></tr></thead><tbody>${buses.join('\n')}</tbody></table>
 ${rows.join('\n')}
@@ -96,6 +96,6 @@ function balanceProblems(site: LoadedSite['site'], probes: readonly Probe[]): st
   ];
 }
 
-function escape(text: string): string {
+function htmlText(text: string): string {
   return text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
 }

@@ -1,4 +1,4 @@
-// Profiles and site files from their text. Pure but for the errors' file names; load.ts reads the disk.
+// Profiles and site files from their text, and one against the other. load.ts reads the disk.
 
 import { WattpactError } from '../base/errors.ts';
 import { type ProfileInput, profileOf, profileProblems, profileSchema } from './profile-schema.ts';

@@ -112,6 +112,7 @@ function problemsOf(issue: z.core.$ZodIssue, schema: z.ZodType): Problem[] {
   if (issue.code === 'unrecognized_keys') {
     const known = knownKeys(schema, issue.path);
     return issue.keys.map((key) => {
+      if (known.includes(key)) return { path: [...issue.path, key], message: 'does not belong here', atKey: true };
       const meant = nearest(key, known);
       return {
         path: [...issue.path, key],

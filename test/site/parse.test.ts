@@ -1,0 +1,303 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { WattpactError } from '../../src/base/errors.ts';
+import { loadProfile, loadSite, profileNames, withBusAddress } from '../../src/site/load.ts';
+import { nearest } from '../../src/site/nearest.ts';
+import { checkProfiles, parseProfile, parseSite, profileName } from '../../src/site/parse.ts';
+import { YAML_CHARACTERS_MAX } from '../../src/site/yaml.ts';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+
+function errorsOf(act: () => unknown): string[] {
+  try {
+    act();
+  } catch (error) {
+    expect(error).toBeInstanceOf(WattpactError);
+    return (error as WattpactError).message.split('\n');
+  }
+  return [];
+}
+
+const PROFILE = `format: 1
+maker: Maker
+model: Model
+kind: meter
+verified: documented
+sources: [a document]
+points:
+  gridPowerW: { address: 52, type: f32, positive: import }
+`;
+
+const SITE = `version: 1
+id: house
+name: House
+location: { latitude: 48, longitude: 11 }
+timezone: Europe/Berlin
+connection: { phases: 3, ampsPerPhase: 35, importLimitW: 24000, exportLimitW: 10000, defaultLimit: { importW: 24000, exportW: 0 } }
+buses:
+  one: { kind: tcp, host: 127.0.0.1 }
+devices:
+  meter: { profile: eastron/sdm630, bus: one, unitId: 1, role: grid-meter }
+contract: { floorUcPerWh: 5000, ceilingUcPerWh: 40000 }
+`;
+
+describe('profiles', () => {
+  test('a small one is read with every default', () => {
+    const profile = parseProfile(PROFILE, 'profiles/maker/model.yaml');
+    expect(profile.name).toBe('maker/model');
+    expect(profile.line).toMatchObject({ unitId: 1, timeoutMs: 1000, registersMax: 100, inFlightMax: 1 });
+    expect(profile.points.get('gridPowerW')).toMatchObject({ turn: 1, poll: 'fast', group: null });
+    expect(profile.points.get('gridPowerW')?.parts).toMatchObject([
+      { table: 'holding', address: 52, length: 2, scale: 1 },
+    ]);
+  });
+
+  const cases: readonly { name: string; change: (text: string) => string; expected: RegExp }[] = [
+    {
+      name: 'unknown key',
+      change: (t) => t.replace('address: 52', 'adress: 52'),
+      expected: /^p\.yaml:8:17 points\.gridPowerW\.adress: unknown key; did you mean address\?/,
+    },
+    {
+      name: 'unknown key at the top',
+      change: (t) => `${t}frame: []\n`,
+      expected: /^p\.yaml:9:1 frame: unknown key; did you mean frames\?/,
+    },
+    {
+      name: 'unknown measurand',
+      change: (t) => t.replace('gridPowerW', 'gridPower'),
+      expected: /^p\.yaml:8:3 points\.gridPower/,
+    },
+    {
+      name: 'wrong type',
+      change: (t) => t.replace('f32', 'float'),
+      expected: /^p\.yaml:8:36 points\.gridPowerW\.type: invalid option/,
+    },
+    {
+      name: 'address out of range',
+      change: (t) => t.replace('52', '70000'),
+      expected: /^p\.yaml:8:26 points\.gridPowerW\.address: too big/,
+    },
+    {
+      name: 'no direction',
+      change: (t) => t.replace(', positive: import', ''),
+      expected: /^p\.yaml:8:15 points\.gridPowerW: needs positive: import or export/,
+    },
+    {
+      name: 'wrong direction',
+      change: (t) => t.replace('import }', 'charging }'),
+      expected: /needs positive: import or export/,
+    },
+    { name: 'missing maker', change: (t) => t.replace('maker: Maker\n', ''), expected: /^p\.yaml:1:1 maker: / },
+    {
+      name: 'claims another format',
+      change: (t) => t.replace('format: 1', 'format: 2'),
+      expected: /^p\.yaml:1:9 format: /,
+    },
+    {
+      name: 'model not in the chain',
+      change: (t) => t.replace('address: 52', 'model: 103, address: 2'),
+      expected: /SunSpec model 103 is not listed/,
+    },
+    { name: 'duplicate key', change: (t) => `${t}maker: Again\n`, expected: /^p\.yaml:9:1 .*unique/i },
+    { name: 'broken YAML', change: (t) => `${t}  - [\n`, expected: /^p\.yaml:\d+:\d+ / },
+  ];
+  for (const { name, change, expected } of cases) {
+    test(`says where: ${name}`, () => {
+      const errors = errorsOf(() => parseProfile(change(PROFILE), 'p.yaml'));
+      expect(
+        errors.some((line) => expected.test(line)),
+        errors.join('\n'),
+      ).toBe(true);
+    });
+  }
+
+  test('every error at once, in the order of the file', () => {
+    const text = PROFILE.replace('kind: meter', 'kind: meeter')
+      .replace('f32', 'float')
+      .replace('import }', 'import, polll: fast }');
+    const errors = errorsOf(() => parseProfile(text, 'p.yaml'));
+    expect(errors.map((line) => line.split(' ')[0])).toEqual(['p.yaml:4:7', 'p.yaml:8:36', 'p.yaml:8:61']);
+  });
+
+  test('a watchdog that is not there cannot be relied on', () => {
+    const text = `${PROFILE}controls:
+  generationLimitW:
+    limits: { min: 0, max: 100 }
+    write: [{ address: 1, type: u16, carries: value }]
+    revert: rated
+    storage: eeprom
+    failsafe: watchdog
+`;
+    const errors = errorsOf(() => parseProfile(text, 'p.yaml'));
+    expect(errors).toEqual([
+      expect.stringMatching(/^p\.yaml:14:14 .*eeprom: give dailyWrites/),
+      expect.stringMatching(/^p\.yaml:15:15 .*none is described/),
+    ]);
+  });
+});
+
+describe('site files', () => {
+  test('a small one is read with every default', () => {
+    const site = parseSite(SITE, 'house.yaml');
+    expect(site.buses).toEqual([{ id: 'one', kind: 'tcp', host: '127.0.0.1', port: 502, share: null }]);
+    expect(site.devices[0]).toMatchObject({ id: 'meter', phases: ['L1', 'L2', 'L3'], ratedW: null, ctFactor: 1 });
+    expect(site.contract).toEqual({
+      floorUcPerWh: 5000,
+      ceilingUcPerWh: 40000,
+      riskQuantile: 0.5,
+      quorumAtLeast: null,
+    });
+  });
+
+  const cases: readonly { name: string; change: (text: string) => string; expected: RegExp }[] = [
+    {
+      name: 'unknown bus',
+      change: (t) => t.replace('bus: one', 'bus: onee'),
+      expected: /^s\.yaml:10:42 devices\.meter\.bus: there is no bus onee; did you mean one\?/,
+    },
+    {
+      name: 'unknown role',
+      change: (t) => t.replace('grid-meter', 'gridmeter'),
+      expected: /^s\.yaml:10:64 devices\.meter\.role: invalid option/,
+    },
+    {
+      name: 'no grid meter',
+      change: (t) => t.replace('grid-meter', 'meter'),
+      expected: /^s\.yaml:10:3 devices: a site has exactly one device with role grid-meter; found none/,
+    },
+    {
+      name: 'time zone',
+      change: (t) => t.replace('Europe/Berlin', 'Europe/Berlim'),
+      expected: /^s\.yaml:5:11 timezone: is no time zone/,
+    },
+    { name: 'id', change: (t) => t.replace('  meter:', '  Meter:'), expected: /^s\.yaml:10:3 .*an id is a-z/ },
+    {
+      name: 'prices',
+      change: (t) => t.replace('floorUcPerWh: 5000', 'floorUcPerWh: 50000'),
+      expected: /^s\.yaml:11:11 contract: floorUcPerWh is above/,
+    },
+    {
+      name: 'money is an integer',
+      change: (t) => t.replace('5000,', '5000.5,'),
+      expected: /^s\.yaml:11:27 contract\.floorUcPerWh: /,
+    },
+    {
+      name: 'unknown device of a load',
+      change: (t) => `${t}loads:\n  boiler: { device: relay, control: switch1, ratedW: 2000 }\n`,
+      expected: /^s\.yaml:13:21 loads\.boiler\.device: there is no device relay/,
+    },
+    {
+      name: 'a meter that covers itself',
+      change: (t) => t.replace('grid-meter }', 'grid-meter, covers: [meter] }'),
+      expected: /covers\.0: a meter cannot cover itself/,
+    },
+    {
+      name: 'phases of the connection',
+      change: (t) => t.replace('phases: 3', 'phases: 1').replace('grid-meter }', 'grid-meter, phases: [L2] }'),
+      expected: /the connection has only L1/,
+    },
+    {
+      name: 'key of another kind of bus',
+      change: (t) => t.replace('host: 127.0.0.1', 'host: 127.0.0.1, baud: 9600'),
+      expected: /^s\.yaml:8:38 buses\.one\.baud: does not belong here/,
+    },
+  ];
+  for (const { name, change, expected } of cases) {
+    test(`says where: ${name}`, () => {
+      const errors = errorsOf(() => parseSite(change(SITE), 's.yaml'));
+      expect(
+        errors.some((line) => expected.test(line)),
+        errors.join('\n'),
+      ).toBe(true);
+    });
+  }
+
+  test('references are checked also when another part is wrong', () => {
+    const errors = errorsOf(() =>
+      parseSite(SITE.replace('bus: one', 'bus: two').replace('version: 1', 'version: 9'), 's.yaml'),
+    );
+    expect(errors).toHaveLength(2);
+  });
+
+  test('two devices of one kind cannot have one address, a circle of meters is none', () => {
+    const twice = SITE.replace(
+      'contract:',
+      '  pv: { profile: eastron/sdm630, bus: one, unitId: 1, role: meter }\ncontract:',
+    );
+    expect(errorsOf(() => parseSite(twice, 's.yaml'))[0]).toMatch(/meter is already at one unit 1/);
+    const circle = SITE.replace('role: grid-meter }', 'role: grid-meter, covers: [sub] }').replace(
+      'contract:',
+      '  sub: { profile: eastron/sdm630, bus: one, unitId: 2, role: meter, covers: [meter] }\ncontract:',
+    );
+    expect(errorsOf(() => parseSite(circle, 's.yaml'))[0]).toMatch(/circle/);
+  });
+
+  test('the profile must have what the role needs', () => {
+    const site = parseSite(SITE.replace('eastron/sdm630', 'waveshare/relay-8'), 's.yaml');
+    const profiles = new Map([['waveshare/relay-8', loadProfile('waveshare/relay-8')]]);
+    expect(errorsOf(() => checkProfiles(site, profiles, 's.yaml'))).toHaveLength(3);
+  });
+
+  test('an unknown profile is named with the nearest one', () => {
+    expect(errorsOf(() => loadProfile('eastron/sdm631'))).toEqual([
+      'there is no profile eastron/sdm631; did you mean eastron/sdm630?',
+    ]);
+    expect(errorsOf(() => loadSite('/nowhere/site.yaml'))).toEqual([
+      'cannot read the site file /nowhere/site.yaml: there is no such file',
+    ]);
+  });
+});
+
+describe('hostile text', () => {
+  test('whatever comes, an error of ours', () => {
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.string(),
+          fc.json(),
+          fc.string({ unit: fc.constantFrom('[', '{', '-', ' ', '\n', ':', '&a', '*a', '!!x') }),
+        ),
+        (text) => {
+          errorsOf(() => parseProfile(text, 'x.yaml'));
+          errorsOf(() => parseSite(text, 'x.yaml'));
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  test('too long, too deep, too many aliases', () => {
+    expect(errorsOf(() => parseSite('a'.repeat(YAML_CHARACTERS_MAX + 1), 'x'))[0]).toMatch(/longer than/);
+    expect(errorsOf(() => parseSite('['.repeat(20_000), 'x'))[0]).toMatch(/^x:/);
+    const bomb = [
+      'a: &a [x,x,x,x,x,x,x,x,x]',
+      ...Array.from(
+        { length: 9 },
+        (_, i) => `${'bcdefghij'[i]}: &${'bcdefghij'[i]} [${`*${'abcdefghi'[i]},`.repeat(9)}]`,
+      ),
+    ].join('\n');
+    expect(errorsOf(() => parseSite(bomb, 'x'))[0]).toMatch(/^x:1:1 cannot be read as YAML/);
+  });
+});
+
+test('the site files that ship are valid', () => {
+  const files = [
+    ...['house', 'farm', 'factory', 'flat'].map((name) => `demo/${name}.yaml`),
+    ...readdirSync(join(ROOT, 'devices/examples')).map((name) => `examples/${name}`),
+  ];
+  expect(files.length).toBeGreaterThan(6);
+  for (const file of files) expect(loadSite(join(ROOT, 'devices', file)).profiles.size).toBeGreaterThan(0);
+});
+
+test('a bus can be moved, a name comes from the path', () => {
+  const site = withBusAddress(parseSite(SITE, 's.yaml'), 'one', '10.0.0.1', 1502);
+  expect(site.buses[0]).toMatchObject({ host: '10.0.0.1', port: 1502 });
+  expect(profileName('/x/profiles/eastron/sdm630.yaml')).toBe('eastron/sdm630');
+  expect(nearest('grid-metr', ['grid-meter', 'meter'])).toBe('grid-meter');
+  expect(nearest('zzzzzzzzzz', ['grid-meter', 'meter'])).toBe(null);
+  expect(profileNames()).toContain('eastron/sdm630');
+  expect(readFileSync(join(ROOT, 'devices/demo/house.yaml'), 'utf8')).toMatch(/^# /);
+});
