@@ -17,11 +17,26 @@ import type {
 } from './control-types.ts';
 import { economyOf, OWN_USE } from './economy.ts';
 import { generationLimits } from './generation.ts';
-import { type Caps, capsOf, fresh, holdPhases, phasesAfter, type UsableBattery, usableBatteries } from './limits.ts';
+import {
+  type Caps,
+  capsOf,
+  fresh,
+  holdPhases,
+  phasesAfter,
+  reachableW,
+  type UsableBattery,
+  usableBatteries,
+} from './limits.ts';
 import { type Shareable, share } from './sharing.ts';
 import { loadPowers } from './switching.ts';
 import { exportedSoFarWh, powerThen, remember, targetExportW } from './tracking.ts';
 
+/** What meters may be wrong by together, as a share of the powers that they measure: kept free below the limits. */
+const DOUBT_SHARE = 0.015;
+/** Time within which batteries shall make room for generation that is not held back, and within which a limit is restored. */
+const PACE_MS = 1000;
+/** Nearer to its aim than this share of its limit a battery is not driven beyond it to get there sooner. */
+const NEAR_SHARE = 0.03;
 /** Changes of the batteries' power below this share of it are meter noise and are not followed. */
 const NOISE_SHARE = 0.01;
 
@@ -60,11 +75,14 @@ export function control(config: ControlConfig, state: ControlState, input: Contr
   const targetW = trading ? targetExportW(config, begun, input, exportedWh) : null;
   const missingW = uncontrolledW + (targetW ?? 0);
 
-  const caps = capsOf(config, input);
+  const strict = capsOf(config, input);
+  const doubtW = DOUBT_SHARE * (Math.abs(gridW) + Math.abs(batteryW));
+  const caps: Caps = { importW: Math.max(0, strict.importW) - doubtW, exportW: Math.max(0, strict.exportW) - doubtW };
   const economy = economyNow(state, input, usable);
   const wantedW = wantedBattery(usable, economy, missingW, uncontrolledW);
   const heldW = clamp(wantedW, uncontrolledW - caps.importW, uncontrolledW + caps.exportW);
-  const setpoints = batterySetpoints(config, state, input, usable, heldW, uncontrolledW, caps);
+  const toldW = heldW === wantedW ? heldW : hurried(usable, heldW);
+  const setpoints = batterySetpoints(config, state, input, usable, toldW, uncontrolledW, caps);
   const givenW = [...setpoints.values()].reduce((sum, powerW) => sum + powerW, 0);
 
   const hardMaxW = usable.reduce((sum, b) => sum + b.hardMaxW, 0);
@@ -81,7 +99,8 @@ export function control(config: ControlConfig, state: ControlState, input: Contr
   const generationLimitsW = generationLimits(config, state, input, {
     consumptionW: Math.max(0, uncontrolledW + generatedW),
     exportCapW: worthless ? Math.min(caps.exportW, Math.max(0, targetW ?? 0)) : caps.exportW,
-    chargeableW: chargeable(usable, input),
+    chargeableW: 0 - usable.reduce((sum, b) => sum + reachableW(b, ranges(b, input).minW, PACE_MS), 0),
+    over: -gridW > caps.exportW,
     phasesAfterW: phasesAfter(config, input, usable, setpoints),
   });
   const mode: ControlMode = trading ? 'trade' : 'own-use';
@@ -192,8 +211,13 @@ function ranges(b: UsableBattery, input: ControlInput): Omit<Shareable, 'beforeW
   return { ...range, minW: 0, maxW: 0 };
 }
 
-function chargeable(usable: readonly UsableBattery[], input: ControlInput): number {
-  return usable.reduce((sum, b) => sum - ranges(b, input).minW, 0);
+/** A limit is at stake: batteries that lag are told more than is wanted until they are near it. */
+function hurried(usable: readonly UsableBattery[], heldW: number): number {
+  const powerW = usable.reduce((sum, b) => sum + b.powerW, 0);
+  const rangeW = usable.reduce((sum, b) => sum + b.hardMaxW - b.hardMinW, 0);
+  if (Math.abs(heldW - powerW) < NEAR_SHARE * rangeW) return heldW;
+  const lagMs = usable.reduce((max, b) => Math.max(max, b.unit.lagMs), 1);
+  return powerW + (heldW - powerW) / (1 - Math.exp(-PACE_MS / lagMs));
 }
 
 function allSetpoints(
@@ -249,6 +273,7 @@ function blind(
     consumptionW: 0,
     exportCapW: caps.exportW,
     chargeableW: 0,
+    over: false,
     phasesAfterW: new Map(),
   });
   return {

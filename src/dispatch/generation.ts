@@ -16,6 +16,8 @@ export interface GenerationInput {
   /** Most that may leave, and what batteries can take on top. */
   readonly exportCapW: number;
   readonly chargeableW: number;
+  /** The cap is passed right now: what batteries will take is not given away before they take it. */
+  readonly over: boolean;
   /** Net import of each phase after the batteries; phases without a value are not limited. */
   readonly phasesAfterW: ReadonlyMap<Phase, number>;
 }
@@ -25,7 +27,7 @@ export function generationLimits(
   config: ControlConfig,
   state: ControlState,
   input: ControlInput,
-  { consumptionW, exportCapW, chargeableW, phasesAfterW }: GenerationInput,
+  { consumptionW, exportCapW, chargeableW, over, phasesAfterW }: GenerationInput,
 ): Record<string, number> {
   const limits: Record<string, number> = {};
   const powerOf = (generator: ControlGenerator): number | null =>
@@ -41,6 +43,7 @@ export function generationLimits(
     const powerW = powerOf(generator);
     if (powerW !== null) limitW = Math.min(limitW, powerW + phaseRoomW(config, generator, held, phasesAfterW));
     const before = state.generationLimitsW[generator.id];
+    if (over && before !== undefined) limitW = Math.min(limitW, before);
     if (limitW >= generator.ratedW * (before === undefined ? 1 : RELEASE_MARGIN)) continue;
     limitW = Math.max(0, Math.min(limitW, generator.ratedW));
     const same = before !== undefined && limitW >= before && limitW - before < LIMIT_STEP * generator.ratedW;

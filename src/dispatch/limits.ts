@@ -35,6 +35,9 @@ export function fresh(measured: Measured | null | undefined, monotonicMs: number
   return monotonicMs - measured.monotonicMs <= staleAfterMs ? measured.value : null;
 }
 
+/** Within this of full or empty a battery is brought to rest gently: it would stop at once by itself. */
+const SOFT_EDGE_PERCENT = 0.5;
+
 /** A battery that answers, with what it may do now. */
 export interface UsableBattery {
   readonly unit: ControlBattery;
@@ -61,13 +64,24 @@ export function usableBatteries(config: ControlConfig, input: ControlInput): Usa
     // A live limit that is told but not known now is no limit to be relied on: nothing is asked of the battery that way.
     const live = (of: Measured | null | undefined): number =>
       of === null || of === undefined ? Number.POSITIVE_INFINITY : Math.max(0, value(of) ?? 0);
-    const charge = percent >= 100 ? 0 : limitAtW(battery.chargeLimitW, battery.chargeTaper, percent);
-    const discharge = percent <= 0 ? 0 : limitAtW(battery.dischargeLimitW, battery.dischargeTaper, percent);
+    const charge = limitAtW(battery.chargeLimitW, battery.chargeTaper, percent) * softly(100 - percent);
+    const discharge = limitAtW(battery.dischargeLimitW, battery.dischargeTaper, percent) * softly(percent);
     const hardMinW = 0 - Math.min(charge, live(reading?.chargePowerMaxW));
     const hardMaxW = Math.min(discharge, live(reading?.dischargePowerMaxW));
-    usable.push({ unit, powerW, percent, hardMinW, hardMaxW, maxW: percent <= battery.reservePercent ? 0 : hardMaxW });
+    const maxW = hardMaxW * softly(percent - battery.reservePercent);
+    usable.push({ unit, powerW, percent, hardMinW, hardMaxW, maxW });
   }
   return usable;
+}
+
+/** Share of a limit that is left at this distance from full, empty or the reserve. */
+function softly(distancePercent: number): number {
+  return clamp(distancePercent / SOFT_EDGE_PERCENT, 0, 1);
+}
+
+/** Power that a battery can have reached from where it is after a time, when told to go to `towardsW` now. */
+export function reachableW({ unit, powerW }: UsableBattery, towardsW: number, afterMs: number): number {
+  return powerW + (towardsW - powerW) * (1 - Math.exp(-afterMs / Math.max(1, unit.lagMs)));
 }
 
 /** Net import of each phase once the batteries follow `setpoints`, from a meter that tells phases; empty otherwise. */

@@ -25,8 +25,8 @@ export function exportedSoFarWh(config: ControlConfig, state: ControlState, inpu
   }
   const counted = exportRiseWh - importRiseWh;
   if (!known) return chainElapsedMs <= input.chainRate * config.staleAfterMs ? grown : counted;
-  const steps = importRiseWh > 0 && exportRiseWh > 0 ? 2 : 1;
-  const doubt = config.counterStepWh * steps;
+  // Each counter hides less than one count at either edge.
+  const doubt = 2 * config.counterStepWh;
   return clamp(state.exportedWh + grown, counted - doubt, counted + doubt);
 }
 
