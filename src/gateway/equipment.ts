@@ -2,10 +2,11 @@
 
 import { WattpactError } from '../base/errors.ts';
 import type { ControlConfig } from '../dispatch/control-types.ts';
-import type { Battery, PlanLoad } from '../dispatch/equipment.ts';
+import type { Battery } from '../dispatch/equipment.ts';
+import { batteriesOf } from '../dispatch/site-equipment.ts';
 import type { ChannelSpec, MeterSpec } from '../metering/types.ts';
 import type { Admission } from '../protocol/genesis.ts';
-import type { Device, Profile, SiteFile, SiteLoad, Storage } from '../site/types.ts';
+import type { Device, Profile, SiteFile } from '../site/types.ts';
 
 /** A reading older than this is stale for control, wall ms. */
 const STALE_AFTER_MS = 5_000;
@@ -32,17 +33,13 @@ export function generatorsOf(site: SiteFile): readonly Device[] {
   return site.devices.filter(({ role }) => role === 'pv' || role === 'wind' || role === 'hybrid');
 }
 
-export function batteryOf(storage: Storage): Battery {
-  const { device: _device, lagMs: _lag, deadBandW: _dead, stepW: _step, ...battery } = storage;
-  return battery;
-}
-
 export function controlConfigOf(site: SiteFile, counterStepWh: number, edgeDelayChainMs: number): ControlConfig {
   const { connection } = site;
+  const batteries = batteriesOf(site);
   const phasesOfDevice = (id: string) => site.devices.find((device) => device.id === id)?.phases ?? connection.phases;
   return {
-    batteries: site.storage.map((storage) => ({
-      battery: batteryOf(storage),
+    batteries: site.storage.map((storage, i) => ({
+      battery: batteries[i] as Battery,
       device: storage.device,
       phases: phasesOfDevice(storage.device),
       lagMs: storage.lagMs,
@@ -106,38 +103,6 @@ export function meterSpecOf(options: {
     powerMaxW,
     measuredWithinMs: MEASURED_WITHIN_MS * chainRate,
     gapMs: GAP_MS * chainRate,
-  };
-}
-
-/** A day's need of a load as a plan sees it: what is left of it until its deadline. Null: nothing to plan. */
-export function planLoadOf(
-  load: SiteLoad,
-  window: { fromMs: number; untilMs: number },
-  doneWh: number,
-  on: boolean,
-  sinceMs: number,
-): PlanLoad | null {
-  if (load.need === null) return null;
-  if (load.kind === 'program' || load.need.energyWh === null) {
-    return {
-      kind: 'program',
-      id: load.id,
-      powersW: load.powersW,
-      earliestMs: window.fromMs,
-      deadlineMs: window.untilMs,
-    };
-  }
-  return {
-    kind: 'energy',
-    id: load.id,
-    needWh: Math.max(0, load.need.energyWh - doneWh),
-    earliestMs: window.fromMs,
-    deadlineMs: window.untilMs,
-    powersW: load.powersW,
-    minOnMs: load.minOnMs,
-    minOffMs: load.minOffMs,
-    on,
-    sinceMs,
   };
 }
 

@@ -1,12 +1,11 @@
-// What the movable loads still need today: their windows in local time, what they have had, and whether they run. Owns that memory;
+// What the movable loads have had in their window of today, and whether they run. Owns that memory;
 // the plan decides when they run, control drives them.
 
 import type { Clock } from '../base/clock.ts';
 import type { Millis } from '../base/units.ts';
-import type { PlanLoad } from '../dispatch/equipment.ts';
+import type { LoadProgress } from '../dispatch/site-equipment.ts';
 import type { SiteFile } from '../site/types.ts';
 import type { GatewayStore } from '../store/gateway.ts';
-import { planLoadOf } from './equipment.ts';
 import { nextWindow } from './localtime.ts';
 
 interface LoadMemory {
@@ -19,7 +18,8 @@ interface LoadMemory {
 }
 
 export interface LoadNeeds {
-  planLoads(nowMs: Millis): readonly PlanLoad[];
+  /** What is known of each load now; energy counts for the window that is open. */
+  progress(): ReadonlyMap<string, LoadProgress>;
   /** A load was seen on or off with this power, now. */
   onSeen(load: string, powerW: number): void;
 }
@@ -40,15 +40,16 @@ export function createLoadNeeds(options: {
   }
 
   return {
-    planLoads(nowMs) {
-      return site.loads.flatMap((load) => {
-        const window = windowOf(load, nowMs);
-        if (window === null) return [];
-        const memory = memories.get(load.id);
-        const same = memory?.untilMs === window.untilMs ? memory : undefined;
-        const planned = planLoadOf(load, window, same?.doneWh ?? 0, memory?.on ?? false, memory?.sinceMs ?? nowMs);
-        return planned === null ? [] : [planned];
-      });
+    progress() {
+      const nowMs = clock.chainMs();
+      return new Map(
+        site.loads.flatMap((load) => {
+          const memory = memories.get(load.id);
+          if (memory === undefined) return [];
+          const open = memory.untilMs === windowOf(load, nowMs)?.untilMs;
+          return [[load.id, { doneWh: open ? memory.doneWh : 0, on: memory.on, sinceMs: memory.sinceMs }] as const];
+        }),
+      );
     },
     onSeen(id, powerW) {
       const load = site.loads.find((candidate) => candidate.id === id);

@@ -6,13 +6,15 @@ import { describeError } from '../base/errors.ts';
 import { clamp } from '../base/integers.ts';
 import { intervalAt, intervalEndMs, intervalStartMs } from '../base/interval.ts';
 import type { Log } from '../base/log.ts';
+import { PRICE_UC_PER_WH_MAX } from '../base/units.ts';
 import { planSite } from '../dispatch/plan.ts';
 import type { BidStep, Plan, PlanInterval } from '../dispatch/plan-types.ts';
+import { batteriesOf, bidTermsOf, curtailableOf, planLoadsOf } from '../dispatch/site-equipment.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import type { Notice, Settlement } from '../protocol/replies.ts';
 import type { SiteFile } from '../site/types.ts';
 import type { GatewayStore } from '../store/gateway.ts';
-import { batteryOf, generatorsOf, gridMeterOf } from './equipment.ts';
+import { generatorsOf, gridMeterOf } from './equipment.ts';
 import type { GatewayListener } from './events.ts';
 import { type EnergyForecast, medianWh, type SiteForecasting } from './forecasting.ts';
 import type { LoadNeeds } from './loadneeds.ts';
@@ -54,7 +56,7 @@ export function createSiteTrading(options: {
   emit: GatewayListener;
   log: Log;
 }): SiteTrading {
-  const { site, genesis, store, requester, forecasting, metering, loadNeeds, clock, emit, log } = options;
+  const { site, genesis, store, requester, forecasting, metering, clock, emit, log } = options;
   const { lengthMs, requestMs, gateCloseMs, gateOpenMs } = genesis.interval;
   const { rate } = genesis.clock;
   const serial = gridMeterOf(site).meter?.serial ?? `${site.id}-meter`;
@@ -163,22 +165,20 @@ export function createSiteTrading(options: {
       intervalMs: lengthMs,
       intervals,
       bidInterval,
-      batteries: site.storage.flatMap((storage) => {
-        const percent = options.stateOfCharge(storage.id);
-        return percent === null
-          ? []
-          : [{ battery: batteryOf(storage), storedWh: (percent / 100) * storage.capacityWh }];
+      batteries: batteriesOf(site).flatMap((battery) => {
+        const percent = options.stateOfCharge(battery.id);
+        return percent === null ? [] : [{ battery, storedWh: (percent / 100) * battery.capacityWh }];
       }),
-      loads: loadNeeds.planLoads(clock.chainMs()),
-      curtailable: generatorsOf(site).some(({ curtailable }) => curtailable),
+      loads: planLoadsOf(
+        site,
+        intervalStartMs(running, lengthMs),
+        lengthMs,
+        intervals.length,
+        options.loadNeeds.progress(),
+      ),
+      curtailable: curtailableOf(site),
       endValueUcPerWh: null,
-      terms: {
-        floorUcPerWh: contract.floorUcPerWh,
-        ceilingUcPerWh: contract.ceilingUcPerWh,
-        riskQuantile: contract.riskQuantile,
-        priceMinUcPerWh: contract.floorUcPerWh,
-        priceMaxUcPerWh: contract.ceilingUcPerWh,
-      },
+      terms: bidTermsOf(site, PRICE_UC_PER_WH_MAX),
     });
   }
 

@@ -26,6 +26,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   gateway: ['*'],
   validator: ['*'],
   simulator: ['*'],
+  demo: ['*'],
   web: ['*'],
   commands: ['*'],
 };
