@@ -6,6 +6,7 @@ import { Command } from 'commander';
 import { BugError, WattpactError } from '../base/errors.ts';
 import { allocate } from '../market/allocate.ts';
 import { certify } from '../market/certificate.ts';
+import { congestionOf } from '../market/congestion.ts';
 import { pairTrades } from '../market/trades.ts';
 import type { Clearing, FeederModel, Finding, OrderBook, OrderTrade } from '../market/types.ts';
 import { verifyClearing } from '../market/verify.ts';
@@ -121,7 +122,7 @@ async function clearFiles(options: InputOptions & { trades: boolean }): Promise<
   printLine(`${book.size} orders on ${feeder.ids.length} buses`);
   printLine(`traded ${clearing.tradedWh} Wh, welfare ${clearing.welfareUc} µ¤`);
   printLine(priceSummary(clearing));
-  printLine(`lines at their limit: ${fullLines(feeder, clearing)}`);
+  printLine(`short lines and their shadow prices, µ¤/Wh: ${shortLines(feeder, clearing)}`);
   if (trades !== null) printLine(`trades: ${trades.length}`);
   if (tightened !== null) printLine(`lines tightened to keep the voltage band: ${tightened.length}`);
   printLine(`cleared in ${ms.clear} ms, certified in ${ms.certify} ms, verified in ${ms.verify} ms`);
@@ -168,13 +169,13 @@ function priceSummary({ pricesUcPerWh }: Clearing): string {
 /** Lines shown by name in the summary. */
 const LINES_SHOWN_MAX = 8;
 
-function fullLines(feeder: FeederModel, { flowsWh }: Clearing): string {
-  const full = feeder.ids.filter((_, bus) => {
-    const flow = flowsWh[bus]!;
-    return bus !== feeder.root && flow !== 0 && (flow === feeder.upMaxWh[bus] || -flow === feeder.downMaxWh[bus]);
-  });
-  const more = full.length > LINES_SHOWN_MAX ? `, and ${full.length - LINES_SHOWN_MAX} more` : '';
-  return full.length === 0 ? 'none' : full.slice(0, LINES_SHOWN_MAX).join(', ') + more;
+function shortLines(feeder: FeederModel, clearing: Clearing): string {
+  const { shadowsUcPerWh } = congestionOf(feeder, clearing);
+  const short = feeder.ids.map((id, bus) => ({ id, shadow: shadowsUcPerWh[bus]! })).filter(({ shadow }) => shadow > 0);
+  short.sort((x, y) => y.shadow - x.shadow);
+  const shown = short.slice(0, LINES_SHOWN_MAX).map(({ id, shadow }) => `${id} (${shadow})`);
+  const more = short.length > LINES_SHOWN_MAX ? `, and ${short.length - LINES_SHOWN_MAX} more` : '';
+  return short.length === 0 ? 'none' : shown.join(', ') + more;
 }
 
 async function verifyFiles(options: InputOptions & { result: string }): Promise<void> {

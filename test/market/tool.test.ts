@@ -101,7 +101,7 @@ describe('clear and verify', () => {
     expect(bare.flows[1]).toEqual({ bus: 'house', wh: 46 });
     const text = market('clear', '--feeder', feeder, '--orders', orders);
     expect(text.stdout).toContain('traded 130 Wh');
-    expect(text.stdout).toContain('lines at their limit: house');
+    expect(text.stdout).toContain('short lines and their shadow prices, µ¤/Wh: house (1)');
   });
 
   test('wrong use and wrong files end with exit code 2 and one line', () => {
