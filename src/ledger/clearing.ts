@@ -7,7 +7,7 @@ import { clear } from '../market/clear.ts';
 import { buildFeeder, pathBetween } from '../market/feeder.ts';
 import { type MarketAccount, marketAccount } from '../market/settle.ts';
 import { pairTrades } from '../market/trades.ts';
-import type { Clearing, FeederModel } from '../market/types.ts';
+import type { Clearing, FeederModel, OrderBook } from '../market/types.ts';
 import { verifyClearing } from '../market/verify.ts';
 import { hashOf } from '../protocol/envelope.ts';
 import type { Feeder } from '../protocol/genesis.ts';
@@ -111,26 +111,35 @@ export function clearInputs(inputs: Inputs): Outcome {
     const clearing = clear(feeder, book);
     const finding = verifyClearing(feeder, book, clearing)[0];
     if (finding !== undefined) return { status: 'void', reason: finding.message };
-    const parties = inputs.orders.map(({ gateway }) => gateway);
-    const trades = pairTrades(feeder, book, clearing).map(
-      (trade): Trade => ({
-        // The utility's two orders come last and have no gateway.
-        buyer: parties[trade.buyer] ?? inputs.utility,
-        buyerUcPerWh: trade.buyerUcPerWh,
-        energyWh: trade.energyWh,
-        lossWh: trade.lossWh,
-        path: pathBetween(feeder, book.buses[trade.seller] as number, trade.via, book.buses[trade.buyer] as number).map(
-          (bus) => feeder.ids[bus] as string,
-        ),
-        seller: parties[trade.seller] ?? inputs.utility,
-        sellerUcPerWh: trade.sellerUcPerWh,
-      }),
-    );
+    const trades = tradesBetween(inputs, feeder, book, clearing);
     return { status: 'cleared', account: marketAccount(feeder, book, clearing), clearing, trades };
   } catch (error) {
     if (isWattpactError(error)) return { status: 'void', reason: error.message };
     throw error;
   }
+}
+
+/** Trades of one pair of parties are one trade: their prices are those of their two buses, whatever the steps. */
+function tradesBetween(inputs: Inputs, feeder: FeederModel, book: OrderBook, clearing: Clearing): Trade[] {
+  // The utility's two orders come last and have no gateway.
+  const partyOf = (order: number): string => inputs.orders[order]?.gateway ?? inputs.utility;
+  const busOf = (order: number): number => book.buses[order] as number;
+  const byPair = new Map<string, Trade>();
+  for (const { seller, buyer, via, ...trade } of pairTrades(feeder, book, clearing)) {
+    const pair = `${partyOf(seller)} ${partyOf(buyer)}`;
+    const known = byPair.get(pair);
+    byPair.set(pair, {
+      buyer: partyOf(buyer),
+      buyerUcPerWh: trade.buyerUcPerWh,
+      energyWh: trade.energyWh + (known?.energyWh ?? 0),
+      lossWh: trade.lossWh + (known?.lossWh ?? 0),
+      path:
+        known?.path ?? pathBetween(feeder, busOf(seller), via, busOf(buyer)).map((bus) => feeder.ids[bus] as string),
+      seller: partyOf(seller),
+      sellerUcPerWh: trade.sellerUcPerWh,
+    });
+  }
+  return [...byPair.values()];
 }
 
 export function feederModel({ buses, lengthMs, netExports }: Inputs): FeederModel {

@@ -90,6 +90,28 @@ test('deliveries settle: what one pays others receive, to the last unit', () => 
   expect(balances(world)).toBe(0n);
 });
 
+test('steps of one pair make one trade', () => {
+  const world = new World();
+  const offers = [
+    world.offer('farm', T, [
+      [8000, 300],
+      [8001, 300],
+    ]),
+    world.offer(
+      'factory',
+      T,
+      [],
+      [
+        [25_000, 250],
+        [24_000, 250],
+      ],
+    ),
+  ];
+  world.block(OPEN, ...offers);
+  world.block(GATE);
+  expect(noticeOf(world, 'farm').trades).toMatchObject([{ seller: 'farm', buyer: 'factory', energyWh: 500 }]);
+});
+
 test('no trade is told too, and unmatched orders name the line that stood in the way', () => {
   const world = new World();
   world.block(OPEN, world.offer('house', T, [[8000, 1000]]));
