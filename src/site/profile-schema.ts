@@ -382,7 +382,7 @@ function controlOf(control: string, input: z.infer<typeof controlSchema>, part: 
               maxMs: watchdog.maxSeconds * 1000,
             },
     failsafe: input.failsafe,
-    tolerance: input.tolerance ?? input.limits.step,
+    tolerance: input.tolerance ?? input.limits.step / 2,
     note: input.note ?? null,
   };
 }

@@ -110,7 +110,7 @@ export interface Control {
   readonly dailyWrites: number;
   readonly watchdog: Watchdog | null;
   readonly failsafe: 'watchdog' | 'none';
-  /** Tolerance of the read-back, in the control's unit. */
+  /** Tolerance of the read-back, in the unit of what is written. */
   readonly tolerance: number;
   readonly note: string | null;
 }
