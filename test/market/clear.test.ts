@@ -8,7 +8,7 @@ import { clear } from '../../src/market/clear.ts';
 import { type BusRecord, buildFeeder } from '../../src/market/feeder.ts';
 import type { Order } from '../../src/market/types.ts';
 import { verifyClearing } from '../../src/market/verify.ts';
-import { largeInstance, randomInstance, SHAPES } from './instances.ts';
+import { largeInstance, pendulumInstance, randomInstance, SHAPES } from './instances.ts';
 import { highsWelfare, loadHighs, searchClearing } from './oracle.ts';
 
 const MINUTES_15 = 900_000;
@@ -220,6 +220,13 @@ describe('large and deep', () => {
       }
     });
   }
+
+  test('a price that swings from bus to bus over all small orders', () => {
+    const { feeder, book } = pendulumInstance(3000, 30_000);
+    const clearing = clear(feeder, book);
+    expect(verifyClearing(feeder, book, clearing)).toEqual([]);
+    expect(clearing.tradedWh > 0n).toBe(true);
+  });
 
   test('an allocation repeats to the bit', () => {
     const { feeder, book } = largeInstance({

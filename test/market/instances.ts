@@ -129,3 +129,31 @@ export function largeInstance(terms: LargeTerms): { feeder: FeederModel; book: O
   checkBook(feeder, book);
   return { feeder, book };
 }
+
+/**
+ * The worst case for a clearing that passes orders one by one: along a path, orders that outweigh all others pull the price
+ * up and down from bus to bus, and every time all the small orders at its end change sides.
+ */
+export function pendulumInstance(buses: number, orders: number): { feeder: FeederModel; book: OrderBook } {
+  const records = Array.from(
+    { length: buses },
+    (_, i): BusRecord => ({
+      id: `b${i}`,
+      parent: i === 0 ? null : `b${i - 1}`,
+      capacityW: null,
+      tariffUcPerWh: 0,
+      lossPpm: 0,
+    }),
+  );
+  const feeder = buildFeeder(records, { lengthMs: 900_000 });
+  const book = emptyBook(orders);
+  for (let i = 0; i < orders; i++) {
+    const isHuge = i < buses;
+    book.buses[i] = isHuge ? i : buses - 1;
+    book.supply[i] = isHuge ? i % 2 : 0;
+    book.pricesUcPerWh[i] = isHuge ? (i % 2 === 1 ? 0 : 1_000_000) : 1000 + ((i * 7919) % 500_000);
+    book.energiesWh[i] = isHuge ? 900_000_000 : 1;
+  }
+  checkBook(feeder, book);
+  return { feeder, book };
+}

@@ -5,8 +5,15 @@ import { writeFileSync } from 'node:fs';
 import { allocate } from '../../../src/market/allocate.ts';
 import { certify } from '../../../src/market/certificate.ts';
 import { clear } from '../../../src/market/clear.ts';
+import type { FeederModel, OrderBook } from '../../../src/market/types.ts';
 import { verifyClearing } from '../../../src/market/verify.ts';
-import { type LargeTerms, largeInstance, randomInstance, type Shape } from '../../market/instances.ts';
+import {
+  type LargeTerms,
+  largeInstance,
+  pendulumInstance,
+  randomInstance,
+  type Shape,
+} from '../../market/instances.ts';
 import { highsWelfare, loadHighs, searchClearing } from '../../market/oracle.ts';
 import { buildLemon, type Lemon } from './lemon.ts';
 import { growthPlot } from './plot.ts';
@@ -66,12 +73,16 @@ function speeds(orders: number): Record<string, { clear: number; verify: number 
     for (const limits of [true, false]) {
       for (const tariffs of [true, false]) {
         const name = `${shape}${limits ? '+limits' : ''}${tariffs ? '+tariffs' : ''}`;
-        const { clear: clearMs, verify } = measure({ shape, buses: orders / 10, orders, limits, tariffs, seed: 11 });
+        const terms: LargeTerms = { shape, buses: orders / 10, orders, limits, tariffs, seed: 11 };
+        const { clear: clearMs, verify } = measure(largeInstance(terms));
         result[name] = { clear: clearMs, verify };
         print(`${name.padEnd(22)} ${orders} orders on ${orders / 10} buses: clear ${clearMs} ms, verify ${verify} ms`);
       }
     }
   }
+  const { clear: clearMs, verify } = measure(pendulumInstance(orders / 10, orders));
+  result.pendulum = { clear: clearMs, verify };
+  print(`${'pendulum'.padEnd(22)} ${orders} orders on ${orders / 10} buses: clear ${clearMs} ms, verify ${verify} ms`);
   return result;
 }
 
@@ -79,7 +90,7 @@ async function againstHighs(orders: number): Promise<number> {
   const highs = await loadHighs();
   const terms: LargeTerms = { shape: 'random', buses: orders / 10, orders, limits: true, tariffs: true, seed: 23 };
   const { feeder, book } = largeInstance(terms);
-  const ours = measure(terms);
+  const ours = measure({ feeder, book });
   const start = performance.now();
   const welfare = highsWelfare(highs, feeder, book);
   const highsMs = performance.now() - start;
@@ -101,7 +112,7 @@ async function againstLemon(lemon: Lemon, orders: number): Promise<Record<string
     const terms: LargeTerms = { shape, buses: orders / 10, orders, limits, tariffs: true, seed: 31 };
     const { feeder, book } = largeInstance(terms);
     const peer = await lemon.solve(feeder, book, LEMON_MS_MAX);
-    const ours = measure(terms);
+    const ours = measure({ feeder, book });
     if (peer !== null && peer.welfareUc !== ours.welfareUc) throw new Error(`LEMON disagrees on ${shape}`);
     const name = `${shape}${limits ? '+limits' : ''}+tariffs`;
     ratios[name] = round((peer?.ms ?? LEMON_MS_MAX) / ours.clear);
@@ -122,14 +133,8 @@ function growths(sizes: readonly number[]): GrowthPoint[] {
   const points: GrowthPoint[] = [];
   for (const shape of ['random', 'path', 'star'] as const) {
     for (const orders of sizes) {
-      const { clear: clearMs, verify } = measure({
-        shape,
-        buses: orders / 10,
-        orders,
-        limits: true,
-        tariffs: true,
-        seed: 41,
-      });
+      const terms: LargeTerms = { shape, buses: orders / 10, orders, limits: true, tariffs: true, seed: 41 };
+      const { clear: clearMs, verify } = measure(largeInstance(terms));
       points.push({ shape, orders, clear: clearMs, verify });
       print(`growth ${shape} ${orders} orders: clear ${clearMs} ms, verify ${verify} ms`);
     }
@@ -137,8 +142,7 @@ function growths(sizes: readonly number[]): GrowthPoint[] {
   return points;
 }
 
-function measure(terms: LargeTerms): Timing {
-  const { feeder, book } = largeInstance(terms);
+function measure({ feeder, book }: { feeder: FeederModel; book: OrderBook }): Timing {
   const clears: number[] = [];
   const verifies: number[] = [];
   let welfareUc = 0n;
@@ -148,7 +152,7 @@ function measure(terms: LargeTerms): Timing {
     const cleared = performance.now();
     const findings = verifyClearing(feeder, book, clearing);
     const verified = performance.now();
-    if (findings.length > 0) throw new Error(`${JSON.stringify(terms)}: ${findings[0]?.message}`);
+    if (findings.length > 0) throw new Error(`not verified: ${findings[0]?.message}`);
     clears.push(cleared - start);
     verifies.push(verified - cleared);
     welfareUc = clearing.welfareUc;
