@@ -232,7 +232,7 @@ describe('a bus', () => {
     const request = rtuFraming.join({ unitId: 1, transaction: 0, pdu: new Uint8Array() }, fromHex('0300020001'));
     const answer = () => new Promise<string>((resolve) => socket.once('data', (chunk) => resolve(toHex(chunk))));
     const first = answer();
-    socket.write(concatBytes(request, fromHex('0110000000')));
+    socket.write(concatBytes(request, fromHex('01100000002040')));
     expect((await first).slice(0, 10)).toBe('0103020006');
     nowMs = 1000;
     const second = answer();

@@ -209,6 +209,11 @@ describe('the battery', () => {
     expect(physics.truth().batteries.get('battery')).toMatchObject({ powerW: 0, storedWh: 5000, chargePowerMaxW: 0 });
   });
 
+  test('an inverter with lag has arrived when the simulation begins', () => {
+    const own = { ...base, inverterLagMs: 2000, batteries: [{ ...battery, automatic: 'self-consumption' as const }] };
+    expect(drive(own).physics.truth().batteries.get('battery')!.powerW).toBe(-3000);
+  });
+
   test('an inverter with lag comes after its set-point', () => {
     const { physics, at } = drive({ ...base, inverterLagMs: 2000 });
     physics.setBattery('battery', 1000, null);

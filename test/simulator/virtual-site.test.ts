@@ -267,6 +267,28 @@ describe('what devices show', () => {
     expect(values.get('gridPowerW')).toBe(200);
   });
 
+  test('a meter that counts each phase shows those counters, another the netted ones', () => {
+    const netted = profiles.get('meter')!;
+    const point = netted.points.get('importEnergyWh')!;
+    const each = {
+      ...netted,
+      points: new Map([['importEnergyWh', { ...point, counter: { ...point.counter!, phases: 'each' as const } }]]),
+    };
+    const truth = {
+      ...make().state(),
+      importEnergyWh: 1,
+      exportEnergyWh: 2,
+      importEachPhaseWh: 3,
+      exportEachPhaseWh: 4,
+    };
+    const energies = (profile: typeof netted) => {
+      const values = shownBy(site, site.devices[0]!, profile, truth, truth);
+      return [values.get('importEnergyWh'), values.get('exportEnergyWh')];
+    };
+    expect(energies(netted)).toEqual([1, 2]);
+    expect(energies(each)).toEqual([3, 4]);
+  });
+
   test('a meter inside the site adds up what it covers', () => {
     const device = { ...site.devices[0]!, role: 'meter' as const, covers: ['pv', 'battery'] };
     const truth = make().state();
