@@ -7,9 +7,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import { describe, expect, test } from 'vitest';
+import { toBase64url } from '../../src/base/bytes.ts';
 import { generateKey, type Key, newKey } from '../../src/keys/files.ts';
 import { siteAccess } from '../../src/messaging/access.ts';
-import { makeLogin } from '../../src/messaging/login.ts';
+import { LOGIN_KIND, makeLogin } from '../../src/messaging/login.ts';
+import { encodeEnvelope, seal } from '../../src/protocol/envelope.ts';
 import { openGatewayStore } from '../../src/store/gateway.ts';
 import {
   afterwards,
@@ -48,6 +50,12 @@ async function attempt(url: string, options: IClientOptions): Promise<string> {
     client.on('error', (error) => resolve(error.message));
     client.on('close', () => resolve('closed'));
   });
+}
+
+/** A login of the farm's key under another signer. */
+function signedAs(signer: string): string {
+  const body = { broker: 'broker-1', expiresMs: Date.now() + 60_000, publicKey: farm.publicKey };
+  return toBase64url(encodeEnvelope(seal(CHAIN, LOGIN_KIND, signer, body, farm.sign)));
 }
 
 describe('a login', () => {
@@ -94,6 +102,11 @@ describe('a login', () => {
         password: makeLogin(CHAIN, 'broker-1', { ...farm, sign: stranger.sign }, Date.now()),
       },
       reason: 'the signature of the login does not hold',
+    },
+    {
+      name: 'that another id signed with the right key',
+      options: { ...honest(farm), password: signedAs('gateway-farm') },
+      reason: 'the client id is not the id of the key',
     },
   ];
   for (const { name, options, reason } of cases) {
@@ -268,6 +281,22 @@ describe('hostile bytes', () => {
     await connectedClient('gateway-farm', [`${url}?broker=broker-1`]);
     expect(await attempt(url, honest(validator))).not.toBe('in');
   });
+});
+
+test('connections that never say who they are have a limit', async () => {
+  const { url } = await startBroker({ clientsMax: 1 });
+  const port = Number(new URL(url).port);
+  let turnedAway = 0;
+  const sockets = Array.from({ length: 80 }, () => connectTcp(port, '127.0.0.1'));
+  for (const socket of sockets) {
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      turnedAway += 1;
+    });
+    afterwards(() => socket.destroy());
+  }
+  // 1 client and 64 strangers may stand at the door.
+  await until('the rest to be turned away', () => turnedAway === 15);
 });
 
 test('a busy port is one plain line', async () => {
