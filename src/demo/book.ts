@@ -59,13 +59,14 @@ export interface Book {
   /** Intervals that every gateway has seen settled, rising. */
   settled(): readonly number[];
   requests(interval?: number): readonly RequestEntry[];
+  /** Whether every gateway has requested something before the gate of the interval. */
+  requestedByAll(interval: number): boolean;
   site(gateway: string, interval: number): SiteInterval;
   now(gateway: string): SiteNow | null;
   readonly validators: ReadonlyMap<string, Extract<ValidatorEvent, { type: 'status' }>>;
   readonly head: Header | null;
   /** The last clearing of each feeder. */
   readonly clearings: ReadonlyMap<string, ClearingDocument>;
-  /** Chain time at which the interval's settlement was last heard. */
   readonly gateways: readonly string[];
 }
 
@@ -183,6 +184,12 @@ export function createBook(gateways: readonly string[]): Book {
         .sort((a, b) => a - b),
     requests: (interval) =>
       [...requests.values()].filter((entry) => interval === undefined || entry.interval === interval),
+    requestedByAll: (interval) =>
+      gateways.every((gateway) =>
+        [...requests.values()].some(
+          (entry) => entry.gateway === gateway && entry.interval === interval && entry.kind !== 'delivery',
+        ),
+      ),
     site,
     now: (gateway) => present.get(gateway) ?? null,
   };

@@ -44,6 +44,8 @@ const READY_MS_MIN = 3_000;
 const PAST_DAYS = 2;
 /** The utility's tariff at the root: finite, and for every interval the same. */
 const TARIFF = { buyUcPerWh: 8_000, sellUcPerWh: 30_000, buyWhMax: 1_000_000, sellWhMax: 1_000_000 };
+/** Intervals beyond the wanted ones after which the demo gives up. */
+const INTERVALS_SPARE = 8;
 const PAGE_EVENTS = 40;
 const CURVE_POINTS = 120;
 const HOST = '127.0.0.1';
@@ -103,7 +105,7 @@ class Demo {
   #page: Page | null = null;
   #planner: { stop(): void } | null = null;
   #killed = false;
-  #firstInterval = 0;
+  #deadline: NodeJS.Timeout | null = null;
 
   constructor(options: DemoOptions, dir: string, readyMs: number) {
     this.#options = options;
@@ -123,7 +125,6 @@ class Demo {
       () => performance.now(),
     );
     this.#consortium = makeConsortium({ consortium, file: DEMO_FILE, dir, clock: terms });
-    this.#firstInterval = intervalAt(FIRST_INTERVAL_MS, this.#consortium.genesis.interval.lengthMs);
     this.#book = createBook(this.#consortium.sites.map(({ gateway }) => gateway));
     this.#supervisor = createSupervisor({
       dir,
@@ -172,6 +173,7 @@ class Demo {
       const series = seriesOf.get(site.loaded.site.id) as SiteSeries;
       await this.#startSite(site, series, brokersBut(''));
     }
+    this.#giveUpLater();
     const [feeder] = genesis.feeders;
     const [utility] = genesis.utilities;
     if (feeder === undefined || utility === undefined)
@@ -196,6 +198,19 @@ class Demo {
     say(
       `an interval of ${genesis.interval.lengthMs / 60_000} minutes takes ${this.#options.intervalS} s${this.#page === null ? '' : `; the page: ${this.#page.url}`}`,
     );
+  }
+
+  /** A demo that should stop after some intervals but cannot get there ends all the same, and says so. */
+  #giveUpLater(): void {
+    const { intervals, intervalS } = this.#options;
+    if (intervals === null) return;
+    const waitMs = (intervals + INTERVALS_SPARE) * intervalS * 1000;
+    this.#deadline = setTimeout(() => {
+      this.#options.say(
+        `  * only ${this.#reported.size} of ${intervals} intervals were settled in ${Math.round(waitMs / 1000)} s`,
+      );
+      this.#finished();
+    }, waitMs);
   }
 
   async #startSite(site: ConsortiumSite, series: SiteSeries, brokers: readonly string[]): Promise<void> {
@@ -295,8 +310,10 @@ class Demo {
 
   #onSettlement(): void {
     const { genesis } = this.#consortium;
-    const settled = this.#book.settled().filter((interval) => interval >= this.#firstInterval);
-    for (const interval of settled) {
+    const settled = this.#book.settled();
+    // The demo begins with the first interval that every site could request for; sites are metered and settled before that as well.
+    const first = settled.find((interval) => this.#book.requestedByAll(interval));
+    for (const interval of settled.filter((settledInterval) => first !== undefined && settledInterval >= first)) {
       if (this.#reported.has(interval)) continue;
       this.#reported.add(interval);
       for (const line of intervalLines(this.#book, interval, genesis)) this.#options.say(line);
@@ -354,10 +371,11 @@ class Demo {
     const intervals = [...this.#reported].sort((a, b) => a - b).slice(0, this.#options.intervals ?? undefined);
     const [first] = genesis.validators;
     const outcome = demoOutcome(this.#book, intervals, genesis, validatorDir(this.#dir, first?.id as string));
-    return { outcome, problems: outcomeProblems(outcome, this.#book) };
+    return { outcome, problems: outcomeProblems(outcome, this.#book, this.#options.intervals) };
   }
 
   async stop(): Promise<void> {
+    if (this.#deadline !== null) clearTimeout(this.#deadline);
     this.#planner?.stop();
     await this.#utility?.stop().catch((error: unknown) => this.#options.say(`  * utility: ${describeError(error)}`));
     this.#utility = null;

@@ -96,8 +96,11 @@ export function demoOutcome(
 }
 
 /** What the outcome must show; the problems found, in words. */
-export function outcomeProblems(outcome: DemoOutcome, book: Book): readonly string[] {
+export function outcomeProblems(outcome: DemoOutcome, book: Book, wanted: number | null): readonly string[] {
   const problems: string[] = [];
+  if (wanted !== null && outcome.intervals.length < wanted) {
+    problems.push(`${outcome.intervals.length} of ${wanted} intervals were settled`);
+  }
   for (const { start, requests, moneyBalanced } of outcome.intervals) {
     for (const gateway of book.gateways) {
       if (!requests.some((request) => request.gateway === gateway)) problems.push(`${start}: no request of ${gateway}`);

@@ -148,14 +148,16 @@ export function createSiteTrading(options: {
     consumption: readonly EnergyForecast[],
   ): Plan {
     const { contract, connection } = site;
+    const { shortfallPenaltyUcPerWh, surplusPenaltyUcPerWh } = genesis.settlement;
     const intervals = consumption.map((forecast, i): PlanInterval => {
       const parts = [...generation.values()].map((of) => of[i]?.quantilesWh ?? []);
       return {
         startMs: intervalStartMs(running + i, lengthMs),
         generationWh: forecast.quantilesWh.map((_, q) => sum(parts.map((part) => part[q] ?? 0))),
         consumptionWh: forecast.quantilesWh,
-        buyUcPerWh: contract.ceilingUcPerWh,
-        sellUcPerWh: contract.floorUcPerWh,
+        // What is traded already is met or paid for as imbalance; what is not can still be traded.
+        buyUcPerWh: contract.ceilingUcPerWh + (i < bidInterval ? shortfallPenaltyUcPerWh : 0),
+        sellUcPerWh: contract.floorUcPerWh - (i < bidInterval ? surplusPenaltyUcPerWh : 0),
         positionWh: i < bidInterval ? (positionWh(running + i) ?? 0) : 0,
         importLimitW: connection.importLimitW,
         exportLimitW: connection.exportLimitW,
