@@ -6,7 +6,7 @@ import type { Message, Packet, PrePrepare, Vote } from '../../../src/consensus/p
 import type { Replica } from '../../../src/consensus/pbft/core/state.ts';
 import type { Envelope } from '../../../src/protocol/envelope.ts';
 import type { Behaviour } from './plan.ts';
-import type { Signing } from './signing.ts';
+import { CHAIN, type Signing } from './signing.ts';
 
 /** What a liar can see and do. */
 export interface Liar {
@@ -248,6 +248,19 @@ function lie(liar: Liar): void {
   const header = 'cd'.repeat(32);
   const checkpoint = { header, height: Math.max(1, replica.height + Math.floor(liar.random() * 5) - 2) };
   sendTo(liar, someOthers(liar), signed(liar, 'pbft.checkpoint', checkpoint));
+  // A snapshot of a state that nobody has, to whoever believed the height.
+  const head = {
+    chain: CHAIN,
+    height: replica.height + 500,
+    parent: header,
+    resultsRoot: header,
+    stateHash: header,
+    timeMs: 0,
+    validatorSet: header,
+  };
+  for (const peer of someOthers(liar)) {
+    sendTo(liar, [peer], signed(liar, 'pbft.snapshot', { manifest: { chunks: [], header: head }, peer, proof: [] }));
+  }
   const what = among(liar, ['blocks', 'snapshot', 'chunk', 'checkpoint']);
   for (const peer of someOthers(liar)) {
     sendTo(liar, [peer], signed(liar, 'pbft.ask', { height: replica.height, index: 0, peer, what }));

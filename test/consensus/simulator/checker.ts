@@ -119,6 +119,10 @@ export class Checker {
       if (signers.size < Math.min(r.members.quorum, r.stable.proof.length)) {
         this.violation(`${r.env.self} counts a signer twice in checkpoint ${r.stable.height}`);
       }
+      const header = this.decided.get(r.stable.height)?.headerHash;
+      if (r.stable.proof.some(({ body }) => body.header !== header)) {
+        this.violation(`${r.env.self} calls checkpoint ${r.stable.height} stable with another state in its proof`);
+      }
       const n = r.members.ids.length;
       // One member may have joined or left since.
       if (signers.size < Math.ceil((n - 1 + faultsTolerated(n - 1) + 1) / 2)) {

@@ -22,6 +22,8 @@ import { CHAIN, realSigning, type Signing, tableSigning } from './signing.ts';
 const STEPS_MAX = 400_000;
 /** Simulated time after healing within which everything must be confirmed. */
 const HEALED_MS = 60_000;
+/** After healing, how late a due operation may be: a few view timers. */
+const DUE_LATE_MS = 6_000;
 const GENESIS_MS = 1_700_000_000_000;
 /** Commits and steps every run has at least; it goes on with more requests until it does. */
 const COMMITS_MIN = 20;
@@ -589,7 +591,10 @@ class World {
       this.submitNew('good');
       return false;
     }
-    const heights = this.nodes.filter(({ honest }) => honest).map(({ app }) => app.state.header.height);
+    const honest = this.nodes.filter((node) => node.honest);
+    const latestDueMs = GENESIS_MS + this.nowMs - DUE_LATE_MS;
+    if (honest.some(({ app }) => app.state.dueAtMs !== null && app.state.dueAtMs < latestDueMs)) return false;
+    const heights = honest.map(({ app }) => app.state.header.height);
     return Math.min(...heights) >= Math.max(...heights) - 1;
   }
 
