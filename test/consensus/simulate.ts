@@ -24,7 +24,7 @@ const say = (line: string): void => {
 
 if (values.mutants) {
   const { huntMutants } = await import('./simulator/mutants.ts');
-  process.exitCode = (await huntMutants(Number(values.seeds), say, values.json)) ? 0 : 1;
+  process.exitCode = (await huntMutants(Number(values.seeds), values.mutant, say, values.json)) ? 0 : 1;
 } else {
   if (values.mutant !== undefined) {
     const { plant } = await import('./simulator/mutants.ts');
@@ -48,6 +48,7 @@ function run(simulate: typeof import('./simulator/world.ts').simulate): void {
   const from = Number(values.from);
   const count = Number(values.seeds);
   const startedMs = performance.now();
+  const startedCpu = process.cpuUsage();
   const sums = {
     steps: 0,
     messages: 0,
@@ -83,6 +84,8 @@ function run(simulate: typeof import('./simulator/world.ts').simulate): void {
     } else least = { steps: Math.min(least.steps, result.steps), commits: Math.min(least.commits, result.commits) };
   }
   const wallS = (performance.now() - startedMs) / 1000;
+  const cpu = process.cpuUsage(startedCpu);
+  const cpuS = (cpu.user + cpu.system) / 1e6;
   const faults = Object.fromEntries(
     [...seedsWith].map(([fault, number]) => [fault, Number((number / seeds).toFixed(2))]),
   );
@@ -90,7 +93,8 @@ function run(simulate: typeof import('./simulator/world.ts').simulate): void {
     seeds,
     ...sums,
     wallS: Number(wallS.toFixed(1)),
-    messagesPerS: Math.round(sums.messages / wallS),
+    cpuS: Number(cpuS.toFixed(1)),
+    messagesPerCpuS: Math.round(sums.messages / cpuS),
     leastSteps: least.steps,
     leastCommits: least.commits,
     faults,

@@ -2,7 +2,14 @@
 // know each other's double proposals and vote for every one of them.
 
 import type { Batch } from '../../../src/consensus/engine.ts';
-import type { Message, Packet, PrePrepare, Vote } from '../../../src/consensus/pbft/core/messages.ts';
+import type {
+  Message,
+  NewView,
+  Packet,
+  PrePrepare,
+  ViewChange,
+  Vote,
+} from '../../../src/consensus/pbft/core/messages.ts';
 import type { Replica } from '../../../src/consensus/pbft/core/state.ts';
 import type { Envelope } from '../../../src/protocol/envelope.ts';
 import type { Behaviour } from './plan.ts';
@@ -27,16 +34,20 @@ export interface Liar {
 export interface Plot {
   readonly proposals: { readonly vote: Vote; readonly batch: Batch }[];
   readonly overheard: Packet[];
+  readonly viewChanges: ViewChange[];
 }
 const PLOT_MAX = 30;
 
 export function newPlot(): Plot {
-  return { proposals: [], overheard: [] };
+  return { proposals: [], overheard: [], viewChanges: [] };
 }
 
 export function overhear(plot: Plot, packet: Packet): void {
   plot.overheard.push(packet);
   if (plot.overheard.length > PLOT_MAX) plot.overheard.shift();
+  if (packet.envelope.kind !== 'pbft.view-change') return;
+  plot.viewChanges.push(packet.envelope);
+  if (plot.viewChanges.length > PLOT_MAX) plot.viewChanges.shift();
 }
 
 const chance = (liar: Liar, share: number): boolean => liar.random() < share;
@@ -67,6 +78,12 @@ export function bend(liar: Liar, packet: Packet): void {
     // Hides what it prepared.
     const hidden = signed(liar, envelope.kind, { ...envelope.body, prepared: null });
     return sendTo(liar, chance(liar, 0.5) ? others : someOthers(liar), hidden);
+  }
+  if (
+    envelope.kind === 'pbft.new-view' &&
+    (behaviours.includes('forges') || behaviours.includes('stale view-changes'))
+  ) {
+    return usurp(liar, envelope);
   }
   if (envelope.kind === 'pbft.blocks' && behaviours.includes('forges') && chance(liar, 0.7))
     return forgeBlocks(liar, envelope);
@@ -110,6 +127,39 @@ function proposeBadly(liar: Liar, honest: PrePrepare, batch: Batch): void {
   const vote = { ...honest.body, digest: liar.digestOf(wrong) };
   remember(liar, { vote, batch: wrong });
   sendTo(liar, liar.others, signed(liar, 'pbft.pre-prepare', vote), wrong);
+}
+
+/** Its turn to begin a view: with a new view that hides or invents what was prepared, and the proposal to go with it. */
+function usurp(liar: Liar, honest: NewView): void {
+  const { replica } = liar;
+  const { view, viewChanges } = honest.body;
+  const q = replica.members.quorum;
+  const height = Math.max(...viewChanges.map(({ body }) => body.height));
+  const parent = replica.recent.get(height) ?? replica.headHash;
+  const batch: Batch = { requests: [liar.newRequest('lie')], timeMs: replica.headTimeMs + 1 };
+  const vote: Vote = { digest: liar.digestOf(batch), height: height + 1, parent, view };
+  const silentOnes = viewChanges.filter(({ body }) => body.prepared === null || body.height < height);
+  const mine = signed(liar, 'pbft.view-change', { height, prepared: null, view }) as ViewChange;
+  const claimed: Vote = { ...vote, view: view - 1 };
+  const forgedPrepares = liar.others
+    .slice(0, q - 1)
+    .map((signer) => ({ ...signed(liar, 'pbft.prepare', claimed), signer, signature: liar.signing.forged() }));
+  const prepared = { prePrepare: signed(liar, 'pbft.pre-prepare', claimed), prepares: forgedPrepares };
+  const invented = signed(liar, 'pbft.view-change', { height, prepared, view }) as ViewChange;
+  const others = viewChanges.filter(({ signer }) => signer !== liar.id);
+  const older = liar.plot.viewChanges.filter(({ signer, body }) => signer !== liar.id && body.prepared === null);
+  const distinct = [...new Map([...others, ...older].map((message) => [message.signer, message])).values()];
+  const choices: ViewChange[][] = [
+    [mine, ...silentOnes.filter(({ signer }) => signer !== liar.id)].slice(0, q - 1),
+    [invented, ...others].slice(0, q),
+    [mine, ...distinct].slice(0, q),
+    [mine, ...silentOnes.filter(({ signer }) => signer !== liar.id)].slice(0, q),
+  ];
+  const lie = signed(liar, 'pbft.new-view', { view, viewChanges: among(liar, choices) });
+  const proposal = signed(liar, 'pbft.pre-prepare', vote);
+  remember(liar, { vote, batch });
+  sendTo(liar, liar.others, lie);
+  sendTo(liar, liar.others, proposal, batch);
 }
 
 function forgeBlocks(liar: Liar, honest: Extract<Message, { kind: 'pbft.blocks' }>): void {

@@ -6,11 +6,17 @@ import { fromBase64url, toBase64url } from '../../../src/base/bytes.ts';
 import { canonicalBytes, type Json, parseCanonical } from '../../../src/base/canonical.ts';
 import type { Batch } from '../../../src/consensus/engine.ts';
 import type { ConsensusEvent, Environment, LogRecord } from '../../../src/consensus/pbft/core/io.ts';
-import { batchDigest, decodePacket, encodePacket, type Packet } from '../../../src/consensus/pbft/core/messages.ts';
+import {
+  batchDigest,
+  decodePacket,
+  encodePacket,
+  type Message,
+  type Packet,
+} from '../../../src/consensus/pbft/core/messages.ts';
 import { createHost, type Host } from '../../../src/consensus/pbft/host.ts';
 import type { Envelope } from '../../../src/protocol/envelope.ts';
 import { headerHash } from '../../../src/protocol/header.ts';
-import { deviceQuorum } from '../../../src/protocol/quorum.ts';
+import { deviceQuorum, faultsTolerated } from '../../../src/protocol/quorum.ts';
 import { type ToyDisk, toyApplication, toyDisk } from '../toy.ts';
 import { act, bend, type Liar, newPlot, overhear } from './byzantine.ts';
 import { Checker } from './checker.ts';
@@ -22,6 +28,8 @@ import { CHAIN, realSigning, type Signing, tableSigning } from './signing.ts';
 const STEPS_MAX = 400_000;
 /** Simulated time after healing within which everything must be confirmed. */
 const HEALED_MS = 60_000;
+/** How much of a kind of message is lost while it is singled out. */
+const KIND_LOST_SHARE = 0.75;
 /** After healing, how late a due operation may be: a few view timers. */
 const DUE_LATE_MS = 6_000;
 const GENESIS_MS = 1_700_000_000_000;
@@ -96,6 +104,10 @@ class World {
   private readonly blocked = new Set<string>();
   private readonly cloggedUntil = new Map<string, number>();
   private readonly digests = new WeakMap<Batch, string>();
+  /** A kind of message that hardly gets through at the moment: phases end half done. */
+  private lostKind: Message['kind'] | null = null;
+  /** The last trial: a primary that is gone when nothing but a due operation asks for a block. */
+  private epilogue: 'to come' | 'running' | 'over' = 'to come';
   private nowMs = 0;
   private healed = false;
   private steps = 0;
@@ -416,6 +428,7 @@ class World {
     const link = `${from.id}>${to.id}`;
     if (!this.healed) {
       if (this.blocked.has(link) || this.random() < plan.lossShare) return;
+      if (packet.envelope.kind === this.lostKind && this.random() < KIND_LOST_SHARE) return;
       if (this.random() < plan.repeatShare) {
         this.queue.push(this.nowMs + this.random() * 3000, { type: 'deliver', to, packet });
       }
@@ -507,6 +520,7 @@ class World {
     const times = (count: number, run: () => void): void => {
       for (let i = 0; i < count; i++) this.at(random() * faultyMs * 0.95, run);
     };
+    if (faults.has('loss')) times(8, () => this.loseKind());
     if (faults.has('partition')) times(3, () => this.partition());
     if (faults.has('clogging')) times(10, () => this.clog());
     if (faults.has('crash at any time')) {
@@ -547,6 +561,16 @@ class World {
     this.note(`partition: ${[...side].join(' ')} ${bothWays ? 'apart' : 'unheard'}`);
     this.at(this.nowMs + 300 + random() * 3000, () => {
       for (const link of links) this.blocked.delete(link);
+    });
+  }
+
+  private loseKind(): void {
+    const kinds = ['pbft.commit', 'pbft.commit', 'pbft.prepare', 'pbft.new-view', 'pbft.view-change'] as const;
+    const kind = kinds[Math.floor(this.random() * kinds.length)] as Message['kind'];
+    this.lostKind = kind;
+    this.note(`hardly any ${kind} gets through`);
+    this.at(this.nowMs + 200 + this.random() * 1500, () => {
+      if (this.lostKind === kind) this.lostKind = null;
     });
   }
 
@@ -595,7 +619,30 @@ class World {
     const latestDueMs = GENESIS_MS + this.nowMs - DUE_LATE_MS;
     if (honest.some(({ app }) => app.state.dueAtMs !== null && app.state.dueAtMs < latestDueMs)) return false;
     const heights = honest.map(({ app }) => app.state.header.height);
+    if (!this.epilogueDone(honest)) return false;
     return Math.min(...heights) >= Math.max(...heights) - 1;
+  }
+
+  /** Where the faults leave room for one more: the primary goes while nothing waits, and a due operation must still happen. */
+  private epilogueDone(honest: readonly Node[]): boolean {
+    if (this.epilogue !== 'to come') return this.epilogue === 'over';
+    const { plan } = this;
+    const faulty = plan.byzantine.size + (plan.losesLog >= 0 ? 1 : 0);
+    const primary = honest.find(({ host, id }) => host?.status().primary === id && host.status().state === 'voting');
+    if (plan.dueEveryMs === null || faulty >= faultsTolerated(plan.nodes) || primary === undefined) {
+      this.epilogue = 'over';
+      return true;
+    }
+    this.epilogue = 'running';
+    primary.host = null;
+    primary.wake++;
+    this.say(primary, 'is switched off');
+    this.at(this.nowMs + plan.dueEveryMs + DUE_LATE_MS, () => {
+      const due = honest.filter((node) => node !== primary).map(({ app }) => app.state.dueAtMs ?? 0);
+      if (Math.min(...due) > GENESIS_MS + this.nowMs - DUE_LATE_MS) this.epilogue = 'over';
+      this.start(primary);
+    });
+    return false;
   }
 
   private unfinished(): string[] {
