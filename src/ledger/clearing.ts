@@ -1,17 +1,10 @@
 // Clears a feeder's interval when its gate has closed: offers become market orders, the market's result becomes positions,
 // trades and notices. Every validator derives the same and checks the certificate before the block is attested.
 
-import { isWattpactError } from '../base/errors.ts';
-import { orderBook } from '../market/book.ts';
-import { clear } from '../market/clear.ts';
-import { buildFeeder, pathBetween } from '../market/feeder.ts';
-import { type MarketAccount, marketAccount } from '../market/settle.ts';
-import { pairTrades } from '../market/trades.ts';
-import type { Clearing, FeederModel, OrderBook } from '../market/types.ts';
-import { verifyClearing } from '../market/verify.ts';
 import { hashOf } from '../protocol/envelope.ts';
-import type { Feeder } from '../protocol/genesis.ts';
+import type { Bus, Feeder } from '../protocol/genesis.ts';
 import type { Trade } from '../protocol/replies.ts';
+import { type ClearingInputs, clearInputs, documentOf, LATE, type Outcome } from './clearing-document.ts';
 import { type Context, derivedSalt, PUBLIC_SALT, schedule } from './context.ts';
 import { offersInOrder } from './queries.ts';
 import {
@@ -31,26 +24,11 @@ import {
   startMs,
   tariffs,
 } from './tables.ts';
-import type { ClearingBus, ClearingDocument, ClearingOrder, OpenOffer, TariffRecord } from './types.ts';
+import type { ClearingDocument, ClearingOrder, OpenOffer, TariffRecord } from './types.ts';
 import { AGGREGATE_MIN } from './visibility.ts';
 
 /** Trades listed in one notice; the position counts all of them. */
 export const NOTICE_TRADES_MAX = 256;
-
-type Inputs = Pick<
-  ClearingDocument,
-  'buses' | 'feeder' | 'interval' | 'lengthMs' | 'netExports' | 'orders' | 'tariff' | 'utility'
->;
-
-/** What the market made of the inputs, or why nothing. */
-type Outcome =
-  | {
-      readonly status: 'cleared';
-      readonly clearing: Clearing;
-      readonly account: MarketAccount;
-      readonly trades: readonly Trade[];
-    }
-  | { readonly status: 'void'; readonly reason: string };
 
 export function clearInterval(context: Context, feederId: string, interval: number): void {
   const { genesis, state, timeMs } = context;
@@ -60,12 +38,12 @@ export function clearInterval(context: Context, feederId: string, interval: numb
   if (feeder !== null && standing.length > 0) {
     const inputs = inputsOf(context, feeder, interval, standing);
     const late = timeMs >= startMs(genesis, interval);
-    const outcome: Outcome = late ? { status: 'void', reason: 'late' } : clearInputs(inputs);
+    const outcome = late ? LATE : clearInputs(inputs);
     const document = documentOf(inputs, outcome);
     const digest = hashOf(document);
     markets.set(state, feederId, String(interval), clearedRow(document, outcome));
     context.clearings.push(document);
-    publish(context, document, digest, standing);
+    publish(context, document, outcome, digest, standing);
     positionsOfOthers(context, document);
     schedule(state, { atMs: settlementMs(genesis, interval), type: 'settlement', feeder: feederId, interval });
   }
@@ -73,14 +51,14 @@ export function clearInterval(context: Context, feederId: string, interval: numb
 }
 
 /** Lines with the limits in force, baseline, tariff, and the steps of all offers in consensus order. */
-function inputsOf(context: Context, feeder: Feeder, interval: number, standing: readonly OpenOffer[]): Inputs {
+function inputsOf(context: Context, feeder: Feeder, interval: number, standing: readonly OpenOffer[]): ClearingInputs {
   const { genesis, state } = context;
   const limit = newestCovering(state, limits, feeder.id, interval);
   const limitsW = new Map(limit?.capacities.map(({ bus, capacityW }) => [bus, capacityW]));
   const index = new Map(feeder.buses.map(({ id }, i) => [id, i]));
   const tariff = newestCovering(state, tariffs, feeder.id, interval);
   return {
-    buses: feeder.buses.map((bus): ClearingBus => ({ ...bus, capacityW: limitsW.get(bus.id) ?? bus.capacityW })),
+    buses: feeder.buses.map((bus): Bus => ({ ...bus, capacityW: limitsW.get(bus.id) ?? bus.capacityW })),
     feeder: feeder.id,
     interval,
     lengthMs: genesis.interval.lengthMs,
@@ -100,80 +78,18 @@ function inputsOf(context: Context, feeder: Feeder, interval: number, standing: 
     }),
     tariff: tariff === null ? null : terms(tariff),
     utility: feeder.utility,
-  };
-}
-
-/** Clears and checks the certificate. Nothing is thrown: what cannot be cleared is void for everybody alike. */
-export function clearInputs(inputs: Inputs): Outcome {
-  try {
-    const feeder = feederModel(inputs);
-    const book = bookOf(feeder, inputs);
-    const clearing = clear(feeder, book);
-    const finding = verifyClearing(feeder, book, clearing)[0];
-    if (finding !== undefined) return { status: 'void', reason: finding.message };
-    const trades = tradesBetween(inputs, feeder, book, clearing);
-    return { status: 'cleared', account: marketAccount(feeder, book, clearing), clearing, trades };
-  } catch (error) {
-    if (isWattpactError(error)) return { status: 'void', reason: error.message };
-    throw error;
-  }
-}
-
-/** Trades of one pair of parties are one trade: their prices are those of their two buses, whatever the steps. */
-function tradesBetween(inputs: Inputs, feeder: FeederModel, book: OrderBook, clearing: Clearing): Trade[] {
-  // The utility's two orders come last and have no gateway.
-  const partyOf = (order: number): string => inputs.orders[order]?.gateway ?? inputs.utility;
-  const busOf = (order: number): number => book.buses[order] as number;
-  const byPair = new Map<string, Trade>();
-  for (const { seller, buyer, via, ...trade } of pairTrades(feeder, book, clearing)) {
-    const pair = `${partyOf(seller)} ${partyOf(buyer)}`;
-    const known = byPair.get(pair);
-    byPair.set(pair, {
-      buyer: partyOf(buyer),
-      buyerUcPerWh: trade.buyerUcPerWh,
-      energyWh: trade.energyWh + (known?.energyWh ?? 0),
-      lossWh: trade.lossWh + (known?.lossWh ?? 0),
-      path:
-        known?.path ?? pathBetween(feeder, busOf(seller), via, busOf(buyer)).map((bus) => feeder.ids[bus] as string),
-      seller: partyOf(seller),
-      sellerUcPerWh: trade.sellerUcPerWh,
-    });
-  }
-  return [...byPair.values()];
-}
-
-export function feederModel({ buses, lengthMs, netExports }: Inputs): FeederModel {
-  return buildFeeder(buses, {
-    lengthMs,
-    netExportsWh: new Map(netExports.map(({ bus, energyWh }) => [bus, energyWh])),
-  });
-}
-
-export function bookOf(feeder: FeederModel, { orders, tariff }: Inputs): ReturnType<typeof orderBook> {
-  return orderBook(feeder, orders, tariff ?? undefined);
-}
-
-function documentOf(inputs: Inputs, outcome: Outcome): ClearingDocument {
-  if (outcome.status === 'void') {
-    const nothing = { fillsWh: [], flowsWh: [], pricesUcPerWh: [], tradedWh: '0', trades: [], welfareUc: '0' };
-    return { ...inputs, ...nothing, reason: outcome.reason, status: 'void' };
-  }
-  const { clearing, trades } = outcome;
-  return {
-    ...inputs,
-    fillsWh: [...clearing.fillsWh],
-    flowsWh: [...clearing.flowsWh],
-    pricesUcPerWh: [...clearing.pricesUcPerWh],
-    reason: '',
-    status: 'cleared',
-    tradedWh: String(clearing.tradedWh),
-    trades,
-    welfareUc: String(clearing.welfareUc),
+    voltage: feeder.voltage ?? null,
   };
 }
 
 /** The public summary, then to every site with an offer its notice, 'no trade' included; positions for the settlement. */
-function publish(context: Context, document: ClearingDocument, digest: string, standing: readonly OpenOffer[]): void {
+function publish(
+  context: Context,
+  document: ClearingDocument,
+  outcome: Outcome,
+  digest: string,
+  standing: readonly OpenOffer[],
+): void {
   const { state, results } = context;
   const { feeder, interval, status } = document;
   const tradedWh = status === 'cleared' && standing.length >= AGGREGATE_MIN ? Number(document.tradedWh) : null;
@@ -188,7 +104,6 @@ function publish(context: Context, document: ClearingDocument, digest: string, s
     }
   }
   const fills = fillsBySite(document);
-  const binding = new BindingLines(document);
   for (const { gateway } of standing) {
     const fill = fills.get(gateway) ?? NO_FILL;
     const salt = offers.get(state, market, gateway)?.salt ?? PUBLIC_SALT;
@@ -196,7 +111,7 @@ function publish(context: Context, document: ClearingDocument, digest: string, s
     positions.set(state, market, gateway, { positionWh: fill.exportWh - fill.importWh, priceUcPerWh, salt });
     results.push({
       leaf: {
-        bindingLine: fill.unfilled === null ? '' : binding.at(fill.bus, fill.unfilled),
+        ...bindingOf(document, outcome, fill),
         clearing: digest,
         feeder,
         gateway,
@@ -240,57 +155,44 @@ interface SiteFill {
   bus: number;
   exportWh: number;
   importWh: number;
-  /** The side of an order that was not filled in full, or null. */
-  unfilled: ClearingOrder['side'] | null;
+  /** The first step that was not filled in full, or null. */
+  unfilled: ClearingOrder | null;
 }
 const NO_FILL: SiteFill = { bus: -1, exportWh: 0, importWh: 0, unfilled: null };
 
 function fillsBySite({ orders, fillsWh }: ClearingDocument): Map<string, SiteFill> {
   const bySite = new Map<string, SiteFill>();
-  for (const [i, { gateway, bus, side, energyWh }] of orders.entries()) {
+  for (const [i, order] of orders.entries()) {
+    const { gateway, bus, side, energyWh } = order;
     const fill = bySite.get(gateway) ?? { ...NO_FILL, bus };
     const filledWh = fillsWh[i] ?? 0;
     if (side === 'supply') fill.exportWh += filledWh;
     else fill.importWh += filledWh;
-    if (filledWh < energyWh) fill.unfilled ??= side;
+    if (filledWh < energyWh) fill.unfilled ??= order;
     bySite.set(gateway, fill);
   }
   return bySite;
 }
 
-/** Finds which full line stood between a site and the rest of the market. */
-class BindingLines {
-  readonly #document: ClearingDocument;
-  readonly #model: FeederModel | null;
-
-  constructor(document: ClearingDocument) {
-    this.#document = document;
-    this.#model = document.status === 'cleared' ? feederModel(document) : null;
-  }
-
-  /** The first line from a bus to the root that is full in the direction a supply or demand there would use, or ''. */
-  at(bus: number, side: ClearingOrder['side']): string {
-    const model = this.#model;
-    if (model === null) return '';
-    const { flowsWh, buses } = this.#document;
-    for (let at = bus; at >= 0; at = model.parents[at] as number) {
-      const flowWh = flowsWh[at] as number;
-      const full =
-        side === 'supply' ? flowWh >= (model.upMaxWh[at] as number) : -flowWh >= (model.downMaxWh[at] as number);
-      if (full && at !== model.root) return (buses[at] as ClearingBus).id;
-    }
-    return '';
-  }
+/** The line whose limit kept a site's step from its market, and its shadow price; a step too dear for it was kept by none. */
+function bindingOf(
+  { buses }: ClearingDocument,
+  outcome: Outcome,
+  { bus, unfilled }: SiteFill,
+): { readonly bindingLine: string; readonly bindingUcPerWh: number } {
+  const none = { bindingLine: '', bindingUcPerWh: 0 };
+  if (outcome.status === 'void' || unfilled === null) return none;
+  const { shadowsUcPerWh, supplyLines, demandLines } = outcome.congestion;
+  const sells = unfilled.side === 'supply';
+  const line = (sells ? supplyLines[bus] : demandLines[bus]) ?? -1;
+  const shadowUcPerWh = shadowsUcPerWh[line] ?? 0;
+  const nodalUcPerWh = outcome.clearing.pricesUcPerWh[bus] as number;
+  const beyond = sells
+    ? unfilled.priceUcPerWh > nodalUcPerWh + shadowUcPerWh
+    : unfilled.priceUcPerWh < nodalUcPerWh - shadowUcPerWh;
+  return line < 0 || beyond ? none : { bindingLine: (buses[line] as Bus).id, bindingUcPerWh: shadowUcPerWh };
 }
 
 function terms({ buyUcPerWh, buyWhMax, sellUcPerWh, sellWhMax }: TariffRecord): TariffRecord {
   return { buyUcPerWh, buyWhMax, sellUcPerWh, sellWhMax };
-}
-
-/** True if a clearing's document holds: the same inputs give these results, and the certificate is optimal. For auditors. */
-export function clearingHolds(document: ClearingDocument): boolean {
-  const outcome = document.reason === 'late' ? ({ status: 'void', reason: 'late' } as const) : clearInputs(document);
-  const { buses, feeder, interval, lengthMs, netExports, orders, tariff, utility } = document;
-  const again = documentOf({ buses, feeder, interval, lengthMs, netExports, orders, tariff, utility }, outcome);
-  return hashOf(again) === hashOf(document);
 }

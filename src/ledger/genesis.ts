@@ -5,7 +5,7 @@ import { WattpactError } from '../base/errors.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import { type Header, NO_PARENT, validatorSetHash } from '../protocol/header.ts';
 import { merkleRoot } from '../protocol/merkle.ts';
-import { treeProblem } from './grid.ts';
+import { feederProblem } from './grid.ts';
 import { admit, keyProblem } from './parties.ts';
 import { State } from './state.ts';
 import { ALL, accounts, feeders, grids, padded, parties, validators } from './tables.ts';
@@ -28,7 +28,7 @@ export function genesisState(genesis: Genesis): State {
     }
   }
   for (const feeder of genesis.feeders) {
-    refuse(`feeder ${feeder.id}`, treeProblem(feeder.buses));
+    refuse(`feeder ${feeder.id}`, feederProblem(feeder));
     const { latitudeDeg10, longitudeDeg10, operator, utility } = feeder;
     grids.set(state, ALL, feeder.id, { latitudeDeg10, longitudeDeg10, operator, utility });
     feeders.set(state, feeder.id, padded(0), feeder);

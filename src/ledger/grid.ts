@@ -3,6 +3,7 @@
 
 import type { Json } from '../base/canonical.ts';
 import { intervalAt } from '../base/interval.ts';
+import type { Feeder } from '../protocol/genesis.ts';
 import type { RequestBody } from '../protocol/requests.ts';
 import type { Context } from './context.ts';
 import { notOperator } from './parties.ts';
@@ -37,7 +38,7 @@ export function feederPublish(context: Context, operator: string, body: RequestB
     return notOperator(operator, feeder.id);
   if (parties.get(state, ALL, feeder.utility)?.role !== 'utility') return `no utility ${feeder.utility} is known`;
   if (context.timeMs >= gateMs(genesis, fromInterval)) return `late: the gate of interval ${fromInterval} is closed`;
-  const problem = treeProblem(feeder.buses);
+  const problem = feederProblem(feeder);
   if (problem !== null) return problem;
   const buses = new Set(feeder.buses.map(({ id }) => id));
   for (const gateway of members.names(state, feeder.id)) {
@@ -65,8 +66,21 @@ function forgetVersions({ state, genesis, timeMs }: Context, feeder: string): vo
   }
 }
 
+/** Why a feeder cannot be used, or null. */
+export function feederProblem({ buses, voltage }: Feeder): string | null {
+  const problem = treeProblem(buses);
+  if (problem !== null || voltage === undefined) return problem;
+  if (voltage.minPpm > voltage.rootPpm || voltage.rootPpm > voltage.maxPpm)
+    return 'the root is outside the voltage band';
+  const unknown = buses.find(
+    ({ nominalV, parent, reactanceUohm, resistanceUohm }) =>
+      parent !== null && (nominalV === undefined || reactanceUohm === undefined || resistanceUohm === undefined),
+  );
+  return unknown === undefined ? null : `the line of bus ${unknown.id} lacks the r, x or voltage that the band needs`;
+}
+
 /** Why the buses are no tree with one root, or null. */
-export function treeProblem(buses: readonly { readonly id: string; readonly parent: string | null }[]): string | null {
+function treeProblem(buses: readonly { readonly id: string; readonly parent: string | null }[]): string | null {
   const parentOf = new Map(buses.map(({ id, parent }) => [id, parent]));
   if (parentOf.size !== buses.length) return 'a bus appears twice';
   if (buses.filter(({ parent }) => parent === null).length !== 1) return 'a feeder has exactly one root';

@@ -3,7 +3,7 @@
 
 import type { Application, Batch, Certificate } from '../consensus/engine.ts';
 import type { Envelope } from '../protocol/envelope.ts';
-import type { Admission, Feeder, Genesis } from '../protocol/genesis.ts';
+import type { Admission, Bus, Feeder, Genesis } from '../protocol/genesis.ts';
 import type { Header } from '../protocol/header.ts';
 import type { Leaf, Proof, Trade } from '../protocol/replies.ts';
 import type { RequestKind } from '../protocol/requests.ts';
@@ -57,7 +57,7 @@ export interface AddressedProof extends LeafProof {
  * Its hash is the digest in notices.
  */
 export type ClearingDocument = {
-  readonly buses: readonly ClearingBus[];
+  readonly buses: readonly Bus[];
   readonly feeder: string;
   readonly fillsWh: readonly number[];
   /** By bus, Wh over its line towards the root, without the baseline. */
@@ -71,19 +71,21 @@ export type ClearingDocument = {
   readonly reason: string;
   readonly status: 'cleared' | 'void';
   readonly tariff: TariffRecord | null;
+  readonly tightened: readonly TightenedLine[];
   /** Totals as text: they may exceed 2^53. */
   readonly tradedWh: string;
   readonly trades: readonly Trade[];
   readonly utility: string;
+  /** The band that the clearing keeps, or null if the feeder states none. */
+  readonly voltage: NonNullable<Feeder['voltage']> | null;
   readonly welfareUc: string;
 };
 
-export type ClearingBus = {
-  readonly capacityW: number | null;
-  readonly id: string;
-  readonly lossPpm: number;
-  readonly parent: string | null;
-  readonly tariffUcPerWh: number;
+/** A line that the voltage band made narrower; null = no limit in that direction. */
+export type TightenedLine = {
+  readonly bus: number;
+  readonly downMaxWh: number | null;
+  readonly upMaxWh: number | null;
 };
 
 /** One step of a site's offer; `bus` is an index into the buses. */

@@ -14,6 +14,8 @@ const durationSchema = z
   .min(0)
   .max(366 * 24 * 60 * MINUTE_MS);
 
+const ohmsSchema = z.int().min(0).max(1_000_000_000);
+
 /** A line of a radial feeder, named by the bus at its lower end; the root has no parent and no line. */
 export const busSchema = z.strictObject({
   /** Most power either way; null = no limit. */
@@ -21,10 +23,25 @@ export const busSchema = z.strictObject({
   id: idSchema,
   /** Energy lost on the line, parts per million of what passes. Information, not billed to the trade. */
   lossPpm: z.int().min(0).max(1_000_000),
+  /** Nominal voltage; with resistance and reactance of the line it lets the voltage be checked. */
+  nominalV: z.int().min(1).max(1_000_000).exactOptional(),
   /** Null at the root. */
   parent: idSchema.nullable(),
+  reactanceUohm: ohmsSchema.exactOptional(),
+  resistanceUohm: ohmsSchema.exactOptional(),
   /** What the operator charges for a watt-hour over this line, either way. Encodes distance and loss. */
   tariffUcPerWh: z.int().min(0).max(PRICE_UC_PER_WH_MAX),
+});
+
+/** The voltage band that a clearing must keep; per unit in ppm. Every line then states its r, x and voltage. */
+const voltageSchema = z.strictObject({
+  maxPpm: z.int().min(1).max(2_000_000),
+  minPpm: z.int().min(1).max(2_000_000),
+  /** How often limits are tightened and the clearing repeated before it is void. */
+  repeatsMax: z.int().min(0).max(16),
+  rootPpm: z.int().min(1).max(2_000_000),
+  /** Reactive over active power of imports, ppm. */
+  tanPhiPpm: z.int().min(0).max(10_000_000),
 });
 
 export const feederSchema = z.strictObject({
@@ -36,6 +53,7 @@ export const feederSchema = z.strictObject({
   operator: idSchema,
   /** The utility that buys and sells at the root. */
   utility: idSchema,
+  voltage: voltageSchema.exactOptional(),
 });
 export type Bus = z.infer<typeof busSchema>;
 export type Feeder = z.infer<typeof feederSchema>;

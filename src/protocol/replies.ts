@@ -47,6 +47,8 @@ export const noticeSchema = z.strictObject({
   clearing: hashSchema,
   /** Line whose limit kept an order of this site from clearing in full, or empty. */
   bindingLine: z.string(),
+  /** Shadow price of that line: what a Wh more of its limit would be worth; 0 without one. */
+  bindingUcPerWh: z.int().min(0),
   feeder: idSchema,
   gateway: idSchema,
   interval: intervalSchema,

@@ -132,6 +132,7 @@ test('a notice counts when three validators prove exactly the same, once, and on
   const notice = (gateway: string, positionWh: number) => ({
     clearing: 'c'.repeat(64),
     bindingLine: '',
+    bindingUcPerWh: 0,
     feeder: 'feeder-1',
     gateway,
     interval: 5,

@@ -2,11 +2,11 @@
 
 import { expect, test } from 'vitest';
 import { fastVerify } from '../../src/keys/verify.ts';
-import { clearingHolds } from '../../src/ledger/clearing.ts';
+import { clearingHolds } from '../../src/ledger/clearing-document.ts';
 import { attest } from '../../src/protocol/header.ts';
 import type { Notice, Settlement } from '../../src/protocol/replies.ts';
 import { checkProof } from '../../src/protocol/replies.ts';
-import { metered, minutesAfter, signerOf, T, World } from './world.ts';
+import { metered, minutesAfter, signerOf, T, testGenesis, World } from './world.ts';
 
 const OPEN = minutesAfter(T, -20);
 const GATE = minutesAfter(T, -5);
@@ -123,6 +123,64 @@ test('no trade is told too, and unmatched orders name the line that stood in the
   limited.block(OPEN + 1, limited.offer('farm', T, [[8000, 3000]]), limited.offer('factory', T, [], [[25_000, 2000]]));
   limited.block(GATE);
   expect(noticeOf(limited, 'farm')).toMatchObject({ positionWh: 1000, bindingLine: 'b' });
+});
+
+test('a step that its price kept out is not blamed on a line', () => {
+  const world = new World();
+  const limit = { capacities: [{ bus: 'b', capacityW: 4000 }], feeder: 'f1', fromInterval: T, untilInterval: T + 1 };
+  world.block(OPEN, world.sign('operator1', 'limit', limit));
+  world.block(
+    OPEN + 1,
+    world.offer('farm', T, [
+      [8000, 2000],
+      [90_000, 100],
+    ]),
+    world.offer('factory', T, [], [[25_000, 2000]]),
+  );
+  world.block(GATE);
+  expect(noticeOf(world, 'farm')).toMatchObject({ positionWh: 1000, bindingLine: 'b' });
+  // One Wh more over the line is worth what the buyer would give, less the tariffs and the seller's price.
+  expect(noticeOf(world, 'farm').bindingUcPerWh).toBe(25_000 - 300 - 8000);
+  const dear = new World();
+  dear.block(
+    OPEN,
+    dear.offer('farm', T, [
+      [8000, 1000],
+      [90_000, 100],
+    ]),
+    dear.offer('factory', T, [], [[25_000, 1000]]),
+  );
+  dear.block(GATE);
+  expect(noticeOf(dear, 'farm')).toMatchObject({ positionWh: 1000, bindingLine: '', bindingUcPerWh: 0 });
+});
+
+test('where a feeder states its voltage band the clearing keeps it, with the tightened limits in the document', () => {
+  const base = testGenesis();
+  const voltage = { maxPpm: 1_010_000, minPpm: 990_000, repeatsMax: 8, rootPpm: 1_000_000, tanPhiPpm: 0 };
+  const feeders = base.feeders.map((feeder) => ({
+    ...feeder,
+    buses: feeder.buses.map((bus) => ({ ...bus, nominalV: 400, reactanceUohm: 100_000, resistanceUohm: 200_000 })),
+    voltage,
+  }));
+  const clearing = (of: typeof base.feeders) => {
+    const world = new World(testGenesis({ feeders: of }));
+    world.block(OPEN, world.tariff(), world.offer('farm', T, [[3000, 4000]]));
+    world.block(GATE);
+    const document = world.ledger.clearing('f1', T);
+    expect(document && clearingHolds(document)).toBe(true);
+    return { document, notice: noticeOf(world, 'farm') };
+  };
+  const free = clearing(base.feeders);
+  const banded = clearing(feeders);
+  expect(free.notice.positionWh).toBe(4000);
+  expect(free.document?.tightened).toEqual([]);
+  // u = 1 + 2 x 0.4 ohm x P / (400 V)^2 <= 1.01^2 leaves 4020 W: 1005 Wh in a quarter of an hour.
+  expect(banded.notice.positionWh).toBeGreaterThan(900);
+  expect(banded.notice.positionWh).toBeLessThanOrEqual(1005);
+  expect(banded.document?.tightened.length).toBeGreaterThan(0);
+  const strict = clearing(feeders.map((feeder) => ({ ...feeder, voltage: { ...voltage, repeatsMax: 0 } })));
+  expect(strict.notice).toMatchObject({ status: 'void', positionWh: 0 });
+  expect(strict.document?.reason).toMatch(/beyond the squared voltage band/);
 });
 
 test('a clearing that comes at the start of the interval or later is void', () => {

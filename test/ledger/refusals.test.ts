@@ -162,6 +162,8 @@ const limitBody = (more: JsonObject = {}): JsonObject => ({
   ...more,
 });
 
+const BAND = { maxPpm: 1_100_000, minPpm: 900_000, repeatsMax: 4, rootPpm: 1_000_000, tanPhiPpm: 0 };
+
 const GRID: readonly Case[] = [
   { name: 'a tariff', make: (w) => w.sign('utility1', 'tariff', tariffBody()), reason: '' },
   {
@@ -246,13 +248,35 @@ const GRID: readonly Case[] = [
       ),
     reason: 'a feeder has exactly one root',
   },
+  {
+    name: 'a voltage band without resistances',
+    make: (w) =>
+      w.sign(
+        'operator1',
+        'feeder.publish',
+        feederBody(w, (buses) => buses, { voltage: BAND }),
+      ),
+    reason: 'the line of bus a lacks the r, x or voltage that the band needs',
+  },
+  {
+    name: 'a voltage band beside the root',
+    make: (w) => {
+      const voltage = { ...BAND, minPpm: 1_050_000 };
+      return w.sign(
+        'operator1',
+        'feeder.publish',
+        feederBody(w, (buses) => buses, { voltage }),
+      );
+    },
+    reason: 'the root is outside the voltage band',
+  },
 ];
 
 type Buses = World['genesis']['feeders'][number]['buses'];
-function feederBody(world: World, change: (buses: Buses) => Buses): JsonObject {
+function feederBody(world: World, change: (buses: Buses) => Buses, more: JsonObject = {}): JsonObject {
   const feeder = world.genesis.feeders[0];
   if (feeder === undefined) throw new Error('no feeder');
-  return { feeder: { ...feeder, buses: change(feeder.buses) }, fromInterval: T } as unknown as JsonObject;
+  return { feeder: { ...feeder, buses: change(feeder.buses), ...more }, fromInterval: T } as unknown as JsonObject;
 }
 
 const PARTIES: readonly Case[] = [
