@@ -112,7 +112,7 @@ export class Connection {
       this.received += 1;
       this.#options.onMessage(topic, payload);
     });
-    client.on('error', (error) => this.#failed(client, error.message || (error as { code?: string }).code || 'failed'));
+    client.on('error', (error) => this.#failed(client, reasonOf(error)));
     client.on('close', () => this.#failed(client, 'the broker closed the connection'));
   }
 
@@ -229,4 +229,16 @@ export class Connection {
   #settleAll(): void {
     for (const flight of [...this.#inFlight]) flight.settle(false);
   }
+}
+
+const BAD_CREDENTIALS = 4;
+const NOT_AUTHORIZED = 5;
+
+/** Why a connection failed, in words for people. */
+function reasonOf(error: Error & { code?: unknown }): string {
+  if (error.code === BAD_CREDENTIALS || error.code === NOT_AUTHORIZED) {
+    return 'the broker refused the login: it does not know this key (or password), or the clocks differ';
+  }
+  // A refused TCP connection to a name with several addresses has no message of its own.
+  return error.message || String(error.code ?? 'failed');
 }

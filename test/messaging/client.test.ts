@@ -192,3 +192,13 @@ test('when no broker answers, the wait ends with a line that names them', async 
   const gateway = startClient('gateway-farm', [`mqtt://127.0.0.1:${port}`]);
   await expect(gateway.connected(1, 300)).rejects.toThrow(new RegExp(`0 of the 1 brokers.*127.0.0.1:${port}`));
 });
+
+test('a broker that refuses the login is reported as that, and tried again', async () => {
+  const { url } = await startBroker();
+  const log = recordingLog();
+  const gateway = startClient('gateway-farm', [`${url}?broker=another`], { log });
+  await until('the refusal', () => gateway.status().brokers[0]?.state === 'waiting');
+  expect(gateway.status().brokers[0]?.reason).toMatch(/^the broker refused the login/);
+  expect(log.lines[0]).toMatchObject(['warn', 'broker not connected', { broker: url }]);
+  await until('the next attempt', () => log.lines.length > 1);
+});
