@@ -80,12 +80,12 @@ export function createSiteControl(options: {
     const number = intervalAt(chainMs, lengthMs);
     const current = options.plan();
     const at = current === null ? -1 : number - current.firstInterval;
-    const loadPowersW = new Map(
-      (current?.plan.loads ?? []).flatMap(({ id, powersW }) => {
-        const powerW = powersW[at];
-        return powerW === undefined ? [] : [[id, powerW] as const];
-      }),
-    );
+    // A load with several windows in the plan has an entry for each: at most one of them runs at a time.
+    const loadPowersW = new Map<string, number>();
+    for (const { id, powersW } of current?.plan.loads ?? []) {
+      const powerW = powersW[at];
+      if (powerW !== undefined) loadPowersW.set(id, Math.max(powerW, loadPowersW.get(id) ?? 0));
+    }
     const phases = config.connection.phases.map((phase): [Phase, Measured] => [
       phase,
       measured(grid.id, `gridPower${phase}W`),
