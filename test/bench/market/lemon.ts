@@ -10,8 +10,8 @@ import type { FeederModel, OrderBook } from '../../../src/market/types.ts';
 const COMPILE_MS_MAX = 120_000;
 
 export interface Lemon {
-  /** Time of run() alone, and the welfare; null if it took longer than `msMax`. */
-  solve(feeder: FeederModel, book: OrderBook, msMax: number): Promise<{ ms: number; welfareUc: bigint } | null>;
+  /** CPU time of run() alone, and the welfare; null if it took longer than `msMax` of wall time. */
+  solve(feeder: FeederModel, book: OrderBook, msMax: number): Promise<{ cpuMs: number; welfareUc: bigint } | null>;
   close(): void;
 }
 
@@ -35,8 +35,8 @@ export function buildLemon(): Lemon | null {
       writeFileSync(input, new Uint8Array(instanceData(feeder, book).buffer));
       try {
         const { stdout } = await run(program, [input], { timeout: msMax });
-        const { ms, welfareUc } = JSON.parse(stdout) as { ms: number; welfareUc: string };
-        return { ms, welfareUc: BigInt(welfareUc) };
+        const { cpuMs, welfareUc } = JSON.parse(stdout) as { cpuMs: number; welfareUc: string };
+        return { cpuMs, welfareUc: BigInt(welfareUc) };
       } catch (error) {
         if ((error as { killed?: boolean }).killed) return null;
         throw error;
