@@ -1,6 +1,7 @@
 // One interval from offers to accounts, and what happens when a step of it is missing.
 
 import { expect, test } from 'vitest';
+import type { JsonObject } from '../../src/base/canonical.ts';
 import { fastVerify } from '../../src/keys/verify.ts';
 import { clearingHolds } from '../../src/ledger/clearing-document.ts';
 import { attest } from '../../src/protocol/header.ts';
@@ -317,4 +318,23 @@ test('of statements on the same interval the newest that covers it holds', () =>
   world.block(OPEN, tariff(10, T, T + 10), tariff(20, T + 2, T + 4));
   const prices = [T - 1, T, T + 2, T + 3, T + 4, T + 10].map((t) => world.ledger.tariff('f1', t)?.sellUcPerWh ?? null);
   expect(prices).toEqual([null, 10, 20, 20, 10, null]);
+});
+
+test('statements and versions have a limit, and those that are past make room', () => {
+  const world = new World();
+  const tariff = (fromInterval: number) => {
+    const body = { buyUcPerWh: 1, buyWhMax: 1, feeder: 'f1', fromInterval, sellUcPerWh: 2, sellWhMax: 1 };
+    return world.sign('utility1', 'tariff', { ...body, untilInterval: fromInterval + 1, validUntilMs: OPEN + 60_000 });
+  };
+  const verdicts = [0, 1].flatMap((round) =>
+    world.block(OPEN + round, ...Array.from({ length: 257 }, (_, i) => tariff(T + round * 257 + i))),
+  );
+  expect(verdicts.filter(({ verdict }) => verdict === 'recorded')).toHaveLength(512);
+  expect(verdicts.at(-1)?.reason).toBe('512 such statements wait already');
+  const feeder = world.genesis.feeders[0] as unknown as JsonObject;
+  const publish = (fromInterval: number, atMs: number): string =>
+    world.tell(atMs, world.sign('operator1', 'feeder.publish', { feeder, fromInterval, validUntilMs: atMs }));
+  const said = Array.from({ length: 8 }, (_, i) => publish(T + 1 + i, OPEN + 10 + i));
+  expect(said).toEqual(['', '', '', '', '', '', '', '8 versions of f1 are kept already']);
+  expect(publish(T + 9, minutesAfter(T + 6, 0))).toBe('');
 });
