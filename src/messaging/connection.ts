@@ -6,6 +6,7 @@
 
 import type { Socket } from 'node:net';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
+import { WattpactError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Millis } from '../base/units.ts';
 import type { BrokerAddress } from './address.ts';
@@ -104,11 +105,15 @@ export class Connection {
       ...tls,
     };
     if (address.proof.type === 'login') options.password = login(address.proof.broker);
-    if (address.proof.type === 'password') Object.assign(options, address.proof);
-    const client = mqtt.connect(address.url, options);
+    if (address.proof.type === 'password') {
+      options.username = address.proof.username;
+      options.password = address.proof.password;
+    }
+    const client = this.#open(options);
     this.#client = client;
     client.on('connect', () => void this.#established(client));
     client.on('message', (topic, payload) => {
+      if (client !== this.#client) return;
       this.received += 1;
       this.#options.onMessage(topic, payload);
     });
@@ -116,11 +121,22 @@ export class Connection {
     client.on('close', () => this.#failed(client, 'the broker closed the connection'));
   }
 
+  #open(options: IClientOptions): MqttClient {
+    try {
+      return mqtt.connect(this.url, options);
+    } catch (cause) {
+      throw new WattpactError('broker.tls', `cannot connect to ${this.url}: ${(cause as Error).message}`, {
+        hint: 'Look at the files of the certificate and its key',
+        cause,
+      });
+    }
+  }
+
   /** Adds a topic filter; it is subscribed now and after every reconnect. */
   subscribe(filter: string): void {
     if (this.#filters.has(filter)) return;
     this.#filters.add(filter);
-    if (this.#phase === 'connected' && this.#client !== null) void this.#subscribeAt(this.#client, [filter]);
+    if (this.#client?.connected) void this.#subscribeAt(this.#client, [filter]);
   }
 
   unsubscribe(filter: string): void {
@@ -179,9 +195,13 @@ export class Connection {
   }
 
   async #established(client: MqttClient): Promise<void> {
+    if (client !== this.#client) return;
     // mqtt.js leaves Nagle's algorithm on: with delayed ACKs a round of votes then takes 44 ms instead of 0.5.
     (client.stream as unknown as Socket).setNoDelay(true);
+    const reason = `subscriptions not acknowledged for ${ACKNOWLEDGE_TIMEOUT_MS} ms`;
+    const timer = setTimeout(() => this.#failed(client, reason), ACKNOWLEDGE_TIMEOUT_MS);
     await this.#subscribeAt(client, [...this.#filters]);
+    clearTimeout(timer);
     if (client !== this.#client || this.#phase !== 'connecting') return;
     this.#phase = 'connected';
     this.#reason = null;
@@ -209,7 +229,6 @@ export class Connection {
     this.#phase = 'waiting';
     this.#reason = reason;
     this.#connectedAtMs = null;
-    client.removeAllListeners('connect').removeAllListeners('message').removeAllListeners('close');
     client.end(true);
     this.#settleAll();
     const waitMs = this.#waitMs();

@@ -1,6 +1,7 @@
 // A node on its brokers: what it says arrives once, what it must not lose is sent until acknowledged, and brokers may come and go.
 
 import { Socket } from 'node:net';
+import { MqttClient } from 'mqtt';
 import { expect, test, vi } from 'vitest';
 import { openGatewayStore } from '../../src/store/gateway.ts';
 import { afterwards, bytes, connectedClient, recordingLog, startBroker, startClient, text, until } from './fixtures.ts';
@@ -201,4 +202,32 @@ test('a broker that refuses the login is reported as that, and tried again', asy
   expect(gateway.status().brokers[0]?.reason).toMatch(/^the broker refused the login/);
   expect(log.lines[0]).toMatchObject(['warn', 'broker not connected', { broker: url }]);
   await until('the next attempt', () => log.lines.length > 1);
+});
+
+test('what is subscribed between the connection and its first subscriptions is heard', async () => {
+  const { url } = await startBroker();
+  const brokers = [`${url}?broker=broker-1`];
+  const gateway = await connectedClient('gateway-farm', brokers);
+  const heard: string[] = [];
+  const validator = startClient('validator-1', brokers);
+  validator.subscribe('status', ['+'], BYTES_MAX, () => undefined);
+  const { subscribeAsync } = MqttClient.prototype;
+  const spy = vi.spyOn(MqttClient.prototype, 'subscribeAsync').mockImplementationOnce(function (
+    this: MqttClient,
+    what,
+  ) {
+    validator.subscribe('request', ['+'], BYTES_MAX, ({ payload }) => heard.push(text(payload)));
+    return subscribeAsync.call(this, what as string[], { qos: 1 });
+  });
+  afterwards(() => spy.mockRestore());
+  await validator.connected(1, 5_000);
+  await until('the message', () => {
+    void gateway.publish('request', ['gateway-farm'], bytes('x'));
+    return heard.length > 0;
+  });
+});
+
+test('a certificate that is none is one plain line', async () => {
+  const tls = { cert: 'nonsense', key: 'nonsense' };
+  expect(() => startClient('gateway-farm', ['mqtts://127.0.0.1:1'], { tls })).toThrow(/cannot connect to mqtts:.*127/);
 });
