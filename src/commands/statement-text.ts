@@ -31,7 +31,7 @@ export function kilowattHours(energyWh: number): string {
 
 /** The few lines that a household reads. */
 function summary({ statement, genesis }: StatementView): [what: string, energy: string, amount: string][] {
-  const { totals, customers } = statement;
+  const { totals, customers, unpartedUc } = statement;
   return [
     ['Sold in the market', kilowattHours(totals.soldWh), money(totals.soldUc, genesis)],
     ['Bought in the market', kilowattHours(totals.boughtWh), money(totals.boughtUc, genesis)],
@@ -41,11 +41,14 @@ function summary({ statement, genesis }: StatementView): [what: string, energy: 
       money(totals.imbalanceUc, genesis),
     ],
     [totals.balanceUc < 0n ? 'To pay' : 'To receive', '', money(totals.balanceUc, genesis)],
-    ...customers.map(({ customer, sharePpm, balanceUc }): [string, string, string] => [
+    ...customers.map(({ customer, basis, balanceUc }): [string, string, string] => [
       `  of it ${customer}`,
-      `${sharePpm / 10_000} % stated share`,
+      basis,
       money(balanceUc, genesis),
     ]),
+    ...(customers.length > 0 && unpartedUc !== 0n
+      ? ([['  of it not parted', 'sub-meters were silent', money(unpartedUc, genesis)]] as [string, string, string][])
+      : []),
   ];
 }
 
@@ -88,8 +91,10 @@ export function statementCsv({ statement, genesis }: StatementView): string {
       line.tradesUc,
       line.imbalanceUc,
       statusOf(line),
+      ...statement.customers.map((_, i) => line.partsUc?.[i] ?? ''),
     ].join(',');
-  return [CSV_COLUMNS, ...statement.lines.map(row)].join('\n');
+  const columns = [CSV_COLUMNS, ...statement.customers.map(({ customer }) => `${customer}_uc`)].join(',');
+  return [columns, ...statement.lines.map(row)].join('\n');
 }
 
 export function statementJson({ statement, genesis, month }: StatementView): unknown {
@@ -102,7 +107,10 @@ export function statementJson({ statement, genesis, month }: StatementView): unk
     taxInvoice: false,
     totals: withText(totals),
     customers: customers.map(withText),
-    lines: lines.map((line) => ({ start: startOf(line, genesis), ...line })),
+    unpartedUc: String(statement.unpartedUc),
+    lines: lines.map(({ partsUc, ...line }) => {
+      return { start: startOf(line, genesis), ...line, partsUc: partsUc?.map(String) ?? null };
+    }),
   };
 }
 
@@ -125,6 +133,7 @@ export function statementHtml(view: StatementView): string {
       kilowattHours(line.deviationWh),
       money(BigInt(line.tradesUc), genesis),
       money(BigInt(line.imbalanceUc), genesis),
+      ...statement.customers.map((_, i) => partText(line.partsUc?.[i], genesis)),
       `${line.record} (block ${line.height}, ${statusOf(line)})`,
     ]),
   );
@@ -146,13 +155,17 @@ small { opacity: .8 }
 <table id="summary">${summary(view).map(cells).join('')}</table>
 <p>${htmlText(DISCLAIMER)}</p>
 <h2>Every interval</h2>
-<div class="scroll"><table><tr><th>Start</th><th>Sold</th><th>Bought</th><th>Otherwise than traded</th><th>Trades</th><th>Imbalance</th><th>Record</th></tr>
+<div class="scroll"><table><tr><th>Start</th><th>Sold</th><th>Bought</th><th>Otherwise than traded</th><th>Trades</th><th>Imbalance</th>${statement.customers.map(({ customer }) => `<th>${htmlText(customer)}</th>`).join('')}<th>Record</th></tr>
 ${lines.join('\n')}
 </table></div>
 </html>`;
 }
 
-function startOf({ interval }: StatementLine, genesis: Genesis): string {
+function partText(partUc: bigint | undefined, genesis: Genesis): string {
+  return partUc === undefined ? 'not parted' : money(partUc, genesis);
+}
+
+function startOf({ interval }: Pick<StatementLine, 'interval'>, genesis: Genesis): string {
   return isoSeconds(intervalStartMs(interval, genesis.interval.lengthMs));
 }
 

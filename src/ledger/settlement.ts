@@ -65,7 +65,7 @@ export function settleAgain(
 ): void {
   const { genesis, state } = context;
   const old = settlements.get(state, interval, feeder) as SettledRow;
-  const before = old.sites[gateway] as SettledSite;
+  const before = siteIn(old, gateway) as SettledSite;
   const { counters, deliveredWh, uncertaintyWh } = delivery;
   const input = { ...before, counters, deliveredWh, uncertaintyWh, corrections: before.corrections + 1 };
   const site: SettledSite = { ...input, ...amountsOf(input, old.market, genesis) };
@@ -128,8 +128,8 @@ function move({ state }: Context, feeder: string, before: SettledRow | null, aft
     [grid.utility, BigInt(after.utilityUc) - BigInt(before?.utilityUc ?? '0')],
   ];
   for (const [gateway, site] of Object.entries(after.sites)) {
-    const old = before?.sites[gateway];
-    moves.push([gateway, totalUc(site) - (old === undefined ? 0n : totalUc(old))]);
+    const old = before === null ? null : siteIn(before, gateway);
+    moves.push([gateway, totalUc(site) - (old === null ? 0n : totalUc(old))]);
   }
   const sum = moves.reduce((total, [, amountUc]) => total + amountUc, 0n);
   invariant(sum === 0n, `settlement of ${feeder} leaves ${sum} µ¤ unaccounted for`);
@@ -180,10 +180,16 @@ function notCleared({ state }: Context, feeder: string, interval: number): Clear
 
 /** What a site came out with in an interval that can still be corrected, or null. */
 export function settledSite(
-  context: Pick<Context, 'state'>,
+  { state }: Pick<Context, 'state'>,
   feeder: string,
   interval: number,
   gateway: string,
 ): SettledSite | null {
-  return settlements.get(context.state, interval, feeder)?.sites[gateway] ?? null;
+  const row = settlements.get(state, interval, feeder);
+  return row === null ? null : siteIn(row, gateway);
+}
+
+/** Ids are free words: one may be the name of something every object has. */
+function siteIn({ sites: settled }: SettledRow, gateway: string): SettledSite | null {
+  return Object.hasOwn(settled, gateway) ? (settled[gateway] as SettledSite) : null;
 }

@@ -258,7 +258,6 @@ export function stateFromChunks(chunks: readonly Uint8Array[], stateHash: string
 
 /** True if the proof leads to this state hash. */
 export function checkStateProof(proof: StateProof, stateHash: string): boolean {
-  if (proof.bucketIndex !== bucketOf(proof.key)) return false;
   const leaf = entryLeaf(proof.key, proof.value);
   const bucket = rootFromPath(leaf, proof.entryIndex, proof.entries, proof.entryPath.map(fromHex));
   if (bucket === null) return false;

@@ -3,6 +3,7 @@
 
 import { floorDiv } from '../base/integers.ts';
 import type { Notice, Settlement } from '../protocol/replies.ts';
+import type { RequestBody } from '../protocol/requests.ts';
 import type { Ledger } from './types.ts';
 
 /** One settled interval. Amounts in µ¤: + the site receives, - it pays. Energies in Wh, >= 0 where the name says the direction. */
@@ -22,6 +23,8 @@ export interface StatementLine {
   /** Settled without a delivery: a correction may still replace it. */
   readonly provisional: boolean;
   readonly corrected: boolean;
+  /** What of the line falls to each customer, in their order; null if nothing says how to part it. */
+  readonly partsUc: readonly bigint[] | null;
 }
 
 export interface StatementTotals {
@@ -35,10 +38,15 @@ export interface StatementTotals {
   readonly balanceUc: bigint;
 }
 
-/** A customer's part: `sharePpm` of every amount; the rounding goes to the last, so that the parts make the whole. */
+/** How amounts are parted among customers: by stated shares, or by what their sub-meters counted in each interval. */
+export type Parting =
+  | { readonly by: 'share'; readonly customers: readonly { readonly customer: string; readonly sharePpm: number }[] }
+  | { readonly by: 'meter'; readonly customers: readonly { readonly customer: string; readonly device: string }[] };
+
 export interface CustomerPart {
   readonly customer: string;
-  readonly sharePpm: number;
+  /** What says so, for people. */
+  readonly basis: string;
   readonly balanceUc: bigint;
 }
 
@@ -49,20 +57,72 @@ export interface Statement {
   readonly lines: readonly StatementLine[];
   readonly totals: StatementTotals;
   readonly customers: readonly CustomerPart[];
+  /** What could not be parted, because an interval lacks its sub-meters' readings. */
+  readonly unpartedUc: bigint;
 }
-
-const PPM = 1_000_000n;
 
 export function statementOf(
   ledger: Ledger,
   gateway: string,
   fromInterval: number,
   untilInterval: number,
-  shares: readonly { readonly customer: string; readonly sharePpm: number }[],
+  parting: Parting | null,
 ): Statement {
-  const lines = linesOf(ledger, gateway, fromInterval, untilInterval);
+  const weigh = weights(ledger, gateway, parting);
+  const lines = linesOf(ledger, gateway, fromInterval, untilInterval).map((line): StatementLine => {
+    const weight = weigh(line.interval);
+    return { ...line, partsUc: weight === null ? null : part(lineUc(line), weight) };
+  });
   const totals = totalsOf(lines);
-  return { gateway, fromInterval, untilInterval, lines, totals, customers: partsOf(totals.balanceUc, shares) };
+  const customers = (parting === null ? [] : names(parting)).map(({ customer, basis }, i): CustomerPart => {
+    return { customer, basis, balanceUc: lines.reduce((sum, { partsUc }) => sum + (partsUc?.[i] ?? 0n), 0n) };
+  });
+  const unpartedUc = lines.reduce((sum, line) => sum + (line.partsUc === null ? lineUc(line) : 0n), 0n);
+  return { gateway, fromInterval, untilInterval, lines, totals, customers, unpartedUc };
+}
+
+function lineUc({ tradesUc, imbalanceUc }: StatementLine): bigint {
+  return BigInt(tradesUc) + BigInt(imbalanceUc);
+}
+
+function names(parting: Parting): { customer: string; basis: string }[] {
+  return parting.by === 'share'
+    ? parting.customers.map(({ customer, sharePpm }) => ({ customer, basis: `stated share of ${sharePpm / 10_000} %` }))
+    : parting.customers.map(({ customer, device }) => ({ customer, basis: `sub-meter ${device}` }));
+}
+
+/** How heavily each customer counts in an interval; null where nobody knows. */
+function weights(
+  ledger: Ledger,
+  gateway: string,
+  parting: Parting | null,
+): (interval: number) => readonly bigint[] | null {
+  if (parting === null) return () => null;
+  if (parting.by === 'share') return () => parting.customers.map(({ sharePpm }) => BigInt(sharePpm));
+  // Corrections come later and replace what the delivery said.
+  const metered = new Map<number, ReadonlyMap<string, number>>();
+  for (const { kind, request } of ledger.requestsOf(gateway, 0, ledger.head().height + 1, Number.MAX_SAFE_INTEGER)) {
+    if (kind !== 'delivery' && kind !== 'correction') continue;
+    const { devices, interval } = request.body as unknown as RequestBody<'delivery'>;
+    metered.set(interval, new Map(devices.map(({ device, energyWh }) => [device, energyWh])));
+  }
+  return (interval) => {
+    const counted = parting.customers.map(({ device }) => metered.get(interval)?.get(device));
+    const known = counted.filter((energyWh) => energyWh !== undefined);
+    if (known.length < counted.length || known.every((energyWh) => energyWh === 0)) return null;
+    return known.map((energyWh) => BigInt(Math.abs(energyWh)));
+  };
+}
+
+/** Parts an amount by weights; the rounding goes to the last, so that the parts make the whole. */
+function part(amountUc: bigint, weight: readonly bigint[]): bigint[] {
+  const total = weight.reduce((sum, one) => sum + one, 0n);
+  let restUc = amountUc;
+  return weight.map((one, i) => {
+    const partUc = i === weight.length - 1 ? restUc : (amountUc * one) / total;
+    restUc -= partUc;
+    return partUc;
+  });
 }
 
 function linesOf(ledger: Ledger, gateway: string, fromInterval: number, untilInterval: number): StatementLine[] {
@@ -93,6 +153,7 @@ function linesOf(ledger: Ledger, gateway: string, fromInterval: number, untilInt
         imbalanceUc: leaf.imbalanceUc,
         provisional: leaf.provisional,
         corrected: times > 1,
+        partsUc: null,
       };
     });
 }
@@ -119,15 +180,6 @@ function totalsOf(lines: readonly StatementLine[]): StatementTotals {
   }
   totals.balanceUc = totals.soldUc + totals.boughtUc + totals.imbalanceUc;
   return totals;
-}
-
-function partsOf(balanceUc: bigint, shares: readonly { customer: string; sharePpm: number }[]): CustomerPart[] {
-  let restUc = balanceUc;
-  return shares.map(({ customer, sharePpm }, i) => {
-    const partUc = i === shares.length - 1 ? restUc : (balanceUc * BigInt(sharePpm)) / PPM;
-    restUc -= partUc;
-    return { customer, sharePpm, balanceUc: partUc };
-  });
 }
 
 /** Lines of one UTC day summed up, in order of days (days since the epoch). */

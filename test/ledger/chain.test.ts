@@ -207,7 +207,7 @@ describe('the proof of one record', () => {
 test('a proof walks through changes of the validators that the set before approved, and through no others', () => {
   const world = new World(genesis, openLedgerStore(':memory:'), true);
   const change = { publicKey: publicKeyOf('v5'), validator: 'v5', validatorSet: validatorSetHash(genesis.validators) };
-  const approvals = ['v2', 'v3', 'v4', 'operator1'].map((signer) => ({
+  const approvals = ['v1', 'v2', 'v3', 'v4', 'operator1'].map((signer) => ({
     signature: toBase64url(signerOf(signer)(approvalBytes(genesis.chain, change))),
     signer,
   }));
@@ -228,7 +228,10 @@ test('a proof walks through changes of the validators that the set before approv
   const file = proofFile(world.ledger, world.ledger.proofOf(world.idOf(offer)) as never);
   expect(check(file)).toMatchObject({ height: 2, leaf: { verdict: 'recorded' } });
   expect(check({ ...file, changes: [] })).toEqual({ problem: 'no quorum of the validators confirms the block' });
-  const unapproved = file.changes.map((link) => ({ ...link, approvals: link.approvals.slice(1) }));
+  expect(check({ ...file, changes: [...file.changes, ...file.changes] })).toEqual({
+    problem: 'change 2 of the validators: it is not a change of the set before',
+  });
+  const unapproved = file.changes.map((link) => ({ ...link, approvals: link.approvals.slice(2) }));
   expect(check({ ...file, changes: unapproved })).toEqual({
     problem: 'change 1 of the validators: no quorum of the set before approved it',
   });

@@ -7,7 +7,7 @@ import { clearingHolds } from '../../src/ledger/clearing-document.ts';
 import { attest } from '../../src/protocol/header.ts';
 import type { Notice, Settlement } from '../../src/protocol/replies.ts';
 import { checkProof } from '../../src/protocol/replies.ts';
-import { metered, minutesAfter, signerOf, T, testGenesis, World } from './world.ts';
+import { metered, minutesAfter, publicKeyOf, signerOf, T, testGenesis, World } from './world.ts';
 
 const OPEN = minutesAfter(T, -20);
 const GATE = minutesAfter(T, -5);
@@ -337,4 +337,19 @@ test('statements and versions have a limit, and those that are past make room', 
   const said = Array.from({ length: 8 }, (_, i) => publish(T + 1 + i, OPEN + 10 + i));
   expect(said).toEqual(['', '', '', '', '', '', '', '8 versions of f1 are kept already']);
   expect(publish(T + 9, minutesAfter(T + 6, 0))).toBe('');
+});
+
+test('a gateway may be called like something that every object has', () => {
+  const base = testGenesis();
+  const gateways = base.gateways.map((site) => (site.gateway === 'house' ? { ...site, gateway: 'constructor' } : site));
+  const world = new World(
+    testGenesis({ gateways: gateways.map((site) => ({ ...site, publicKey: publicKeyOf(site.gateway) })) }),
+  );
+  world.block(OPEN, world.tariff(), world.offer('farm', T, [[8000, 1000]]));
+  world.block(GATE);
+  world.block(SETTLE);
+  const correction = { ...metered('constructor', T, 0, 0, { meterSerial: 'house-meter' }), reason: 'r' };
+  expect(world.tell(SETTLE + 1, world.sign('constructor', 'correction', correction))).toMatch(
+    /was not settled for constructor/,
+  );
 });

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
 import { statementCommand } from '../../src/commands/statement.ts';
 import { money } from '../../src/commands/statement-text.ts';
-import { statementOf } from '../../src/ledger/statement.ts';
+import { type Parting, statementOf } from '../../src/ledger/statement.ts';
 import { openLedgerStore } from '../../src/store/ledger.ts';
 import { metered, minutesAfter, T, testGenesis, World } from './world.ts';
 
@@ -34,10 +34,13 @@ function month(world: World): void {
 test('sums are exact and equal to the account; corrections replace, silence is shown as provisional', () => {
   const world = new World(genesis);
   month(world);
-  const shares = [
-    { customer: 'farm-customer', sharePpm: 333_333 },
-    { customer: 'other', sharePpm: 666_667 },
-  ];
+  const shares: Parting = {
+    by: 'share',
+    customers: [
+      { customer: 'farm-customer', sharePpm: 333_333 },
+      { customer: 'other', sharePpm: 666_667 },
+    ],
+  };
   const { lines, totals, customers } = statementOf(world.ledger, 'farm', T - 100, T + 100, shares);
   expect(
     lines.map(({ interval, soldWh, deliveredWh, provisional, corrected }) => [
@@ -59,8 +62,38 @@ test('sums are exact and equal to the account; corrections replace, silence is s
     const [, gateway = '', interval] = record.split('/');
     expect(world.ledger.settlementsOf(gateway, Number(interval)).at(-1)?.header.height).toBe(height);
   }
-  expect(statementOf(world.ledger, 'farm', T + 1, T + 2, []).lines).toHaveLength(1);
-  expect(statementOf(world.ledger, 'house', T, T + 2, []).lines).toEqual([]);
+  expect(statementOf(world.ledger, 'farm', T + 1, T + 2, null).lines).toHaveLength(1);
+  expect(statementOf(world.ledger, 'house', T, T + 2, null).lines).toEqual([]);
+});
+
+test('sub-meters part each interval by what they counted; where one is silent nothing is parted', () => {
+  const world = new World(genesis);
+  world.block(minutesAfter(T, -21), world.tariff());
+  const counted = (wind1: number, pv1: number) => ({
+    devices: [
+      { curtailed: false, device: 'wind1', energyWh: wind1 },
+      { curtailed: false, device: 'pv1', energyWh: pv1 },
+    ],
+  });
+  world.block(minutesAfter(T, 15), world.delivery('farm', T, 4000, 0, counted(3000, 1000)));
+  const late = { exportStartWh: 4000, validUntilMs: minutesAfter(T + 1, 60) };
+  const silent = { ...counted(0, 0), devices: counted(1000, 0).devices.slice(0, 1) };
+  world.block(minutesAfter(T + 1, 15), world.delivery('farm', T + 1, 5000, 0, { ...silent, ...late }));
+  world.block(minutesAfter(T + 1, 20));
+  const customers = [
+    { customer: 'farm-customer', device: 'wind1' },
+    { customer: 'other', device: 'pv1' },
+  ];
+  const {
+    lines,
+    customers: parts,
+    totals,
+    unpartedUc,
+  } = statementOf(world.ledger, 'farm', T, T + 2, { by: 'meter', customers });
+  const [first, second] = lines.map(({ tradesUc, imbalanceUc }) => BigInt(tradesUc + imbalanceUc)) as [bigint, bigint];
+  expect(lines.map(({ partsUc }) => partsUc)).toEqual([[(first * 3n) / 4n, first - (first * 3n) / 4n], null]);
+  expect(unpartedUc).toBe(second);
+  expect(parts.reduce((sum, { balanceUc }) => sum + balanceUc, unpartedUc)).toBe(totals.balanceUc);
 });
 
 test.each([
@@ -97,9 +130,12 @@ test('the command writes for people and for programs, and says what is wrong', a
     expect(text).toMatch(/no tax invoice/);
     expect((await run('--csv')).trim().split('\n')).toHaveLength(4);
     expect(JSON.parse(await run('--json'))).toMatchObject({ taxInvoice: false, totals: { soldWh: 3000 } });
-    expect(await run('--html', '--share', 'farm-customer=100')).toMatch(/<td>100 % stated share<\/td>/);
+    expect(await run('--html', '--share', 'farm-customer=100')).toMatch(/<td>stated share of 100 %<\/td>/);
     await expect(run('--share', 'farm-customer=90')).rejects.toThrow('the shares make 90 %, not 100 %');
-    await expect(run('--share', 'nobody=100')).rejects.toThrow('is no share of a customer of this site');
+    await expect(run('--share', 'nobody=100')).rejects.toThrow('"nobody" is no customer of this site');
+    expect((await run('--csv', '--share', 'farm-customer=100')).split('\n')[0]).toMatch(/,farm-customer_uc$/);
+    await expect(run('--submeter', 'farm-customer=x')).rejects.toThrow('no device x is admitted at this site');
+    await expect(run('--share', 'farm-customer=half')).rejects.toThrow('"half" is no share in percent');
     await expect(run('--month', '2026-13')).rejects.toThrow('is no month');
     await expect(run('--gateway', 'x')).rejects.toThrow('no gateway x on this chain');
   } finally {
