@@ -78,17 +78,16 @@ export function createImage(profile: Profile, options: ImageOptions): Image {
     return sum * point.turn;
   }
 
-  /** Parts that are also a point of their own keep what that point set; the others are free to make up the sum. */
+  /** Registers that belong to another point keep what that point set; the point's own make up the sum. */
   function setPoint(point: Point, wanted: number): void {
-    const free = point.parts.filter((part) => point.parts.length === 1 || !ownPoint(profile, part));
-    const takers = free.length > 0 ? free : point.parts.slice(0, 1);
-    for (const part of takers) setPart(part, 0);
+    const own = point.parts.filter((part) => ownerOf(profile, part) === point);
+    for (const part of own) setPart(part, 0);
     let left = wanted * point.turn;
     for (const part of point.parts) {
       const decoded = decodePart(part, current, layout);
-      if (!takers.includes(part) && 'value' in decoded) left -= decoded.value;
+      if (!own.includes(part) && 'value' in decoded) left -= decoded.value;
     }
-    for (const part of takers) {
+    for (const part of own) {
       setPart(part, left);
       const decoded = decodePart(part, current, layout);
       if ('value' in decoded) left -= decoded.value;
@@ -162,8 +161,9 @@ export function createImage(profile: Profile, options: ImageOptions): Image {
         return point === undefined ? [] : [{ point, wanted }];
       });
       // Sums last: they make up the difference to the registers that they share.
-      for (const { point, wanted } of points.filter(({ point }) => point.parts.length === 1)) setPoint(point, wanted);
-      for (const { point, wanted } of points.filter(({ point }) => point.parts.length > 1)) setPoint(point, wanted);
+      for (const { point, wanted } of points.sort((a, b) => a.point.parts.length - b.point.parts.length)) {
+        setPoint(point, wanted);
+      }
     },
     value,
     control(name) {
@@ -246,13 +246,14 @@ function mirror(
   }
 }
 
-/** Whether another point is this register alone. */
-function ownPoint(profile: Profile, part: Part): boolean {
-  for (const { parts } of profile.points.values()) {
-    const [only, ...more] = parts;
-    if (only !== undefined && more.length === 0 && samePlace(only, part)) return true;
+/** The point that a register belongs to when several use it: the one made of the fewest. */
+function ownerOf(profile: Profile, part: Part): Point | undefined {
+  let owner: Point | undefined;
+  for (const point of profile.points.values()) {
+    if (owner !== undefined && point.parts.length >= owner.parts.length) continue;
+    if (point.parts.some((other) => samePlace(other, part))) owner = point;
   }
-  return false;
+  return owner;
 }
 
 function samePlace(a: Part, b: Part): boolean {

@@ -230,7 +230,8 @@ export function siteProblems(raw: unknown): Problem[] {
     }
     const address = `${bus} unit ${unitId}`;
     const other = addresses.get(address);
-    if (other !== undefined && recordOf(devices[other]).profile === recordOf(device).profile) {
+    // One device may stand twice, as an inverter and as the meter behind it.
+    if (other !== undefined && recordOf(devices[other]).role === recordOf(device).role) {
       problems.push({ path: ['devices', name, 'unitId'], message: `${other} is already at ${address}` });
     }
     addresses.set(address, name);

@@ -41,6 +41,7 @@ for (const profile of profiles) {
       const values = new Map([...profile.points.keys()].map((name) => [name, sample(profile, name)]));
       image.set(values);
       for (const [name, value] of values) {
+        if (isDerived(profile, name)) continue;
         const shown = image.value(name);
         expect(shown, `${name} set to ${value}`).not.toBe(null);
         expect(Math.abs((shown as number) - value), `${name} set to ${value} shows ${shown}`).toBeLessThanOrEqual(
@@ -71,6 +72,17 @@ for (const profile of profiles) {
       },
     );
   });
+}
+
+/** A sum of registers that are all points of their own follows them and cannot be set. A second name of a register neither. */
+function isDerived(profile: Profile, measurand: string): boolean {
+  const parts = profile.points.get(measurand)?.parts ?? [];
+  const others = [...profile.points.values()].filter(
+    (point) => point.measurand !== measurand && point.parts.length < parts.length,
+  );
+  return parts.every((part) =>
+    others.some((point) => point.parts.some((other) => other.table === part.table && other.address === part.address)),
+  );
 }
 
 /** Small enough for every limit, on both sides where there are two. */

@@ -225,7 +225,7 @@ describe('site files', () => {
   test('two devices of one kind cannot have one address, a circle of meters is none', () => {
     const twice = SITE.replace(
       'contract:',
-      '  pv: { profile: eastron/sdm630, bus: one, unitId: 1, role: meter }\ncontract:',
+      '  pv: { profile: eastron/sdm630, bus: one, unitId: 1, role: grid-meter }\ncontract:',
     );
     expect(errorsOf(() => parseSite(twice, 's.yaml'))[0]).toMatch(/meter is already at one unit 1/);
     const circle = SITE.replace('role: grid-meter }', 'role: grid-meter, covers: [sub] }').replace(
