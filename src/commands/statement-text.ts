@@ -69,7 +69,7 @@ export function statementText(view: StatementView): string {
     '',
     ...days,
     '',
-    ...(open > 0 ? [`${open} intervals are provisional: no delivery has come, a correction replaces them.`] : []),
+    ...(open > 0 ? [`${open} of the intervals provisional: no delivery has come, a correction replaces that.`] : []),
     DISCLAIMER,
   ].join('\n');
 }
@@ -147,7 +147,7 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { text-align: right; padding: .25rem .5rem; border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent) }
 th:first-child, td:first-child, td:last-child, th:last-child { text-align: left }
 #summary td:last-child { text-align: right }
-.scroll { overflow-x: auto }
+.scroll { overflow-x: auto; white-space: nowrap }
 small { opacity: .8 }
 </style>
 <h1>Statement for ${htmlText(month)}</h1>

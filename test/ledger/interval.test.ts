@@ -353,3 +353,31 @@ test('a gateway may be called like something that every object has', () => {
     /was not settled for constructor/,
   );
 });
+
+test('a seller with two buyers is told both', () => {
+  const world = new World();
+  const buyers = ['factory', 'flat'].map((name) => world.offer(name, T, [], [[25_000, 1000]]));
+  world.block(OPEN, world.offer('farm', T, [[8000, 2000]]), ...buyers);
+  world.block(GATE);
+  expect(
+    noticeOf(world, 'farm')
+      .trades.map(({ buyer, energyWh }) => [buyer, energyWh])
+      .sort(),
+  ).toEqual([
+    ['factory', 1000],
+    ['flat', 1000],
+  ]);
+});
+
+test('an active site without an offer pays for its deviation at the price of its bus', () => {
+  const world = new World();
+  world.block(OPEN, world.offer('house', T, [[8000, 10]]));
+  world.block(OPEN + 1, world.offer('farm', T + 1, [[8000, 1000]]), world.offer('factory', T + 1, [], [[25_000, 900]]));
+  world.block(GATE);
+  world.block(minutesAfter(T + 1, -5));
+  const late = { validUntilMs: minutesAfter(T + 1, 60) };
+  world.block(minutesAfter(T + 1, 15), world.delivery('house', T + 1, 0, 101, late));
+  world.block(minutesAfter(T + 1, 20));
+  // House is at bus a, on the farm's way: there the price is the farm's 8000 and one line's tariff.
+  expect(settlementsOf(world, 'house', T + 1)[0]?.imbalanceUc).toBe(-(8100 + 100 * (8100 + 2000)));
+});

@@ -126,7 +126,7 @@ test('the command writes for people and for programs, and says what is wrong', a
     const text = await run();
     expect(text).toMatch(/Sold in the market +3\.000 kWh/);
     expect(text).toMatch(/To pay +-?[0-9.]+ EUR/);
-    expect(text).toMatch(/1 intervals are provisional/);
+    expect(text).toMatch(/1 of the intervals provisional/);
     expect(text).toMatch(/no tax invoice/);
     expect((await run('--csv')).trim().split('\n')).toHaveLength(4);
     expect(JSON.parse(await run('--json'))).toMatchObject({ taxInvoice: false, totals: { soldWh: 3000 } });
