@@ -1,119 +1,12 @@
-// The driver as `validator/` uses it: bytes, real signatures, durable logs; four validators on one bus in memory.
+// The engine as `validator/` uses it.
 
 import { expect, test } from 'vitest';
 import { toBase64url } from '../../src/base/bytes.ts';
-import { SILENT } from '../../src/base/log.ts';
-import type { Engine } from '../../src/consensus/engine.ts';
-import type { PbftTerms } from '../../src/consensus/pbft/core/terms.ts';
-import { createPbftEngine } from '../../src/consensus/pbft/driver.ts';
-import type { ConsensusEvent } from '../../src/consensus/pbft/ports.ts';
-import { fastVerify } from '../../src/keys/verify.ts';
-import { type Envelope, messageId, seal } from '../../src/protocol/envelope.ts';
+import type { Application } from '../../src/consensus/engine.ts';
+import { encodePacket } from '../../src/consensus/pbft/core/messages.ts';
+import { seal } from '../../src/protocol/envelope.ts';
+import { CHAIN, house, TERMS } from './house.ts';
 import { keyPair } from './keys.ts';
-import { type ToyDisk, toyApplication, toyDisk } from './toy.ts';
-
-const CHAIN = 'toy-0000000000000000';
-const TERMS: PbftTerms = {
-  batchRequestsMax: 100,
-  batchBytesMax: 100_000,
-  batchMs: 2,
-  viewMs: 1000,
-  viewMsMax: 16_000,
-  resendMs: 250,
-  heartbeatMs: 1000,
-  forwardMs: 300,
-  overtakenMax: 16,
-  checkpointEvery: 8,
-  snapshotGap: 1000,
-  askMs: 500,
-  pendingMax: 1000,
-  pendingPerSignerMax: 100,
-  clockSkewMsMax: 5000,
-  chainRate: 1,
-};
-
-/** A house of validators whose time is driven by hand. */
-function house(count: number, dueEveryMs: number | null = null) {
-  let nowMs = 0;
-  const timers = new Map<object, { atMs: number; callback: () => void }>();
-  const bus: { from: string; bytes: Uint8Array }[] = [];
-  const ids = Array.from({ length: count }, (_, i) => `validator-${i}`);
-  const keys = new Map(ids.map((id, i) => [id, keyPair(i + 1)]));
-  const validators = new Map(ids.map((id) => [id, toBase64url(keys.get(id)!.publicKey)]));
-  const genesisMs = 1_000_000;
-  const options = { chain: CHAIN, validators, genesisMs, dueEveryMs };
-  const disks = new Map<string, ToyDisk>(ids.map((id) => [id, toyDisk(options)]));
-  const logs = new Map<string, Uint8Array[] | null>(ids.map((id) => [id, []]));
-  const listeners = new Map<string, (bytes: Uint8Array) => void>();
-  const events: { id: string; event: ConsensusEvent }[] = [];
-  const engines = new Map<string, Engine>();
-  const requestId = (request: Envelope): string => messageId(CHAIN, request);
-
-  function start(id: string): void {
-    const key = keys.get(id)!;
-    const engine = createPbftEngine({
-      chain: CHAIN,
-      self: id,
-      publicKey: validators.get(id)!,
-      application: toyApplication({ ...options, disk: disks.get(id)!, requestId }),
-      sign: key.sign,
-      verify: fastVerify,
-      transport: {
-        publish: (_channel, bytes) => bus.push({ from: id, bytes }),
-        onMessage: (listener) => listeners.set(id, listener),
-      },
-      votes: {
-        read: () => logs.get(id)!,
-        append: (records) => logs.get(id)?.push(...records),
-        replace: (records) => logs.set(id, [...records]),
-      },
-      clock: { chainMs: () => genesisMs + nowMs, monotonicMs: () => nowMs },
-      timers: {
-        after(delayMs, callback) {
-          const token = {};
-          timers.set(token, { atMs: nowMs + delayMs, callback });
-          return () => timers.delete(token);
-        },
-      },
-      terms: TERMS,
-      log: SILENT,
-      onEvent: (event) => events.push({ id, event }),
-    });
-    engines.set(id, engine);
-    engine.start();
-  }
-
-  function crash(id: string): void {
-    engines.get(id)?.stop();
-    engines.delete(id);
-    listeners.delete(id);
-  }
-
-  function deliver(): void {
-    for (let message = bus.shift(); message !== undefined; message = bus.shift()) {
-      for (const [id, listener] of listeners) if (id !== message.from) listener(message.bytes);
-    }
-  }
-
-  /** Lets time pass until the condition holds; fails after `limitMs` of simulated time. */
-  function runUntil(condition: () => boolean, limitMs = 60_000): void {
-    const endMs = nowMs + limitMs;
-    deliver();
-    while (!condition()) {
-      const [token, next] = [...timers].reduce((a, b) => (b[1].atMs < a[1].atMs ? b : a));
-      if (next.atMs > endMs) throw new Error(`not within ${limitMs} ms`);
-      timers.delete(token);
-      nowMs = Math.max(nowMs, next.atMs);
-      next.callback();
-      deliver();
-    }
-  }
-
-  const heights = (): number[] => [...disks.values()].map((disk) => disk.state.header.height);
-  const request = (n: number, kind = 'toy', body: object = {}): Envelope =>
-    seal(CHAIN, kind, 'gateway-1', { n, ...body }, keyPair(99).sign);
-  return { ids, start, crash, runUntil, engines, disks, logs, events, heights, request, requestId, now: () => nowMs };
-}
 
 test('four validators order a request in the five phases and agree on the state', () => {
   const { ids, start, engines, runUntil, disks, events, request, requestId } = house(4);
@@ -195,4 +88,123 @@ test('a validator without its vote log follows and does not vote', () => {
   expect(engines.get(ids[3]!)!.status()).toMatchObject({ state: 'following', height: 1 });
   const own = events.filter(({ event }) => 'from' in event && event.from === ids[3]);
   expect(own).toEqual([]);
+});
+
+test('a validator whose log and ledger were rolled back stops voting when it sees its own words again', () => {
+  const { ids, start, crash, engines, runUntil, heights, request, logs, disks, genesisDisk } = house(4);
+  for (const id of ids) start(id);
+  for (let n = 1; n <= 5; n++) {
+    for (const engine of engines.values()) engine.submit(request(n));
+    runUntil(() => heights().every((height) => height === n));
+  }
+  crash(ids[1]!);
+  logs.set(ids[1]!, []);
+  disks.set(ids[1]!, genesisDisk());
+  start(ids[1]!);
+  runUntil(() => heights().every((height) => height === 5));
+  expect(engines.get(ids[1]!)!.status().state).toBe('following');
+  expect(engines.get(ids[1]!)!.status().why).toMatch(/is not in its log/);
+});
+
+test('conflicting votes are kept as evidence, across a restart, and shown', () => {
+  const { ids, keys, start, crash, engines, runUntil, events, say, now } = house(4);
+  for (const id of ids) start(id);
+  const vote = (digest: string) => ({ digest: digest.repeat(64), height: 1, parent: 'e'.repeat(64), view: 0 });
+  for (const digest of ['a', 'b']) {
+    const envelope = seal(CHAIN, 'pbft.prepare', ids[2]!, vote(digest), keys.get(ids[2]!)!.sign) as never;
+    say(ids[2]!, encodePacket({ batch: null, envelope }));
+  }
+  runUntil(() => now() > 10);
+  const evidence = events.flatMap(({ event }) => (event.type === 'evidence' ? [event] : []));
+  expect(evidence.length).toBeGreaterThan(0);
+  expect(evidence.every(({ accused }) => accused === ids[2])).toBe(true);
+  crash(ids[0]!);
+  start(ids[0]!);
+  expect(engines.get(ids[0]!)!.status().accused).toEqual([ids[2]]);
+});
+
+test('nobody is believed on the topic of another', () => {
+  const { ids, keys, start, runUntil, events, say, now } = house(4);
+  for (const id of ids) start(id);
+  const body = { digest: 'a'.repeat(64), height: 1, parent: 'e'.repeat(64), view: 0 };
+  const envelope = seal(CHAIN, 'pbft.prepare', ids[2]!, body, keys.get(ids[2]!)!.sign) as never;
+  say(ids[3]!, encodePacket({ batch: null, envelope }));
+  runUntil(() => now() > 10);
+  expect(events.some(({ event }) => event.type === 'message refused' && event.from === ids[3])).toBe(true);
+  expect(events.some(({ event }) => event.type === 'prepare')).toBe(false);
+});
+
+test('forgeries cost the connection they come by: after some it is not listened to for a second', () => {
+  const { ids, start, runUntil, events, say, now } = house(4);
+  for (const id of ids) start(id);
+  for (let n = 1; n <= 60; n++) {
+    const body = { digest: 'a'.repeat(64), height: 1, parent: 'e'.repeat(64), view: n };
+    const envelope = seal(CHAIN, 'pbft.prepare', ids[2]!, body, () => new Uint8Array(64).fill(n)) as never;
+    say(ids[2]!, encodePacket({ batch: null, envelope }));
+  }
+  runUntil(() => now() > 10);
+  const refused = events.filter(({ id, event }) => id === ids[0] && event.type === 'message refused').length;
+  expect(refused).toBeGreaterThan(0);
+  expect(refused).toBeLessThan(60);
+});
+
+test('a primary that passes over a request is replaced although it makes blocks', () => {
+  const censor = (id: string, application: Application): Application =>
+    id !== 'validator-0'
+      ? application
+      : {
+          ...application,
+          propose: (pending, timeMs) =>
+            application.propose(
+              pending.filter(({ body }) => body.n !== 1),
+              timeMs,
+            ),
+        };
+  const { ids, start, engines, runUntil, disks, request, requestId, now } = house(
+    4,
+    null,
+    { forwardMs: 20, overtakenMax: 4 },
+    censor,
+  );
+  for (const id of ids) start(id);
+  for (const engine of engines.values()) engine.submit(request(1));
+  const isIn = (): boolean => disks.get(ids[1]!)!.state.applied.includes(requestId(request(1)));
+  for (let n = 2; n < 60 && !isIn(); n++) {
+    for (const engine of engines.values()) engine.submit(request(n));
+    const sinceMs = now();
+    runUntil(() => isIn() || now() > sinceMs + 5);
+  }
+  expect(isIn()).toBe(true);
+  expect(engines.get(ids[1]!)!.status().view).toBeGreaterThan(0);
+});
+
+test('a lost key is replaced by an ordered request, and the new one votes', () => {
+  const { ids, start, crash, engines, runUntil, heights, request, logs, events } = house(4);
+  for (const id of ids) start(id);
+  crash(ids[3]!);
+  const fresh = keyPair(77);
+  const change = request(1, 'member', { id: ids[3]!, publicKey: toBase64url(fresh.publicKey) });
+  for (const engine of engines.values()) engine.submit(change);
+  runUntil(() =>
+    heights()
+      .slice(0, 3)
+      .every((height) => height === 1),
+  );
+  logs.set(ids[3]!, []);
+  start(ids[3]!, fresh);
+  expect(engines.get(ids[3]!)!.status().state).toBe('following'); // it has not seen yet that it was let in
+  runUntil(() => heights().every((height) => height === 1));
+  crash(ids[1]!); // now its vote is needed
+  for (const engine of engines.values()) engine.submit(request(2));
+  runUntil(() => heights()[3] === 2 && heights()[0] === 2);
+  expect(events.some(({ event }) => event.type === 'commit' && event.from === ids[3] && event.height === 2)).toBe(true);
+});
+
+test('one validator alone orders for a bench; two or three are refused', () => {
+  const alone = house(1);
+  alone.start(alone.ids[0]!);
+  alone.engines.get(alone.ids[0]!)!.submit(alone.request(1));
+  alone.runUntil(() => alone.heights()[0] === 1);
+  const three = house(3);
+  expect(() => three.start(three.ids[0]!)).toThrow(/tolerate no fault/);
 });

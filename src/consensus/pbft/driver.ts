@@ -5,14 +5,24 @@ import { canonicalBytes, type Json, type JsonObject, parseCanonical } from '../.
 import type { Clock } from '../../base/clock.ts';
 import { describeError, isWattpactError, WattpactError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
-import { encodeEnvelope, isSignedBy, messageId, type Sign, seal, type Verify } from '../../protocol/envelope.ts';
+import {
+  encodeEnvelope,
+  messageId,
+  type Sign,
+  seal,
+  sha256Hex,
+  signingBytes,
+  type Verify,
+} from '../../protocol/envelope.ts';
 import type { Application, Batch, Engine } from '../engine.ts';
 import type { Environment, LogRecord } from './core/io.ts';
-import { batchDigest, channelOf, decodePacket, encodePacket } from './core/messages.ts';
+import { batchDigest, channelOf, decodePacket, encodePacket, VALIDATORS_MAX } from './core/messages.ts';
 import type { PbftTerms } from './core/terms.ts';
 import { createHost, type Host } from './host.ts';
 import type { ConsensusEvent, Timers, Transport, VoteLog } from './ports.ts';
 
+/** Wrong signatures a connection may send in a second: each may cost the slow way to a verdict. */
+const FORGERIES_PER_SECOND_MAX = 20;
 /** Checked signatures remembered: certificates repeat votes that came before. */
 const SIGNATURES_CACHED_MAX = 4096;
 
@@ -62,14 +72,21 @@ export function createPbftEngine(options: PbftOptions): Engine {
     cancelTimer = null;
   }
 
-  function onMessage(bytes: Uint8Array): void {
-    if (host === null) return;
+  const forgeries = forgeryBudget(clock);
+
+  function onMessage(bytes: Uint8Array, from?: string): void {
+    if (host === null || !forgeries.allows(from ?? '')) return;
     let packet: ReturnType<typeof decodePacket>;
     try {
       packet = decodePacket(bytes);
     } catch (error) {
       if (!isWattpactError(error)) throw error;
       tell({ type: 'message refused', from: '', kind: '', reason: describeError(error) });
+      return;
+    }
+    const { kind, signer } = packet.envelope;
+    if (from !== undefined && signer !== from && signer !== options.self) {
+      tell({ type: 'message refused', from, kind, reason: `signed as ${signer}, sent by ${from}` });
       return;
     }
     guarded((running) => running.receive(packet));
@@ -93,7 +110,7 @@ export function createPbftEngine(options: PbftOptions): Engine {
       const read = votes.read();
       host = createHost(
         {
-          env: environment(options),
+          env: environment(options, () => forgeries.charge()),
           application,
           persist(records, compact) {
             if (compact !== null) votes.replace([...compact, ...records].map(encodeRecord));
@@ -129,6 +146,26 @@ export function createPbftEngine(options: PbftOptions): Engine {
   };
 }
 
+/** Wrong signatures are charged to the connection they came by, never to the signer they claim. */
+function forgeryBudget(clock: Clock): { allows(from: string): boolean; charge(): void } {
+  const spent = new Map<string, { count: number; sinceMs: number }>();
+  let current = '';
+  return {
+    allows(from) {
+      current = from;
+      const account = spent.get(from);
+      if (account === undefined) return true;
+      if (clock.monotonicMs() >= account.sinceMs + 1000) spent.delete(from);
+      return account.count < FORGERIES_PER_SECOND_MAX || !spent.has(from);
+    },
+    charge() {
+      const account = spent.get(current);
+      if (account !== undefined) account.count++;
+      else if (spent.size < VALIDATORS_MAX) spent.set(current, { count: 1, sinceMs: clock.monotonicMs() });
+    },
+  };
+}
+
 function encodeRecord(record: LogRecord): Uint8Array {
   return canonicalBytes(record as unknown as Json);
 }
@@ -138,7 +175,7 @@ function decodeRecord(bytes: Uint8Array): LogRecord {
   return parseCanonical(bytes) as unknown as LogRecord;
 }
 
-function environment({ chain, self, publicKey, terms, sign, verify }: PbftOptions): Environment {
+function environment({ chain, self, publicKey, terms, sign, verify }: PbftOptions, onForgery: () => void): Environment {
   const known = new Set<string>();
   const digests = new WeakMap<Batch, string>();
   return {
@@ -147,9 +184,13 @@ function environment({ chain, self, publicKey, terms, sign, verify }: PbftOption
     terms,
     sign: (kind, body) => seal(chain, kind, self, body as JsonObject, sign) as never,
     isSigned(message, key) {
-      const name = `${message.signature}/${key}/${messageId(chain, message as never)}`;
+      const bytes = signingBytes(chain, message as never);
+      const name = `${message.signature}/${key}/${sha256Hex(bytes)}`;
       if (known.has(name)) return true;
-      if (!isSignedBy(chain, message as never, key, verify)) return false;
+      if (!verify(fromBase64url(message.signature), bytes, fromBase64url(key))) {
+        onForgery();
+        return false;
+      }
       if (known.size >= SIGNATURES_CACHED_MAX) known.delete(known.values().next().value as string);
       known.add(name);
       return true;

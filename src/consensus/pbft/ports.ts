@@ -6,8 +6,11 @@ import type { Channel } from './core/messages.ts';
 /** Carries messages to all other validators: one topic each and channel. May lose, repeat, delay and reorder. */
 export interface Transport {
   publish(channel: Channel, bytes: Uint8Array): void;
-  /** Called with every message of other validators on either channel (own messages that loop back do no harm). */
-  onMessage(listener: (bytes: Uint8Array) => void): void;
+  /**
+   * Called with every message of other validators on either channel (own messages that loop back do no harm). `from` = the
+   * validator on whose topic it came, where the broker vouches for that: then it must be the signer, and pays for forgeries.
+   */
+  onMessage(listener: (bytes: Uint8Array, from?: string) => void): void;
 }
 
 /**

@@ -413,7 +413,8 @@ class World {
 
   private sendFrom(node: Node, packet: Packet): void {
     if (node.liar !== null) return bend(node.liar, packet);
-    if (node.honest && node.host !== null) this.checker.sends(node.publicKey, packet.envelope, node.host.replica);
+    if (node.honest && node.host !== null && packet.envelope.signer === node.id)
+      this.checker.sends(node.publicKey, packet.envelope, node.host.replica);
     if (this.plan.byzantine.size > 0) overhear(this.plot, packet);
     for (const other of this.nodes) if (other.id !== node.id) this.transmitTo(node, other, packet);
   }

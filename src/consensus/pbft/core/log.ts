@@ -140,6 +140,11 @@ export function compact(r: Replica, out: Output, low: number): void {
   out.persist.length = 0;
 }
 
+/** The very message is in the log. */
+export function isRemembered(r: Replica, message: OwnVote): boolean {
+  return r.ownVotes.get(voteKey(message)) === message.signature;
+}
+
 /**
  * Looks at a message that bears this validator's own signature. One it does not remember, above what it forgot on purpose,
  * means that its log was lost or rolled back, or that its key is used elsewhere: it stops voting.

@@ -5,23 +5,20 @@ import { sameVote } from './certificate.ts';
 import { noteCheckpoint, repeatCheckpoint } from './checkpoints.ts';
 import { accuse } from './evidence.ts';
 import type { Output } from './io.ts';
-import { recognise } from './log.ts';
+import { isRemembered, recognise } from './log.ts';
 import { primaryOf } from './members.ts';
-import type { Commit, Message, Packet, PrePrepare, Prepare, ViewChange } from './messages.ts';
-import { HEIGHTS_AHEAD_MAX, inboxAt, type Replica, tell } from './state.ts';
+import type { Commit, Message, Packet, PrePrepare, Prepare, Status, ViewChange } from './messages.ts';
+import { HEIGHTS_AHEAD_MAX, inboxAt, type Replica, send, tell } from './state.ts';
 import { receiveAsk, receiveBlocks, receiveChunk, receiveSnapshot } from './transfer.ts';
 import { receiveNewView, repeatNewView } from './views.ts';
 
 export function receive(r: Replica, out: Output, packet: Packet): void {
   const message = packet.envelope;
+  if (message.signer === r.env.self) return receiveOwn(r, out, message);
   if (isStale(r, message)) return;
   const publicKey = r.members.keys.get(message.signer);
   if (publicKey === undefined) return refuse(out, message, 'not a validator');
   if (!r.env.isSigned(message, publicKey)) return refuse(out, message, 'wrong signature');
-  if (message.signer === r.env.self) {
-    if (isOwnWord(message)) recognise(r, out, message);
-    return;
-  }
   notePeer(r, message);
   switch (message.kind) {
     case 'pbft.pre-prepare':
@@ -36,6 +33,7 @@ export function receive(r: Replica, out: Output, packet: Packet): void {
     case 'pbft.checkpoint':
       return noteCheckpoint(r, out, message);
     case 'pbft.status':
+      showLastVote(r, out, message);
       repeatNewView(r, out, message);
       return repeatCheckpoint(r, out, message);
     case 'pbft.forward':
@@ -52,6 +50,12 @@ export function receive(r: Replica, out: Output, packet: Packet): void {
     default:
       message satisfies never;
   }
+}
+
+/** Own words, looped back by a broker or shown by another. */
+function receiveOwn(r: Replica, out: Output, message: Message): void {
+  if (isOwnWord(message) && !isRemembered(r, message) && r.env.isSigned(message, r.env.publicKey))
+    recognise(r, out, message);
 }
 
 function refuse(out: Output, message: Message, reason: string): void {
@@ -96,11 +100,17 @@ function isStale(r: Replica, message: Message): boolean {
   }
 }
 
+/** A validator that stands below what it voted on lost its state, and perhaps its log: it is shown its own word (log.ts). */
+function showLastVote(r: Replica, out: Output, status: Status): void {
+  const lastVote = r.peers.get(status.signer)?.lastVote ?? null;
+  if (lastVote !== null && lastVote.body.height > status.body.height + 1) send(out, lastVote);
+}
+
 /** A validator that votes on a height has executed the one below. */
 function notePeer(r: Replica, message: Message): void {
   let peer = r.peers.get(message.signer);
   if (peer === undefined) {
-    peer = { height: 0, view: 0, heardMs: 0, served: 0, servedSinceMs: 0 };
+    peer = { height: 0, view: 0, heardMs: 0, lastVote: null, served: 0, servedSinceMs: 0 };
     r.peers.set(message.signer, peer);
   }
   peer.heardMs = r.now.monotonicMs;
@@ -109,6 +119,9 @@ function notePeer(r: Replica, message: Message): void {
     case 'pbft.prepare':
     case 'pbft.commit':
       peer.height = Math.max(peer.height, message.body.height - 1);
+      if (message.kind !== 'pbft.pre-prepare' && message.body.height > (peer.lastVote?.body.height ?? 0)) {
+        peer.lastVote = message;
+      }
       break;
     case 'pbft.checkpoint':
     case 'pbft.view-change':

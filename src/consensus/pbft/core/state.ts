@@ -51,6 +51,8 @@ export interface Peer {
   height: number;
   view: number;
   heardMs: number;
+  /** Its vote on the highest height, to be shown to it if it forgets. */
+  lastVote: Prepare | Commit | null;
   /** Questions answered in the present second, so that nobody keeps us busy with state transfer. */
   served: number;
   servedSinceMs: number;
