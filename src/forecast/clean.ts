@@ -1,8 +1,8 @@
 // What must not be learnt: missing and curtailed steps, values that cannot be, zeros that mean missing, a stuck meter, power at night.
 // Judges a sample by the history before it; says why, and learns nothing itself.
 
+import type { Watts } from '../base/units.ts';
 import type { Features } from './features.ts';
-import type { History } from './history.ts';
 import type { ForecasterOptions, Sample, SampleMark } from './types.ts';
 
 /** No site of this kind has more. */
@@ -11,54 +11,77 @@ const POWER_MAX_W = 4e9;
 const OWN_USE_SHARE = 0.05;
 /** A generator may exceed its rated power by this much. */
 const OVER_CAPACITY = 1.3;
+/** Cosine of the zenith angle at nearly six degrees below the horizon: no generator of the sun works. */
+const DEEP_NIGHT = -0.1;
 /** A value that repeats for longer than this (and twice as long as it ever did) is stuck. */
 const STUCK_HOURS = 8;
 /** A consumption that was hardly ever 0 is not 0; after so many days of it, it is. */
 const ZERO_SHARE = 0.002;
 const ZERO_DAYS_MAX = 2;
 
-export type Cleaner = (sample: Sample, step: number) => SampleMark | null;
+/** What cannot be told from the history; JSON. */
+export interface CleanerState {
+  repeatedW: Watts | null;
+  times: number;
+  longestRun: number;
+  zeros: number;
+}
 
-export function createCleaner(options: ForecasterOptions, features: Features, history: History): Cleaner {
+export function newCleaner(): CleanerState {
+  return { repeatedW: null, times: 0, longestRun: 0, zeros: 0 };
+}
+
+/** Why the sample of a step must not be learnt, or null. Keeps count in `state`. */
+export function judge(
+  options: ForecasterOptions,
+  features: Features,
+  state: CleanerState,
+  { powerW, curtailed }: Sample,
+  step: number,
+): SampleMark | null {
   const { kind, capacityW } = options;
-  const perDay = features.perDay;
-  let repeated: { value: number; times: number } | null = null;
-  let longestRun = 0;
-  let zeros = 0;
-
-  return ({ powerW, curtailed }, step) => {
-    if (powerW === null || !Number.isFinite(powerW)) return 'missing';
-    if (Math.abs(powerW) > POWER_MAX_W) return 'implausible';
-    if (curtailed === true) return 'curtailed';
-    if (kind === 'load' && powerW < 0) return 'implausible';
-    if (kind === 'pv' || kind === 'wind') {
-      const top = Math.max(capacityW ?? 0, features.range().most);
-      if (powerW < -OWN_USE_SHARE * top) return 'implausible';
-      if (capacityW !== undefined && powerW > OVER_CAPACITY * capacityW) return 'implausible';
-      if (kind === 'pv' && features.sunHeight(step) < -0.1 && powerW > OWN_USE_SHARE * top && top > 0) return 'night';
+  if (powerW === null || !Number.isFinite(powerW)) return 'missing';
+  if (Math.abs(powerW) > POWER_MAX_W) return 'implausible';
+  if (curtailed === true) return 'curtailed';
+  if (kind === 'load' && powerW < 0) return 'implausible';
+  if (kind === 'pv' || kind === 'wind') {
+    const top = Math.max(capacityW ?? 0, features.range(step - 1).most);
+    if (powerW < -OWN_USE_SHARE * top) return 'implausible';
+    if (capacityW !== undefined && powerW > OVER_CAPACITY * capacityW) return 'implausible';
+    if (kind === 'pv' && top > 0 && features.sunHeight(step) < DEEP_NIGHT && Math.abs(powerW) > OWN_USE_SHARE * top) {
+      return 'night';
     }
-    return zeroRun(powerW) ?? stuck(powerW);
-  };
-
-  function zeroRun(powerW: number): SampleMark | null {
-    if (kind !== 'load' || powerW !== 0) {
-      zeros = 0;
-      return null;
-    }
-    zeros++;
-    const usual = history.known >= perDay && features.zeroShare() < ZERO_SHARE;
-    return usual && zeros <= ZERO_DAYS_MAX * perDay ? 'zero-run' : null;
   }
+  return zeroRun(options, features, state, powerW, step) ?? stuck(options, features, state, powerW);
+}
 
-  function stuck(powerW: number): SampleMark | null {
-    if (repeated === null || repeated.value !== powerW) {
-      if (repeated !== null) longestRun = Math.max(longestRun, Math.min(repeated.times, (STUCK_HOURS * perDay) / 24));
-      repeated = { value: powerW, times: 1 };
-      return null;
-    }
-    repeated.times++;
-    // Generators stand still for days; consumption and net do not.
-    if (kind === 'pv' || kind === 'wind' || powerW === 0) return null;
-    return repeated.times > Math.max((STUCK_HOURS * perDay) / 24, 2 * longestRun) ? 'stuck' : null;
+function zeroRun(
+  { kind }: ForecasterOptions,
+  features: Features,
+  state: CleanerState,
+  powerW: Watts,
+  step: number,
+): SampleMark | null {
+  if (kind !== 'load' || powerW !== 0) {
+    state.zeros = 0;
+    return null;
   }
+  state.zeros++;
+  const { known, zeroShare } = features.range(step - 1);
+  const unusual = known >= features.perDay && zeroShare < ZERO_SHARE;
+  return unusual && state.zeros <= ZERO_DAYS_MAX * features.perDay ? 'zero-run' : null;
+}
+
+function stuck({ kind }: ForecasterOptions, features: Features, state: CleanerState, powerW: Watts): SampleMark | null {
+  const long = (STUCK_HOURS * features.perDay) / 24;
+  if (state.repeatedW !== powerW) {
+    state.longestRun = Math.max(state.longestRun, Math.min(state.times, long));
+    state.repeatedW = powerW;
+    state.times = 1;
+    return null;
+  }
+  state.times++;
+  // Generators stand still for days; consumption and net do not.
+  if (kind === 'pv' || kind === 'wind' || powerW === 0) return null;
+  return state.times > Math.max(long, 2 * state.longestRun) ? 'stuck' : null;
 }

@@ -10,6 +10,9 @@ import type { ForecasterOptions } from './types.ts';
 /** Days looked back for what is usual, and for what a clear sky gave. */
 const USUAL_DAYS = 21;
 const ENVELOPE_DAYS = 21;
+/** Days of a range, and ranges remembered. */
+const RANGE_DAYS = 30;
+const RANGES_MAX = 1_000;
 /** How long the last known value stands for the present. */
 const LAST_KNOWN_MS = 2 * 3_600_000;
 /** Below this the sun is too low to tell from one step to the next (W/m2); above, it grows at most by this factor. */
@@ -44,11 +47,11 @@ interface Present {
   readonly clearIndex: readonly [number, number, number];
 }
 
-/** The last month, looked at a few times a day. */
-interface Range {
-  readonly at: number;
+/** Least and most of a month, how many steps of it are known, and which part of them is exactly 0. */
+export interface Range {
   readonly least: Watts;
   readonly most: Watts;
+  readonly known: number;
   readonly zeroShare: number;
 }
 
@@ -65,7 +68,7 @@ export class Features {
   readonly #clearSteps: Float64Array;
   readonly #located: boolean;
   #present: Present | null = null;
-  #range: Range | null = null;
+  readonly #ranges = new Map<number, Range>();
 
   constructor(options: ForecasterOptions, calendar: Calendar, history: History) {
     this.#options = options;
@@ -80,6 +83,12 @@ export class Features {
     this.#clears = new Float64Array(kept);
     this.#clearSteps = new Float64Array(kept).fill(-1);
     this.#located = options.latitude !== undefined && options.longitude !== undefined;
+  }
+
+  /** Forgets what was worked out with `step` as the newest one: its value was provisional. */
+  forget(step: number): void {
+    if (this.#present?.now === step) this.#present = null;
+    this.#ranges.delete(Math.floor((4 * step) / this.perDay));
   }
 
   local(step: number): LocalTime {
@@ -201,7 +210,7 @@ export class Features {
       const [skyNow, skyThen] = [this.sky(now), this.sky(step)];
       if (skyNow > LOW_SKY) return last * Math.min(SKY_GROWTH_MAX, skyThen / skyNow);
       const [clearNow, clearThen] = [this.#clear(now), this.envelope(now, step)];
-      if (Number.isNaN(skyNow) && clearNow > 0.05 * this.range().most) {
+      if (Number.isNaN(skyNow) && clearNow > 0.05 * this.range(now).most) {
         return last * Math.min(SKY_GROWTH_MAX, clearThen / clearNow);
       }
     }
@@ -219,29 +228,31 @@ export class Features {
         const then = step - day * this.perDay + near;
         const value = then > now ? Number.NaN : this.#history.at(then);
         if (Number.isNaN(value)) continue;
-        if (value > DARK_SHARE * this.range().most) return false;
+        if (value > DARK_SHARE * this.range(now).most) return false;
         known++;
       }
     }
     return known > 0;
   }
 
-  /** Least and most of the last month; zeros without history. */
-  range(): { readonly least: Watts; readonly most: Watts } {
-    const newest = this.#history.newest ?? 0;
-    if (this.#range === null || newest - this.#range.at >= this.perDay / 4) this.#range = this.#scan(newest);
-    return this.#range;
+  /** The month before `now`; the same for every `now` of a quarter of a day, so that it can be had again for any past one. */
+  range(now: number): Range {
+    const quarter = Math.floor((4 * now) / this.perDay);
+    let range = this.#ranges.get(quarter);
+    if (range === undefined || range.known === 0) {
+      const end = Math.floor((quarter * this.perDay) / 4);
+      range = this.#scan(end);
+      // The very first quarter of a day: what there is of it.
+      if (range.known === 0) return this.#scan(now);
+      if (this.#ranges.size >= RANGES_MAX) this.#ranges.delete(this.#ranges.keys().next().value as number);
+      this.#ranges.set(quarter, range);
+    }
+    return range;
   }
 
-  /** Part of the last month's known steps that is exactly 0. */
-  zeroShare(): number {
-    this.range();
-    return this.#range?.zeroShare ?? 0;
-  }
-
-  #scan(newest: number): Range {
+  #scan(end: number): Range {
     let [least, most, zeros, known] = [0, 0, 0, 0];
-    for (let step = newest; step > newest - 30 * this.perDay; step--) {
+    for (let step = end; step > end - RANGE_DAYS * this.perDay; step--) {
       const value = this.#history.at(step);
       if (Number.isNaN(value)) continue;
       least = known === 0 ? value : Math.min(least, value);
@@ -249,7 +260,7 @@ export class Features {
       if (value === 0) zeros++;
       known++;
     }
-    return { at: newest, least, most, zeroShare: known === 0 ? 0 : zeros / known };
+    return { least, most, known, zeroShare: known === 0 ? 0 : zeros / known };
   }
 
   /** Row for the steps right after `now` (one model a lead). */

@@ -5,14 +5,22 @@ import { WattpactError } from '../base/errors.ts';
 import { clamp } from '../base/integers.ts';
 import type { Millis, Watts } from '../base/units.ts';
 import { createCalendar, DAY_MS } from './calendar.ts';
-import { createCleaner } from './clean.ts';
+import { type CleanerState, judge, newCleaner } from './clean.ts';
 import { type CombinationState, calibrate, learnCombination, mix, newCombination } from './combine.ts';
 import { Features } from './features.ts';
 import { History } from './history.ts';
 import { farRow, fitFar, fitNear, nearRow, type Pair, predictPair } from './models.ts';
 import { sortQuantiles } from './quantiles.ts';
 import { memoryQuantiles, seasonalQuantiles } from './seasonal.ts';
-import type { Forecaster, ForecasterOptions, IntervalForecast, PartialReading, Sample, SampleMark } from './types.ts';
+import {
+  type Forecaster,
+  type ForecasterOptions,
+  type IntervalForecast,
+  MEDIAN,
+  type PartialReading,
+  type Sample,
+  type SampleMark,
+} from './types.ts';
 
 /** Days that models are fitted to, at most this many steps of them. */
 const WINDOW_DAYS = 112;
@@ -20,19 +28,21 @@ const WINDOW_STEPS_MAX = 16_000;
 /** Days between two fits: as long as the history is young, a quarter of its age. */
 const REFIT_DAYS = { min: 1, max: 7 } as const;
 /** Steps kept beyond the window: a refit, and what features look back. */
-const BEYOND_DAYS = 30;
+const BEYOND_DAYS = 42;
 /** Most steps of one forecast. */
 export const FORECAST_STEPS_MAX = 1_000;
-/** How far the far models look, and how often they are scored. */
+/** How far the far models look, and how often they are scored: with many short steps less often, for a small state. */
 const FAR_MS: Millis = 36 * 3_600_000;
-const FAR_ISSUE_MS: Millis = 6 * 3_600_000;
+const FAR_ISSUE_MS = { usual: 6 * 3_600_000, shortSteps: 12 * 3_600_000 } as const;
 /** Ends of the classes of leads that are mixed and calibrated apart, hours. */
 const LEAD_HOURS = [1, 3, 6, 12, 18, 24, 36] as const;
 /** Leads with a model of their own. */
 const NEAR_LEADS = [1, 2] as const;
-/** Weight of experts before anything is known: trees, corrected regression, memory, season. */
-const NEAR_PRIORS = [1, 1, 0.1, 0.02] as const;
-const FAR_PRIORS = [1, 1, 0.3, 0.3] as const;
+/** Weight of experts before anything is known: trees, corrected regression, base with its errors, memory, season. */
+const NEAR_PRIORS = [1, 1, 0.3, 0.1, 0.02] as const;
+const FAR_PRIORS = [1, 1, 0.3, 0.3, 0.3] as const;
+/** How much the rest of a running step is like its measured part. */
+const RUNNING_TRUST = 0.8;
 /** Days after which half of a record of losses is forgotten. */
 const RECORD_HALF_LIFE_DAYS = 14;
 
@@ -53,6 +63,7 @@ interface State {
   far: CombinationState[];
   pendingNear: Pending[];
   pendingFar: Pending[];
+  readonly cleaner: CleanerState;
 }
 
 /**
@@ -74,8 +85,8 @@ export function createForecaster(
   const { history, state } = earlier === undefined ? fresh(capacity) : restore(earlier, capacity);
   const calendar = createCalendar(options.timezone, options.holidays);
   const features = new Features(options, calendar, history);
-  const clean = createCleaner(options, features, history);
   const memory = 0.5 ** (1 / (RECORD_HALF_LIFE_DAYS * perDay));
+  const farIssueMs = perDay > 96 ? FAR_ISSUE_MS.shortSteps : FAR_ISSUE_MS.usual;
   const far = leadMax > NEAR_LEADS.length;
   let nearPairs: (Pair | null)[] = [];
   let farPair: Pair | null = null;
@@ -89,7 +100,7 @@ export function createForecaster(
   const learn = (sample: Sample): SampleMark | null => {
     const step = sample.startMs / stepMs;
     if (!Number.isInteger(step) || (history.newest !== null && step <= history.newest)) return 'out-of-order';
-    const mark = clean(sample, step);
+    const mark = judge(options, features, state.cleaner, sample, step);
     const value = mark === null ? Number((sample.powerW as Watts).toPrecision(6)) : Number.NaN;
     history.push(step, value);
     state.firstStep ??= step;
@@ -104,7 +115,7 @@ export function createForecaster(
       now: step,
       opinions: NEAR_LEADS.slice(0, leadMax).map((lead) => nearOpinions(step, lead)),
     });
-    if (far && ((step + 1) * stepMs) % FAR_ISSUE_MS === 0) {
+    if (far && ((step + 1) * stepMs) % farIssueMs === 0) {
       const opinions = Array.from({ length: leadMax }, (_, i) => farOpinions(step, step + 1 + i).map(rounded));
       state.pendingFar.push({ now: step, opinions });
     }
@@ -150,39 +161,73 @@ export function createForecaster(
     const season = seasonal(startMs);
     const remembered = memoryQuantiles(options, features, now, startMs, season);
     const pair = nearPairs[lead - 1];
-    if (pair == null) return [null, null, remembered, season];
+    if (pair == null) return [null, null, null, remembered, season];
     return [...predictPair(pair, nearRow(features, now, now + lead)), remembered, season];
   };
 
   const farOpinions = (now: number, step: number): Opinions => {
     const season = seasonal(step * stepMs);
     const remembered = memoryQuantiles(options, features, now, step * stepMs, season);
-    if (farPair === null) return [null, null, remembered, season];
+    if (farPair === null) return [null, null, null, remembered, season];
     return [...predictPair(farPair, farRow(features, now, step)), remembered, season];
   };
 
-  const forecast = (issuedMs: Millis, count: number, _running: readonly PartialReading[] = []): IntervalForecast[] => {
+  const forecast = (issuedMs: Millis, count: number, running: readonly PartialReading[] = []): IntervalForecast[] => {
     const first = Math.ceil(issuedMs / stepMs);
+    const steps = Array.from({ length: Math.min(count, FORECAST_STEPS_MAX) }, (_, i) => first + i);
     const now = history.newest;
+    const plain = steps.map((step) => quantilesOf(now, step));
+    const seen = now === null ? null : runningStep(now + 1, running);
+    if (now === null || seen === null) return named(steps, plain);
+    // The measured part of the running step stands for the rest, drawn to what was expected of it; the forecasts that follow
+    // from that count as much as of the step is measured.
+    const expectedW = quantilesOf(now, now + 1)[MEDIAN] as number;
+    const restW = RUNNING_TRUST * seen.powerW + (1 - RUNNING_TRUST) * expectedW;
+    const share = seen.lengthMs / stepMs;
+    history.push(now + 1, share * seen.powerW + (1 - share) * restW);
+    const informed = steps.map((step) => (step > now + 1 ? quantilesOf(now + 1, step) : quantilesOf(now, step)));
+    history.pop();
+    features.forget(now + 1);
+    return named(
+      steps,
+      plain.map((quantiles, i) => quantiles.map((value, q) => value + share * ((informed[i]?.[q] as number) - value))),
+    );
+  };
+
+  const named = (steps: readonly number[], quantiles: readonly number[][]): IntervalForecast[] =>
+    steps.map((step, i) => ({ startMs: step * stepMs, quantilesW: quantiles[i] as number[] }));
+
+  const quantilesOf = (now: number | null, step: number): number[] => {
+    if (now === null || features.dark(now, step)) return seasonal(step * stepMs);
+    const lead = step - now;
+    const near = lead >= 1 && lead <= Math.min(leadMax, NEAR_LEADS.length);
+    const opinions = near ? nearOpinions(now, lead) : farOpinions(now, step);
+    const combination = near ? nearState(lead) : farState(lead);
+    const mixed = mix(combination, opinions, near ? NEAR_PRIORS : FAR_PRIORS);
     const [least, most] = bounds();
-    return Array.from({ length: Math.min(count, FORECAST_STEPS_MAX) }, (_, i) => {
-      const step = first + i;
-      const startMs = step * stepMs;
-      if (now === null || features.dark(now, step)) return { startMs, quantilesW: seasonal(startMs) };
-      const lead = step - now;
-      const near = lead <= Math.min(leadMax, NEAR_LEADS.length);
-      const opinions = near ? nearOpinions(now, lead) : farOpinions(now, step);
-      const combination = near ? nearState(lead) : farState(lead);
-      const mixed = mix(combination, opinions, near ? NEAR_PRIORS : FAR_PRIORS);
-      const quantilesW = sortQuantiles(calibrate(combination, mixed)).map((value) => clamp(value, least, most));
-      return { startMs, quantilesW };
-    });
+    return sortQuantiles(calibrate(combination, mixed)).map((value) => clamp(value, least, most));
+  };
+
+  /** What is measured of a step that is running; null if nothing is. */
+  const runningStep = (
+    step: number,
+    running: readonly PartialReading[],
+  ): { readonly powerW: Watts; readonly lengthMs: Millis } | null => {
+    let [sum, lengthMs] = [0, 0];
+    for (const part of running) {
+      const fromMs = Math.max(part.startMs, step * stepMs);
+      const untilMs = Math.min(part.endMs, (step + 1) * stepMs);
+      if (untilMs <= fromMs || !Number.isFinite(part.powerW)) continue;
+      sum += part.powerW * (untilMs - fromMs);
+      lengthMs += untilMs - fromMs;
+    }
+    return lengthMs > 0 ? { powerW: sum / lengthMs, lengthMs: Math.min(lengthMs, stepMs) } : null;
   };
 
   /** What the series can be at all: generation and consumption not below the least that was seen, generation not above its capacity. */
   const bounds = (): [Watts, Watts] => {
     if (kind === 'net') return [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
-    const { least, most } = features.range();
+    const { least, most } = features.range(history.newest ?? 0);
     const top = kind === 'load' ? Number.POSITIVE_INFINITY : Math.max(options.capacityW ?? 0, most * 1.02);
     return [Math.min(0, least), top > 0 ? top : Number.POSITIVE_INFINITY];
   };
@@ -192,7 +237,7 @@ export function createForecaster(
 }
 
 function rounded(values: readonly number[] | null): readonly number[] | null {
-  return values === null ? null : values.map((value) => Number(value.toPrecision(5)));
+  return values === null ? null : values.map((value) => Number(value.toPrecision(4)));
 }
 
 function fresh(capacity: number): { history: History; state: State } {
@@ -204,6 +249,7 @@ function fresh(capacity: number): { history: History; state: State } {
     far: [],
     pendingNear: [],
     pendingFar: [],
+    cleaner: newCleaner(),
   };
   return { history: new History(capacity), state };
 }

@@ -57,6 +57,13 @@ export class History {
     if (!Number.isNaN(value)) this.#known++;
   }
 
+  /** Takes the newest step back, as if it had never been pushed; the one before must have been pushed right before it. */
+  pop(): void {
+    if (this.#newest === null || this.#newest <= this.#oldest) return;
+    this.#put(this.#newest, Number.NaN);
+    this.#newest--;
+  }
+
   toJson(): { oldest: number; values: (number | null)[] } {
     const values: (number | null)[] = [];
     if (this.#newest !== null) {

@@ -5,21 +5,23 @@ import type { Watts } from '../base/units.ts';
 import type { Features } from './features.ts';
 import type { History } from './history.ts';
 import { fitLinear, type Linear, predictLinear } from './linear.ts';
+import { weightedQuantiles } from './quantiles.ts';
 import { type Boosted, type BoostingOptions, fitBoosted, predictBoosted } from './trees.ts';
+import { QUANTILES } from './types.ts';
 
 /** Rows that one model is fitted to; a longer window is thinned. */
 const ROWS_MAX = 7_000;
 /** Fewer known rows than this fit nothing. */
 const ROWS_MIN = 150;
 const NEAR_TREES: Omit<BoostingOptions, 'seed'> = {
-  trees: 90,
-  leaves: 16,
+  trees: 120,
+  leaves: 31,
   rate: 0.08,
   minLeaf: 24,
   rowShare: 0.6,
   featureShare: 0.6,
 };
-const NEAR_CORRECTION: Omit<BoostingOptions, 'seed'> = { ...NEAR_TREES, trees: 70, leaves: 8 };
+const NEAR_CORRECTION: Omit<BoostingOptions, 'seed'> = { ...NEAR_TREES, trees: 100, leaves: 20 };
 const FAR_TREES: Omit<BoostingOptions, 'seed'> = {
   trees: 60,
   leaves: 16,
@@ -29,6 +31,8 @@ const FAR_TREES: Omit<BoostingOptions, 'seed'> = {
   featureShare: 0.5,
 };
 const FAR_CORRECTION: Omit<BoostingOptions, 'seed'> = { ...FAR_TREES, trees: 40, leaves: 6, minLeaf: 150 };
+/** Levels of the base whose errors are told apart. */
+const LEVELS = 6;
 /** Weight of the ridge on standardised inputs. */
 const RIDGE = 0.003;
 /** Days in which the weight of a row of the regression halves. */
@@ -36,6 +40,7 @@ const LINEAR_HALF_LIFE_DAYS = 30;
 
 /** Trees on the base, regression, and trees on the regression; of one lead or of all. */
 export interface Pair {
+  readonly levels: Levels;
   readonly trees: Boosted;
   readonly linear: Linear;
   readonly correction: Boosted;
@@ -166,14 +171,56 @@ function fitPair(
     rows.map((row, i) => (values[i] as number) - row.base - predictLinear(linear, row.linear)),
     { ...correctionOptions, seed: seed + 1 },
   );
-  return { trees, linear, correction };
+  const levels = fitLevels(
+    rows.map((row) => row.base),
+    rows.map((row, i) => (values[i] as number) - row.base),
+  );
+  return { levels, trees, linear, correction };
 }
 
-/** The two opinions of a pair. */
-export function predictPair(pair: Pair, row: Row): [number[], number[]] {
+/** The three opinions of a pair: corrected base, corrected regression, the base with its usual errors. */
+export function predictPair(pair: Pair, row: Row): [number[], number[], number[]] {
   const line = row.base + predictLinear(pair.linear, row.linear);
   return [
     predictBoosted(pair.trees, row.trees).map((value) => value + row.base),
     predictBoosted(pair.correction, row.trees).map((value) => value + line),
+    levelsAt(pair.levels, row.base).map((error) => row.base + error),
   ];
+}
+
+/** Quantiles of the base's errors where the base is low, ..., high; the newest rows first in `bases`. */
+interface Levels {
+  readonly centres: readonly number[];
+  readonly errors: readonly (readonly number[])[];
+}
+
+function fitLevels(bases: readonly number[], errors: readonly number[]): Levels {
+  const order = bases.map((_, i) => i).sort((a, b) => (bases[a] as number) - (bases[b] as number));
+  const size = Math.ceil(order.length / LEVELS);
+  const parts = Array.from({ length: LEVELS }, (_, part) => order.slice(part * size, (part + 1) * size)).filter(
+    (part) => part.length > 0,
+  );
+  return {
+    centres: parts.map((part) => bases[part[part.length >> 1] as number] as number),
+    errors: parts.map((part) => quantilesOf(part.map((i) => errors[i] as number))),
+  };
+}
+
+function levelsAt({ centres, errors }: Levels, base: number): readonly number[] {
+  let high = centres.findIndex((centre) => centre >= base);
+  if (high < 0) high = centres.length - 1;
+  const low = Math.max(0, high - 1);
+  const [from, to] = [centres[low] as number, centres[high] as number];
+  const share = to > from ? Math.max(0, Math.min(1, (base - from) / (to - from))) : 0;
+  return QUANTILES.map((_, q) => {
+    const start = (errors[low] as readonly number[])[q] as number;
+    return start + share * (((errors[high] as readonly number[])[q] as number) - start);
+  });
+}
+
+function quantilesOf(values: readonly number[]): number[] {
+  return weightedQuantiles(
+    values,
+    values.map(() => 1),
+  ) as number[];
 }
