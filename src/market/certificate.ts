@@ -27,7 +27,8 @@ export interface PriceRanges {
 export function certify(feeder: FeederModel, book: OrderBook, fillsWh: Float64Array): Clearing {
   const flowsWh = orderFlows(feeder, book, fillsWh);
   flowsWh[feeder.root] = 0;
-  const ranges = priceRanges(feeder, book, book.pricesUcPerWh, 1, fillsWh, flowsWh);
+  const own = ownRanges(feeder.parents.length, book, book.pricesUcPerWh, fillsWh);
+  const ranges = agreedRanges(feeder, own, 1, flowsWh);
   const pricesUcPerWh = canonicalPrices(feeder, flowsWh, ranges);
   return { ...totals(feeder, book, fillsWh, flowsWh), fillsWh, flowsWh, pricesUcPerWh };
 }
@@ -66,26 +67,24 @@ export function totals(
   return { welfareUc: welfare.total(), tradedWh: BigInt(tradedWh) };
 }
 
-/**
- * Bottom-up ranges of prices. `unitPrices` are the orders' prices and `scale` turns a tariff into their unit: plain prices
- * and 1, or the keys of book.ts and SCALE. What lies beyond any possible price counts as open.
- */
-export function priceRanges(
-  feeder: FeederModel,
+/** Range of prices that the orders of each bus agree with by themselves. */
+export interface OwnRanges {
+  readonly low: Float64Array;
+  readonly high: Float64Array;
+}
+
+/** `unitPrices` are the orders' prices, or their keys (book.ts). */
+export function ownRanges(
+  buses: number,
   book: OrderBook,
   unitPrices: Float64Array | Int32Array,
-  scale: number,
   fillsWh: Float64Array,
-  flowsWh: Float64Array,
-): PriceRanges {
-  const { parents, topDown, tariffsUcPerWh, upMaxWh, downMaxWh } = feeder;
-  const { size, buses, supply, energiesWh } = book;
-  const n = parents.length;
-  const beyond = (PRICE_UC_PER_WH_MAX + 1) * scale;
-  const low = new Float64Array(n).fill(Number.NEGATIVE_INFINITY);
-  const high = new Float64Array(n).fill(Number.POSITIVE_INFINITY);
+): OwnRanges {
+  const { size, supply, energiesWh } = book;
+  const low = new Float64Array(buses).fill(Number.NEGATIVE_INFINITY);
+  const high = new Float64Array(buses).fill(Number.POSITIVE_INFINITY);
   for (let i = 0; i < size; i++) {
-    const bus = buses[i]!;
+    const bus = book.buses[i]!;
     const price = unitPrices[i]!;
     const fill = fillsWh[i]!;
     const isSupply = supply[i] === 1;
@@ -96,6 +95,22 @@ export function priceRanges(
       if (price < high[bus]!) high[bus] = price;
     }
   }
+  return { low, high };
+}
+
+/**
+ * Ranges of prices that whole subtrees agree with, from the leaves up. `scale` turns a tariff into the unit of `own`: 1 for
+ * prices, SCALE for keys. What lies beyond any possible price counts as open. `own` is used up.
+ */
+export function agreedRanges(
+  feeder: FeederModel,
+  { low, high }: OwnRanges,
+  scale: number,
+  flowsWh: Float64Array,
+): PriceRanges {
+  const { parents, topDown, tariffsUcPerWh, upMaxWh, downMaxWh } = feeder;
+  const n = parents.length;
+  const beyond = (PRICE_UC_PER_WH_MAX + 1) * scale;
   const disputed: number[] = [];
   for (let k = n - 1; k >= 0; k--) {
     const bus = topDown[k]!;

@@ -2,7 +2,7 @@
 // a block, by a gateway, an auditor or a browser. Owns the words for what is wrong; the mathematics is certificate.ts's.
 
 import { orderKeys, SCALE } from './book.ts';
-import { canonicalPrices, orderFlows, priceRanges, totals } from './certificate.ts';
+import { agreedRanges, canonicalPrices, orderFlows, ownRanges, totals } from './certificate.ts';
 import type { Clearing, FeederModel, Finding, OrderBook } from './types.ts';
 
 /** Most findings reported; one is enough to refuse. */
@@ -58,8 +58,11 @@ export function verifyClearing(feeder: FeederModel, book: OrderBook, clearing: C
   }
   if (findings.length > 0) return findings;
 
-  const keyed = priceRanges(feeder, book, orderKeys(book), SCALE, fillsWh, flows);
-  const plain = priceRanges(feeder, book, book.pricesUcPerWh, 1, fillsWh, flows);
+  const own = ownRanges(n, book, orderKeys(book), fillsWh);
+  // A key is price x SCALE ± less than half a SCALE: rounding gives the price back.
+  const price = (key: number): number => Math.round(key / SCALE);
+  const plain = agreedRanges(feeder, { low: own.low.map(price), high: own.high.map(price) }, 1, flows);
+  const keyed = agreedRanges(feeder, own, SCALE, flows);
   for (const bus of plain.disputed) {
     const message = `below bus ${feeder.ids[bus]} orders could be filled at more welfare: no price fits all of them`;
     if (report('fill.suboptimal', bus, message)) return findings;

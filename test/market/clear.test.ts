@@ -138,7 +138,7 @@ describe('against oracles', () => {
 
   test('welfare equals linear programming on instances of all shapes', async () => {
     const highs = await loadHighs();
-    for (let seed = 10_001; seed <= 10_150; seed++) {
+    for (let seed = 10_001; seed <= 10_080; seed++) {
       const { feeder, book, label } = randomInstance(seed, 60, 200);
       const clearing = clear(feeder, book);
       expect(Number(clearing.welfareUc), label).toBeCloseTo(highsWelfare(highs, feeder, book), 4);
@@ -206,12 +206,12 @@ describe('properties', () => {
 
 describe('large and deep', () => {
   for (const shape of SHAPES) {
-    test(`${shape}: 20,000 buses and 100,000 orders are cleared and verified`, () => {
+    test(`${shape}: 5,000 buses and 30,000 orders are cleared and verified`, () => {
       for (const limits of [true, false]) {
         const { feeder, book } = largeInstance({
           shape,
-          buses: 20_000,
-          orders: 100_000,
+          buses: 5000,
+          orders: 30_000,
           limits,
           tariffs: true,
           seed: 3,

@@ -82,7 +82,8 @@ describe('clear and verify', () => {
     writeFileSync(path, cleared.stdout);
     const verify = (): ReturnType<typeof market> =>
       market('verify', '--feeder', feeder, '--orders', orders, '--result', path, '--json');
-    expect([verify().status, JSON.parse(verify().stdout)]).toEqual([0, { ok: true, findings: [] }]);
+    const right = verify();
+    expect([right.status, JSON.parse(right.stdout)]).toEqual([0, { ok: true, findings: [] }]);
 
     writeFileSync(path, cleared.stdout.replace('"buyer":"d2","energyWh":10', '"buyer":"d1","energyWh":10'));
     const wrongTrade = verify();

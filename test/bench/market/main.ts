@@ -19,7 +19,9 @@ import { highsWelfare, loadHighs, searchClearing } from '../../market/oracle.ts'
 import { buildLemon, type Lemon } from './lemon.ts';
 import { growthPlot } from './plot.ts';
 
-const RUNS = 3;
+/** Runs of each measurement: more where they are short. */
+const RUNS = { large: 3, small: 15 };
+const SMALL_ORDERS_MAX = 100_000;
 const EXACT_INSTANCES = 2000;
 /** LEMON needs minutes without line limits; longer than this counts as this. */
 const LEMON_MS_MAX = 60_000;
@@ -28,6 +30,7 @@ interface Timing {
   readonly clear: number;
   readonly clearCpu: number;
   readonly verify: number;
+  readonly verifyCpu: number;
   readonly welfareUc: bigint;
 }
 
@@ -69,22 +72,25 @@ async function exactness(instances: number): Promise<Record<string, number>> {
   return { instances, equalToHighs, verified, tiny, equalToSearch };
 }
 
-function speeds(orders: number): Record<string, { clear: number; verify: number }> {
-  const result: Record<string, { clear: number; verify: number }> = {};
+function speeds(orders: number): Record<string, Omit<Timing, 'welfareUc'>> {
+  const result: Record<string, Omit<Timing, 'welfareUc'>> = {};
+  const note = (name: string, instance: { feeder: FeederModel; book: OrderBook }): void => {
+    const { clear: clearMs, clearCpu, verify, verifyCpu } = measure(instance);
+    result[name] = { clear: clearMs, clearCpu, verify, verifyCpu };
+    const cpu = `(${clearCpu} and ${verifyCpu} ms of CPU)`;
+    print(
+      `${name.padEnd(22)} ${orders} orders on ${orders / 10} buses: clear ${clearMs} ms, verify ${verify} ms ${cpu}`,
+    );
+  };
   for (const shape of ['random', 'path', 'star', 'binary'] as const) {
     for (const limits of [true, false]) {
       for (const tariffs of [true, false]) {
         const name = `${shape}${limits ? '+limits' : ''}${tariffs ? '+tariffs' : ''}`;
-        const terms: LargeTerms = { shape, buses: orders / 10, orders, limits, tariffs, seed: 11 };
-        const { clear: clearMs, verify } = measure(largeInstance(terms));
-        result[name] = { clear: clearMs, verify };
-        print(`${name.padEnd(22)} ${orders} orders on ${orders / 10} buses: clear ${clearMs} ms, verify ${verify} ms`);
+        note(name, largeInstance({ shape, buses: orders / 10, orders, limits, tariffs, seed: 11 }));
       }
     }
   }
-  const { clear: clearMs, verify } = measure(pendulumInstance(orders / 10, orders));
-  result.pendulum = { clear: clearMs, verify };
-  print(`${'pendulum'.padEnd(22)} ${orders} orders on ${orders / 10} buses: clear ${clearMs} ms, verify ${verify} ms`);
+  note('pendulum', pendulumInstance(orders / 10, orders));
   return result;
 }
 
@@ -94,7 +100,7 @@ async function againstHighs(orders: number): Promise<number> {
   const { feeder, book } = largeInstance(terms);
   const ours = measure({ feeder, book });
   let highsCpu = Number.POSITIVE_INFINITY;
-  for (let run = 0; run < RUNS; run++) {
+  for (let run = 0; run < RUNS.large; run++) {
     const start = process.cpuUsage();
     const welfare = highsWelfare(highs, feeder, book);
     highsCpu = Math.min(highsCpu, cpuMsSince(start));
@@ -148,22 +154,22 @@ function growths(sizes: readonly number[]): GrowthPoint[] {
 }
 
 function measure({ feeder, book }: { feeder: FeederModel; book: OrderBook }): Timing {
-  const best = {
-    clear: Number.POSITIVE_INFINITY,
-    clearCpu: Number.POSITIVE_INFINITY,
-    verify: Number.POSITIVE_INFINITY,
-  };
+  const none = Number.POSITIVE_INFINITY;
+  const best = { clear: none, clearCpu: none, verify: none, verifyCpu: none };
   let welfareUc = 0n;
-  for (let run = 0; run < RUNS; run++) {
+  const runs = book.size > SMALL_ORDERS_MAX ? RUNS.large : RUNS.small;
+  for (let run = 0; run < runs; run++) {
     const startCpu = process.cpuUsage();
     const start = performance.now();
     const clearing = certify(feeder, book, allocate(feeder, book));
     const cleared = performance.now();
     best.clearCpu = Math.min(best.clearCpu, round(cpuMsSince(startCpu)));
     best.clear = Math.min(best.clear, round(cleared - start));
+    const begunCpu = process.cpuUsage();
     const begun = performance.now();
     const findings = verifyClearing(feeder, book, clearing);
     best.verify = Math.min(best.verify, round(performance.now() - begun));
+    best.verifyCpu = Math.min(best.verifyCpu, round(cpuMsSince(begunCpu)));
     if (findings.length > 0) throw new Error(`not verified: ${findings[0]?.message}`);
     welfareUc = clearing.welfareUc;
   }
