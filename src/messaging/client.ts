@@ -134,7 +134,7 @@ class Client implements Messaging {
         monotonicMs: clock.monotonicMs,
         onMessage: (name, payload) => this.#hear(address.url, name, payload),
         onUp: () => this.#up(connection),
-        onDown: () => this.#reportHealth(),
+        onDown: () => this.#reportHealth('down'),
       });
       return connection;
     });
@@ -285,7 +285,7 @@ class Client implements Messaging {
   #up(connection: Connection): void {
     this.#announceAt(connection);
     void this.#flush(connection);
-    this.#reportHealth();
+    this.#reportHealth('up');
     for (const look of [...this.#waiting]) look();
   }
 
@@ -306,10 +306,10 @@ class Client implements Messaging {
     if (this.#announced !== null) void connection.publish(this.#statusTopic, this.#announced, true);
   }
 
-  #reportHealth(): void {
+  #reportHealth(change: 'up' | 'down'): void {
     const { connected, healthy } = this.status();
     const { brokersWanted, log } = this.#options;
     if (healthy) log.info({ connected, brokersWanted }, 'brokers connected');
-    else log.warn({ connected, brokersWanted }, 'fewer brokers connected than wanted');
+    else log[change === 'up' ? 'debug' : 'warn']({ connected, brokersWanted }, 'fewer brokers connected than wanted');
   }
 }

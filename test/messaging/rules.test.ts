@@ -1,9 +1,12 @@
 // Rules for other brokers say exactly what the table of topics says.
 
 import { expect, test } from 'vitest';
+import { usersOf } from '../../src/commands/broker.ts';
+import type { Key } from '../../src/keys/files.ts';
 import { filtersOf, mosquittoRules } from '../../src/messaging/rules.ts';
+import type { Genesis } from '../../src/protocol/genesis.ts';
 import { CHANNELS, type Channel, mayPublish, maySubscribe, type Role, topic } from '../../src/protocol/topics.ts';
-import { CHAIN } from './fixtures.ts';
+import { CHAIN, keys } from './fixtures.ts';
 
 const matches = (filter: string, name: string): boolean => {
   const levels = name.split('/');
@@ -51,4 +54,20 @@ topic read wattpact/1/${CHAIN}/header/+
 topic read wattpact/1/${CHAIN}/order/+
 topic read wattpact/1/${CHAIN}/status/+
 `);
+});
+
+test('everybody in genesis is a user by its key id, in its role', () => {
+  const key = (id: string) => ({ id, publicKey: (keys[id] as Key).publicKey });
+  const genesis = {
+    validators: [key('validator-1')],
+    operators: [key('operator-grid')],
+    utilities: [key('validator-2')],
+    gateways: [{ gateway: 'gateway-farm', publicKey: key('gateway-farm').publicKey }],
+  } as unknown as Genesis;
+  expect(usersOf(genesis).map(({ user, party }) => [user, party.role])).toEqual([
+    [keys['validator-1']?.keyId, 'validator'],
+    [keys['operator-grid']?.keyId, 'operator'],
+    [keys['validator-2']?.keyId, 'operator'],
+    [keys['gateway-farm']?.keyId, 'gateway'],
+  ]);
 });
