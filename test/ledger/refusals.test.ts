@@ -514,12 +514,16 @@ test('a rekeyed gateway: the old key is void, open offers fall, sequence and acc
   expect(world.ledger.lastSequence('house')).toBe(2);
 });
 
-test('a revoked gateway is heard no more', () => {
+test('a revoked gateway is heard no more, and nothing more is expected of it', () => {
   const world = new World();
-  world.block(NOW, world.offer('house', T, [[1, 100]]));
+  world.block(NOW, world.offer('house', T, [[1, 100]]), world.offer('farm', T, [[1, 100]]));
   expect(world.tell(NOW + 1, world.sign('operator1', 'gateway.revoke', { gateway: 'house' }))).toBe('');
   expect(world.ledger.check(world.offer('house', T, [[1, 300]]))).toBe('house is unknown or revoked');
-  expect(world.ledger.openOffers('f1', T)).toEqual([]);
+  expect(world.ledger.openOffers('f1', T).map(({ gateway }) => gateway)).toEqual(['farm']);
+  world.block(minutesAfter(T, -5));
+  world.block(minutesAfter(T, 20));
+  expect(world.ledger.settlementsOf('farm', T)).toHaveLength(1);
+  expect(world.ledger.settlementsOf('house', T)).toEqual([]);
 });
 
 test('the validator set changes from the next block on, one change at a time', () => {
