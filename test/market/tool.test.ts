@@ -1,12 +1,17 @@
 // The offline tool from outside: files in, JSON out, exit codes; and every kind of wrong file refused with its line.
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { seededRandom } from '../../src/base/random.ts';
 import { readFeeder, readOrders, readResult } from '../../src/commands/market-files.ts';
+import { orderBook } from '../../src/market/book.ts';
+import { clear } from '../../src/market/clear.ts';
+import { verifyClearing } from '../../src/market/verify.ts';
 
+const DATA = process.env.WATTPACT_DATA ?? join(import.meta.dirname, '../../../shared/data');
 const SRC = join(import.meta.dirname, '../../src/commands');
 const RUN = `
   const { marketCommand } = await import(${JSON.stringify(join(SRC, 'market.ts'))});
@@ -252,6 +257,32 @@ describe('import', () => {
     const island = market('import', '--from', network(LINES_OK.replace('250,line,1', '250,line,0')), '--to', to);
     expect(island.stderr).toContain('no line in service leads to bus end, east');
   });
+});
+
+describe.skipIf(!existsSync(join(DATA, 'feeders')))('public test feeders', () => {
+  for (const name of ['schutterwald_t4', 'ieee_european_lv', 'case85']) {
+    test(`${name} is imported and clears`, async () => {
+      const to = join(folder, name);
+      expect(market('import', '--from', join(DATA, 'feeders', name), '--to', to).status).toBe(0);
+      const { feeder, records } = await readFeeder(to, 900_000);
+      const next = seededRandom(3);
+      const orders = Array.from({ length: 400 }, () => ({
+        bus: Math.floor(next() * feeder.ids.length),
+        side: next() < 0.5 ? ('supply' as const) : ('demand' as const),
+        priceUcPerWh: 5000 + Math.floor(next() * 25_000),
+        energyWh: 1 + Math.floor(next() * 1500),
+      }));
+      const book = orderBook(feeder, orders);
+      const clearing = clear(feeder, book);
+      expect(clearing.tradedWh > 0n).toBe(true);
+      expect(verifyClearing(feeder, book, clearing)).toEqual([]);
+      expect(
+        records
+          .slice(1)
+          .every(({ nominalV, resistanceUohm }) => nominalV !== undefined && resistanceUohm !== undefined),
+      ).toBe(true);
+    });
+  }
 });
 
 test('the clearing needs no network, no clock and no files of its own: it runs where only its arguments are', () => {
