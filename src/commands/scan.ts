@@ -27,7 +27,7 @@ interface Found {
 export function scanCommand(): Command {
   return new Command('scan')
     .description('Finds and recognises devices, and proposes a site file.')
-    .option('--tcp <host[:port]...>', 'hosts to look at')
+    .option('--tcp <hosts...>', 'hosts to look at: HOST or HOST:PORT')
     .option('--serial <path>', 'serial port to look at')
     .option('--baud <list>', 'speeds to try, with commas', '9600,19200,115200,2400')
     .option('--parity <list>', 'parities to try, with commas', 'none,even')

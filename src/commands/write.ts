@@ -11,7 +11,8 @@ import { printLine } from './output.ts';
 /** A control is renewed this often while it is held. */
 const RENEW_MS = 2_000;
 const TTL_MS = 10_000;
-const CONNECT_TRIES = 20;
+/** Failures in a row, a quarter of a second apart, before it gives up. */
+const TRIES_MAX = 12;
 
 export function writeCommand(): Command {
   return new Command('write')
@@ -67,16 +68,18 @@ async function hold(
   durationMs: number,
   signal: AbortSignal,
 ): Promise<void> {
-  let said = false;
+  let held = false;
+  let reason: string | null = null;
   const endMs = performance.now() + durationMs;
-  for (let failures = 0; performance.now() < endMs && !signal.aborted; ) {
+  for (let failures = 0; (performance.now() < endMs || !held) && !signal.aborted; ) {
     const lease = await fieldbus.lease(device, control, value, TTL_MS);
     if (lease.state === 'active') {
-      if (!said) printLine(`${device} ${control}: ${lease.value}, read back`);
-      said = true;
+      if (!held) printLine(`${device} ${control}: ${lease.value}, read back`);
+      held = true;
       failures = 0;
-    } else if (++failures > CONNECT_TRIES) {
-      throw new WattpactError('fieldbus.write', `${device} ${control}: ${lease.reason}`);
+    } else {
+      reason = lease.reason;
+      if (++failures > TRIES_MAX) throw new WattpactError('fieldbus.write', `${device} ${control}: ${reason}`);
     }
     const restMs = lease.state === 'active' ? Math.min(RENEW_MS, Math.max(0, endMs - performance.now())) : 250;
     await new Promise<void>((resolve) => {

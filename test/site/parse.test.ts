@@ -227,7 +227,7 @@ describe('site files', () => {
       'contract:',
       '  pv: { profile: eastron/sdm630, bus: one, unitId: 1, role: grid-meter }\ncontract:',
     );
-    expect(errorsOf(() => parseSite(twice, 's.yaml'))[0]).toMatch(/meter is already at one unit 1/);
+    expect(errorsOf(() => parseSite(twice, 's.yaml')).join()).toMatch(/pv\.unitId: meter is already at one unit 1/);
     const circle = SITE.replace('role: grid-meter }', 'role: grid-meter, covers: [sub] }').replace(
       'contract:',
       '  sub: { profile: eastron/sdm630, bus: one, unitId: 2, role: meter, covers: [meter] }\ncontract:',
