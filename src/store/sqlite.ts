@@ -14,6 +14,8 @@ export type Guard = <T>(work: () => T) => T;
 
 /** How long a write waits for another process's lock before it gives up. */
 export const LOCK_WAIT_MS: Millis = 5_000;
+/** The same for a file that one process holds for as long as it runs: waiting longer would not help. */
+const EXCLUSIVE_WAIT_MS: Millis = 1_000;
 
 /** Pages in the log before it is folded into the file: 4 MB, so that a reader never walks far. */
 const WAL_PAGES_MAX = 1_000;
@@ -24,14 +26,21 @@ export interface SqliteOptions {
   readonly migrations: readonly string[];
   /** No writes, no migrations; the file must exist and be of the newest version. */
   readonly readonly?: boolean;
+  /** Nobody else may even read it while it is open here: a second process of the same node gets `store.locked`. */
+  readonly exclusive?: boolean;
 }
 
 /** Opens (or makes) a file. Throws `store.missing`, `store.corrupt`, `store.locked`, `store.full`, `store.newer` or `store.io`. */
-export function openSqlite({ path, migrations, readonly = false }: SqliteOptions): Sqlite {
+export function openSqlite({ path, migrations, readonly = false, exclusive = false }: SqliteOptions): Sqlite {
   return withStoreErrors(path, () => {
     if (!readonly && path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    const db = new Database(path, { readonly, fileMustExist: readonly, timeout: LOCK_WAIT_MS });
+    const db = new Database(path, {
+      readonly,
+      fileMustExist: readonly,
+      timeout: exclusive ? EXCLUSIVE_WAIT_MS : LOCK_WAIT_MS,
+    });
     try {
+      if (exclusive) db.pragma('locking_mode = EXCLUSIVE');
       if (!readonly) {
         db.pragma('journal_mode = WAL');
         db.pragma('synchronous = FULL');

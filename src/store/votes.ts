@@ -43,7 +43,8 @@ export function openVoteLog(path: string, publicKey: string): VoteLogFile {
   if (!existsSync(path)) return lostLog(path, `no vote log at ${path}`);
   let db: Sqlite;
   try {
-    db = openSqlite({ path, migrations: MIGRATIONS });
+    // Two processes with one key would vote twice: the second does not start.
+    db = openSqlite({ path, migrations: MIGRATIONS, exclusive: true });
   } catch (error) {
     if (isWattpactError(error) && error.code === 'store.corrupt') return lostLog(path, describeError(error));
     throw error;

@@ -49,6 +49,17 @@ test('no log, or one of another key: no votes, and why', () => {
   expect([foreign.read(), foreign.lost]).toEqual([null, `the vote log ${path} belongs to another key`]);
 });
 
+test('a second process of the same validator does not get the log', () => {
+  filled();
+  const log = openVoteLog(path, publicKey);
+  expect(() => openVoteLog(path, publicKey)).toThrow(/is held by another process/);
+  log.append([record('four')]);
+  log.close();
+  const next = openVoteLog(path, publicKey);
+  expect(textsOf(next.read())).toEqual(['one', 'two', 'three', 'four']);
+  next.close();
+});
+
 test('a log is never made anew over one that is there', () => {
   filled();
   expect(() => createVoteLog(path, publicKey)).toThrow(/there is a vote log/);
