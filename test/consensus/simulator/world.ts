@@ -6,13 +6,7 @@ import { fromBase64url, toBase64url } from '../../../src/base/bytes.ts';
 import { canonicalBytes, type Json, parseCanonical } from '../../../src/base/canonical.ts';
 import type { Batch } from '../../../src/consensus/engine.ts';
 import type { ConsensusEvent, Environment, LogRecord } from '../../../src/consensus/pbft/core/io.ts';
-import {
-  batchDigest,
-  decodePacket,
-  encodePacket,
-  type Message,
-  type Packet,
-} from '../../../src/consensus/pbft/core/messages.ts';
+import { batchDigest, decodePacket, encodePacket, type Packet } from '../../../src/consensus/pbft/core/messages.ts';
 import { createHost, type Host } from '../../../src/consensus/pbft/host.ts';
 import type { Envelope } from '../../../src/protocol/envelope.ts';
 import { headerHash } from '../../../src/protocol/header.ts';
@@ -28,8 +22,8 @@ import { CHAIN, realSigning, type Signing, tableSigning } from './signing.ts';
 const STEPS_MAX = 400_000;
 /** Simulated time after healing within which everything must be confirmed. */
 const HEALED_MS = 60_000;
-/** How much of a kind of message is lost while it is singled out. */
-const KIND_LOST_SHARE = 0.75;
+/** Links on which a kind of message is lost while it is singled out. */
+const KIND_LOST_SHARE = 0.6;
 /** After healing, how late a due operation may be: a few view timers. */
 const DUE_LATE_MS = 6_000;
 const GENESIS_MS = 1_700_000_000_000;
@@ -104,8 +98,8 @@ class World {
   private readonly blocked = new Set<string>();
   private readonly cloggedUntil = new Map<string, number>();
   private readonly digests = new WeakMap<Batch, string>();
-  /** A kind of message that hardly gets through at the moment: phases end half done. */
-  private lostKind: Message['kind'] | null = null;
+  /** Kinds of message that do not get through on a link at the moment: phases end half done. */
+  private readonly lostKinds = new Set<string>();
   /** The last trial: a primary that is gone when nothing but a due operation asks for a block. */
   private epilogue: 'to come' | 'running' | 'over' = 'to come';
   private nowMs = 0;
@@ -429,7 +423,7 @@ class World {
     const link = `${from.id}>${to.id}`;
     if (!this.healed) {
       if (this.blocked.has(link) || this.random() < plan.lossShare) return;
-      if (packet.envelope.kind === this.lostKind && this.random() < KIND_LOST_SHARE) return;
+      if (this.lostKinds.has(`${link} ${packet.envelope.kind}`)) return;
       if (this.random() < plan.repeatShare) {
         this.queue.push(this.nowMs + this.random() * 3000, { type: 'deliver', to, packet });
       }
@@ -521,7 +515,7 @@ class World {
     const times = (count: number, run: () => void): void => {
       for (let i = 0; i < count; i++) this.at(random() * faultyMs * 0.95, run);
     };
-    if (faults.has('loss')) times(8, () => this.loseKind());
+    if (faults.has('loss')) times(12, () => this.loseKind());
     if (faults.has('partition')) times(3, () => this.partition());
     if (faults.has('clogging')) times(10, () => this.clog());
     if (faults.has('crash at any time')) {
@@ -566,12 +560,17 @@ class World {
   }
 
   private loseKind(): void {
-    const kinds = ['pbft.commit', 'pbft.commit', 'pbft.prepare', 'pbft.new-view', 'pbft.view-change'] as const;
-    const kind = kinds[Math.floor(this.random() * kinds.length)] as Message['kind'];
-    this.lostKind = kind;
-    this.note(`hardly any ${kind} gets through`);
-    this.at(this.nowMs + 200 + this.random() * 1500, () => {
-      if (this.lostKind === kind) this.lostKind = null;
+    const { random } = this;
+    const kinds = ['pbft.commit', 'pbft.commit', 'pbft.commit', 'pbft.prepare', 'pbft.new-view', 'pbft.view-change'];
+    const kind = kinds[Math.floor(random() * kinds.length)] as string;
+    const lost: string[] = [];
+    for (const a of this.nodes) {
+      for (const b of this.nodes) if (random() < KIND_LOST_SHARE) lost.push(`${a.id}>${b.id} ${kind}`);
+    }
+    for (const each of lost) this.lostKinds.add(each);
+    this.note(`some ${kind} do not get through`);
+    this.at(this.nowMs + 300 + random() * 2000, () => {
+      for (const each of lost) this.lostKinds.delete(each);
     });
   }
 
@@ -606,6 +605,7 @@ class World {
   private heal(): void {
     this.healed = true;
     this.blocked.clear();
+    this.lostKinds.clear();
     this.note('everything heals');
     for (const node of this.nodes) this.start(node);
   }
