@@ -2,9 +2,11 @@
 
 import { join } from 'node:path';
 import { Command } from 'commander';
+import { chainFromWall } from '../base/clock.ts';
 import { WattpactError } from '../base/errors.ts';
 import { STORE_FILE } from '../gateway/gateway.ts';
 import { parseStatedDemand } from '../messaging/demand.ts';
+import type { Genesis } from '../protocol/genesis.ts';
 import { loadSite } from '../site/load.ts';
 import { type GatewayStore, openGatewayStore } from '../store/gateway.ts';
 import { printJson, printLine } from './output.ts';
@@ -33,10 +35,10 @@ export function customerCommand(): Command {
     .requiredOption('--start <time>', 'start of the interval, ISO 8601 UTC')
     .requiredOption('--energy-wh <wh>', 'energy needed, whole Wh', Number)
     .action((site: string, id: string, { start, energyWh }: { start: string; energyWh: number }) => {
-      withStore(site, id, (store, intervalMs) => {
+      withStore(site, id, (store, genesis) => {
         const statement = new TextEncoder().encode(JSON.stringify({ demands: [{ start, energyWh }] }));
-        for (const demand of parseStatedDemand(id, statement, intervalMs)) {
-          store.demands.save({ ...demand, statedAtMs: Date.now() });
+        for (const demand of parseStatedDemand(id, statement, genesis.interval.lengthMs)) {
+          store.demands.save({ ...demand, statedAtMs: chainFromWall(genesis.clock, Date.now()) });
         }
       });
       printLine(`${id} needs ${energyWh} Wh from ${start}`);
@@ -44,7 +46,7 @@ export function customerCommand(): Command {
   return customer;
 }
 
-function withStore<T>(siteFile: string, customer: string, work: (store: GatewayStore, intervalMs: number) => T): T {
+function withStore<T>(siteFile: string, customer: string, work: (store: GatewayStore, genesis: Genesis) => T): T {
   const { site } = loadSite(siteFile);
   if (!site.customers.some(({ id }) => id === customer)) {
     const known = site.customers.map(({ id }) => id).join(', ');
@@ -55,7 +57,7 @@ function withStore<T>(siteFile: string, customer: string, work: (store: GatewayS
   if (site.market === null) throw new WattpactError('site.market', `${siteFile}: the site has no market section`);
   const store = openGatewayStore(join(site.market.dataDir, STORE_FILE));
   try {
-    return work(store, loadGenesis(site.market.genesis).interval.lengthMs);
+    return work(store, loadGenesis(site.market.genesis));
   } finally {
     store.close();
   }

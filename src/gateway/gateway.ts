@@ -16,13 +16,11 @@ import { siteAccess } from '../messaging/access.ts';
 import { createBroker } from '../messaging/broker.ts';
 import { connect } from '../messaging/client.ts';
 import { parseStatedDemand } from '../messaging/demand.ts';
-import { type Envelope, encodeEnvelope, seal } from '../protocol/envelope.ts';
+import { encodeEnvelope, seal } from '../protocol/envelope.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import { faultsTolerated } from '../protocol/quorum.ts';
-import type { Order } from '../protocol/replies.ts';
-import type { RequestBody } from '../protocol/requests.ts';
 import type { LoadedSite } from '../site/types.ts';
-import { type GatewayStore, openGatewayStore } from '../store/gateway.ts';
+import { openGatewayStore } from '../store/gateway.ts';
 import { createDemandDoor } from '../web/demand.ts';
 import { watchChain } from './chainwatch.ts';
 import { askTimedatectl, type ClockTrust, createClockGate } from './clockgate.ts';
@@ -30,8 +28,10 @@ import { createSiteControl } from './controlling.ts';
 import { controlConfigOf, generatorsOf, gridMeterOf } from './equipment.ts';
 import type { GatewayListener, SitePowers } from './events.ts';
 import { createSiteForecasting } from './forecasting.ts';
+import { rememberDeliveries } from './history.ts';
 import { createLoadNeeds } from './loadneeds.ts';
-import { createSiteMetering, SITE } from './metering.ts';
+import { createSiteMetering } from './metering.ts';
+import { createOrderBook } from './orders.ts';
 import { createRequester } from './requester.ts';
 import { createSiteTrading } from './trading.ts';
 
@@ -371,58 +371,4 @@ function sitePowers({ site }: LoadedSite, reading: (device: string, measurand: s
     consumptionPowerW: total(parts),
     stateOfChargePercent: first === undefined ? null : reading(first.device, 'stateOfChargePercent'),
   };
-}
-
-interface OrderBook {
-  readonly sequences: Map<string, number>;
-  add(operator: string, order: Order): void;
-  inForce(): readonly Order[];
-}
-
-/** Operators' orders, kept over restarts with their sequences: an old one never comes back. */
-function createOrderBook(store: Pick<GatewayStore, 'settings'>, clock: Clock): OrderBook {
-  const kept = (store.settings.get('orders') as Record<string, Order> | null) ?? {};
-  const byOperator = new Map<string, Order>(Object.entries(kept));
-  return {
-    sequences: new Map([...byOperator].map(([operator, { sequence }]) => [operator, sequence])),
-    add(operator, order) {
-      byOperator.set(operator, order);
-      store.settings.set('orders', Object.fromEntries(byOperator));
-    },
-    inForce: () => {
-      const nowMs = clock.chainMs();
-      return [...byOperator.values()].filter(({ fromMs, untilMs }) => fromMs <= nowMs && nowMs < untilMs);
-    },
-  };
-}
-
-/** Energies of intervals out of deliveries that this gateway signed itself: what forecasters learn from after a lost store. */
-function rememberDeliveries(store: Pick<GatewayStore, 'energies'>, deliveries: readonly Envelope[]): void {
-  for (const { body } of deliveries) {
-    const delivery = body as unknown as RequestBody<'delivery'>;
-    const { interval, quality, uncertaintyWh } = delivery;
-    const common = { interval, quality, uncertaintyWh };
-    store.energies.save([
-      {
-        ...common,
-        subject: SITE,
-        quantity: 'import',
-        energyWh: delivery.importEndWh - delivery.importStartWh,
-        curtailed: false,
-      },
-      {
-        ...common,
-        subject: SITE,
-        quantity: 'export',
-        energyWh: delivery.exportEndWh - delivery.exportStartWh,
-        curtailed: false,
-      },
-      ...delivery.devices.flatMap(({ device, energyWh, curtailed }) => [
-        // A generator's energy is its generation; a battery's is net, + discharged.
-        { ...common, subject: device, quantity: 'generation', energyWh: Math.max(0, energyWh), curtailed },
-        { ...common, subject: device, quantity: 'discharge', energyWh: Math.max(0, energyWh), curtailed },
-        { ...common, subject: device, quantity: 'charge', energyWh: Math.max(0, -energyWh), curtailed },
-      ]),
-    ]);
-  }
 }

@@ -57,7 +57,7 @@ export function createSiteTrading(options: {
   log: Log;
 }): SiteTrading {
   const { site, genesis, store, requester, forecasting, metering, clock, emit, log } = options;
-  const { lengthMs, requestMs, gateCloseMs, gateOpenMs } = genesis.interval;
+  const { lengthMs, requestMs, gateCloseMs } = genesis.interval;
   const { rate } = genesis.clock;
   const serial = gridMeterOf(site).meter?.serial ?? `${site.id}-meter`;
   const ctRatio = gridMeterOf(site).meter?.ctRatio ?? { primaryA: 1, secondaryA: 1 };
@@ -80,9 +80,7 @@ export function createSiteTrading(options: {
     const nowMs = clock.chainMs();
     const interval = intervalAt(nowMs + requestMs, lengthMs);
     const untilGateMs = intervalStartMs(interval, lengthMs) - gateCloseMs - nowMs;
-    const opened = nowMs >= intervalStartMs(interval, lengthMs) - Math.min(gateOpenMs, requestMs);
-    if (!opened || untilGateMs < BEFORE_GATE_WALL_MS * rate) return;
-    if (store.requests.of(interval).some(({ kind }) => kind === 'demand' || kind === 'offer')) return;
+    if (untilGateMs < BEFORE_GATE_WALL_MS * rate || isSaid(interval)) return;
     try {
       request(interval, intervalStartMs(interval, lengthMs) - gateCloseMs);
     } catch (error) {
@@ -92,6 +90,13 @@ export function createSiteTrading(options: {
       log.error({ interval, error: describeError(error) }, 'no request for this interval');
       emit({ type: 'trouble', what: `no request for the next interval: ${describeError(error)}` });
     }
+  }
+
+  /** Said already, and no customer has stated another demand since: then it is said again and replaces what was said. */
+  function isSaid(interval: number): boolean {
+    const said = store.requests.of(interval).filter(({ kind }) => kind === 'demand' || kind === 'offer');
+    const saidAtMs = Math.max(...said.map(({ createdAtMs }) => createdAtMs));
+    return said.length > 0 && store.demands.of(interval).every(({ statedAtMs }) => statedAtMs <= saidAtMs);
   }
 
   function request(interval: number, gateMs: number): void {
@@ -119,7 +124,9 @@ export function createSiteTrading(options: {
     current = { plan, firstInterval: running };
     const sell = bounded(plan.bids.sell, site.connection.exportLimitW);
     const buy = bounded(plan.bids.buy, site.connection.importLimitW);
-    if (sell.length + buy.length > 0) requester.submit('offer', interval, { interval, sell, buy }, gateMs);
+    // An offer without steps takes back an earlier one; where there is none, there is nothing to say.
+    const offered = store.requests.of(interval).some(({ kind }) => kind === 'offer');
+    if (offered || sell.length + buy.length > 0) requester.submit('offer', interval, { interval, sell, buy }, gateMs);
     for (const { what } of plan.explanation.slice(0, 3)) log.info({ interval }, `plan: ${what}`);
   }
 

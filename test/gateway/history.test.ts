@@ -1,0 +1,58 @@
+// A gateway that lost its store learns again from its own deliveries.
+
+import { expect, test } from 'vitest';
+import { consumptionWh, createSiteForecasting, medianWh } from '../../src/gateway/forecasting.ts';
+import { rememberDeliveries } from '../../src/gateway/history.ts';
+import { loadSite } from '../../src/site/load.ts';
+import { openGatewayStore } from '../../src/store/gateway.ts';
+
+const { site } = loadSite('devices/demo/house.yaml');
+const LENGTH_MS = 900_000;
+const NOON = Date.UTC(2026, 5, 24, 11) / LENGTH_MS;
+const DAYS = 3;
+
+/** Deliveries of some days: PV by a half sine, 400 W of consumption, an idle battery. */
+function deliveries(until: number) {
+  return Array.from({ length: DAYS * 96 }, (_, i) => {
+    const interval = until - DAYS * 96 + i;
+    const quarter = interval % 96;
+    const pvWh = Math.round(Math.max(0, 1500 * Math.sin(((quarter - 20) / 56) * Math.PI)));
+    const netWh = pvWh - 100;
+    const body = {
+      interval,
+      quality: 'measured',
+      uncertaintyWh: 2,
+      importStartWh: 0,
+      importEndWh: Math.max(0, -netWh),
+      exportStartWh: 0,
+      exportEndWh: Math.max(0, netWh),
+      devices: [
+        { device: 'pv', energyWh: pvWh, curtailed: false },
+        { device: 'battery', energyWh: 0, curtailed: false },
+      ],
+    };
+    return { kind: 'delivery', signer: 'gateway-house', signature: '', body };
+  });
+}
+
+test('what was measured comes back, and the forecast with it', () => {
+  const store = openGatewayStore(':memory:');
+  const forecasting = createSiteForecasting({
+    site,
+    store,
+    intervalMs: LENGTH_MS,
+    clock: { chainMs: () => NOON * LENGTH_MS, monotonicMs: () => 0 },
+  });
+  rememberDeliveries(store, deliveries(NOON));
+  expect(consumptionWh(site, store, NOON - 1)).toBe(100);
+  expect(store.energies.range('pv', 'generation', NOON - 1, NOON)[0]?.energyWh).toBeGreaterThan(1000);
+
+  while (!forecasting.learnUpTo(NOON - 1, 1_000));
+  const [pv] = forecasting.generation(NOON, 1).get('pv') ?? [];
+  const [consumption] = forecasting.consumption(NOON, 1);
+  expect(medianWh(pv)).toBeGreaterThan(1000);
+  expect(medianWh(pv)).toBeLessThan(2000);
+  expect(medianWh(consumption)).toBeGreaterThan(60);
+  expect(medianWh(consumption)).toBeLessThan(140);
+  store.close();
+});

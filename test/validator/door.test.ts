@@ -1,0 +1,171 @@
+// A validator's door and voice on a real ledger: who is heard, who is answered, and with what.
+
+import { beforeEach, expect, test } from 'vitest';
+import { SILENT } from '../../src/base/log.ts';
+import { fastVerify } from '../../src/keys/verify.ts';
+import { decodeEnvelope, type Envelope, encodeEnvelope, seal } from '../../src/protocol/envelope.ts';
+import { checkProof, decodeProof } from '../../src/protocol/replies.ts';
+import { createDoor, type Door } from '../../src/validator/door.ts';
+import { createSpeaker } from '../../src/validator/speaker.ts';
+import { MINUTE, publicKeyOf, saltOf, signerOf, T, T0_MS, World } from '../ledger/world.ts';
+
+interface Said {
+  readonly channel: string;
+  readonly path: readonly string[];
+  readonly payload: Uint8Array;
+}
+let world: World;
+let door: Door;
+let said: Said[];
+let submitted: Envelope[];
+let warnings: string[];
+let nowMs: number;
+
+beforeEach(() => {
+  world = new World();
+  said = [];
+  submitted = [];
+  warnings = [];
+  nowMs = 0;
+  const clock = { chainMs: () => T0_MS, monotonicMs: () => nowMs };
+  const log = { ...SILENT, warn: (_fields: object, message: string) => warnings.push(message) };
+  const messaging = {
+    async publish(channel: string, path: readonly string[], payload: Uint8Array) {
+      said.push({ channel, path, payload });
+      return [];
+    },
+  };
+  const key = { keyId: 'v1', publicKey: publicKeyOf('v1'), sign: signerOf('v1') };
+  const speaker = createSpeaker({ id: 'v1', key, ledger: world.ledger, messaging, clock, log });
+  const { ledger } = world;
+  door = createDoor({ ledger, speaker, verify: fastVerify, clock, log, submit: (request) => submitted.push(request) });
+  ledger.onApplied((applied) => speaker.onApplied(applied));
+});
+
+const enter = (envelope: Envelope, publisher = envelope.signer, broker = 'b1'): void =>
+  door.onRequest({ path: [publisher], payload: encodeEnvelope(envelope), broker });
+const validators = new Map(['v1', 'v2', 'v3', 'v4'].map((id) => [id, publicKeyOf(id)]));
+const proofs = () =>
+  said
+    .filter(({ channel }) => channel === 'reply' || channel === 'notice')
+    .flatMap(({ path, payload }) => {
+      try {
+        const proof = decodeProof(payload);
+        return [
+          {
+            to: path[0],
+            leaf: proof.leaf,
+            holds: checkProof(world.genesis.chain, proof, validators, fastVerify) !== null,
+          },
+        ];
+      } catch {
+        return [];
+      }
+    });
+const signedBodies = (kind: string) =>
+  said
+    .filter(({ channel }) => channel === 'reply')
+    .flatMap(({ path, payload }) => {
+      if (new TextDecoder().decode(payload).startsWith('{"attestation"')) return [];
+      const envelope = decodeEnvelope(payload);
+      return envelope.kind === kind ? [{ to: path[0], body: envelope.body }] : [];
+    });
+const ask = (signer: string, about: object, sign = signerOf(signer)): Envelope => {
+  const body = {
+    historyFrom: null,
+    intervals: [],
+    requests: [],
+    salt: saltOf('ask'),
+    sequence: false,
+    timeMs: T0_MS,
+    ...about,
+  };
+  return seal(world.genesis.chain, 'ask', signer, body, sign);
+};
+
+test('a sound request is submitted; after its block its signer, and nobody else, gets a proof that holds', () => {
+  const offer = world.offer('house', T, [[9000, 500]]);
+  enter(offer);
+  expect(submitted).toEqual([offer]);
+  world.block(T0_MS, offer);
+  expect(proofs()).toEqual([
+    { to: 'house', leaf: expect.objectContaining({ kind: 'verdict', verdict: 'recorded' }), holds: true },
+  ]);
+  expect(said.filter(({ channel }) => channel === 'header').length).toBe(1);
+});
+
+test('a request that comes again after it was recorded is answered from the book, not ordered again', () => {
+  const offer = world.offer('house', T, [[9000, 500]]);
+  world.block(T0_MS, offer);
+  said.length = 0;
+  enter(offer);
+  expect(submitted).toEqual([]);
+  expect(proofs().map(({ to, holds }) => [to, holds])).toEqual([['house', true]]);
+});
+
+test.each<[string, () => void]>([
+  ['published by somebody else than its signer', () => enter(world.offer('house', T, [[9000, 500]]), 'farm')],
+  ['noise', () => door.onRequest({ path: ['house'], payload: new Uint8Array([0x7b]), broker: 'b1' })],
+  [
+    'longer than a gateway may send',
+    () => door.onRequest({ path: ['house'], payload: new Uint8Array(17_000), broker: 'b1' }),
+  ],
+])('a request %s is dropped without an answer', (_name, come) => {
+  come();
+  expect([submitted.length, said.length, warnings.length]).toEqual([0, 0, 1]);
+});
+
+test('a request that would not be ordered is answered with a hint', () => {
+  const { body, kind, signer } = world.offer('house', T, [[9000, 500]]);
+  enter(seal(world.genesis.chain, kind, signer, body, signerOf('farm')));
+  expect(submitted).toEqual([]);
+  expect(signedBodies('hint').map(({ to }) => to)).toEqual(['house']);
+});
+
+test('an ask is answered with verdicts, absences, the last sequence and the head', () => {
+  const offer = world.offer('house', T, [[9000, 500]]);
+  world.block(T0_MS, offer);
+  said.length = 0;
+  enter(ask('house', { requests: [world.idOf(offer), 'e'.repeat(64)], sequence: true }));
+  expect(proofs().map(({ leaf }) => leaf.kind)).toEqual(['verdict']);
+  expect(signedBodies('absent').map(({ body }) => [body.request, body.height])).toEqual([['e'.repeat(64), 1]]);
+  expect(signedBodies('sequence').map(({ body }) => body.sequence)).toEqual([offer.body.sequence]);
+  expect(said.filter(({ channel }) => channel === 'header').length).toBe(1);
+});
+
+test("the verdict on somebody else's request is not told", () => {
+  const offer = world.offer('house', T, [[9000, 500]]);
+  world.block(T0_MS, offer);
+  said.length = 0;
+  enter(ask('farm', { requests: [world.idOf(offer)] }));
+  expect(proofs()).toEqual([]);
+});
+
+test('an ask that is forged or too old is not answered', () => {
+  enter(ask('house', { sequence: true }, signerOf('farm')));
+  enter(ask('house', { sequence: true, timeMs: T0_MS - 61 * MINUTE }));
+  expect(said).toEqual([]);
+});
+
+test('a gateway that lost its store gets its own deliveries back, as it signed them', () => {
+  world.block(T0_MS, world.tariff(), world.offer('house', T, [[9000, 500]]));
+  const delivery = world.delivery('house', T, 480, 0);
+  world.block(T0_MS + 46 * MINUTE, delivery);
+  said.length = 0;
+  enter(ask('house', { historyFrom: 0, timeMs: T0_MS }));
+  const [history] = signedBodies('history');
+  expect(history?.body).toEqual({ deliveries: [delivery], nextFrom: null, salt: saltOf('ask') });
+});
+
+test('a flood by one broker is dropped there and leaves the same gateway free elsewhere', () => {
+  for (let i = 0; i < 500; i++) enter(ask('house', {}), 'house', 'bad');
+  expect(warnings).toContain('requests dropped: too many at once from one publisher');
+  const offer = world.offer('house', T, [[9000, 500]]);
+  enter(offer, 'house', 'bad');
+  expect(submitted).toEqual([]);
+  enter(offer, 'house', 'good');
+  expect(submitted).toEqual([offer]);
+  nowMs += 1_000;
+  enter(offer, 'house', 'bad');
+  expect(submitted.length).toBe(2);
+});
