@@ -102,9 +102,7 @@ export async function createBroker(options: BrokerOptions): Promise<EmbeddedBrok
       const principal = client === null ? undefined : principals.get(client);
       if (client === null || principal === undefined) return done(new Error('nobody known'));
       const payload = bytesOf(packet.payload);
-      const reason = principal.isCurrent()
-        ? principal.refusePublish(packet.topic, payload.length, packet.retain)
-        : 'the key no longer stands';
+      const reason = refusalOf(principal, packet.topic, payload.length, packet.qos, packet.retain);
       if (reason !== null) return done(refuse(client, principal, `publish on ${packet.topic}`, reason));
       try {
         options.onMessage?.(principal.name, packet.topic, payload);
@@ -160,6 +158,14 @@ export async function createBroker(options: BrokerOptions): Promise<EmbeddedBrok
       await closed;
     },
   };
+}
+
+/** Why a publish is refused, or null. */
+function refusalOf(principal: Principal, topic: string, bytes: number, qos: number, retain: boolean): string | null {
+  if (!principal.isCurrent()) return 'the key no longer stands';
+  // The broker would have to keep each message until its sender releases it.
+  if (qos === 2) return 'QoS 2 is not used here';
+  return principal.refusePublish(topic, bytes, retain);
 }
 
 /** Delivers, unless so much waits for the client already that it plainly does not read: then it is closed. */

@@ -178,6 +178,17 @@ describe('what a client may not do', () => {
     await closed;
   });
 
+  test('QoS 2, which the broker would have to keep, is refused', async () => {
+    const log = recordingLog();
+    const { url } = await startBroker({ log });
+    const client = rawClient(url, honest(farm));
+    await new Promise((resolve) => client.once('connect', resolve));
+    const closed = new Promise<void>((resolve) => client.once('close', () => resolve()));
+    client.publish(`wattpact/1/${CHAIN}/request/gateway-farm`, 'twice', { qos: 2 });
+    await closed;
+    expect(log.lines.find(([level]) => level === 'warn')?.[2].reason).toBe('QoS 2 is not used here');
+  });
+
   test('a revoked key is put out at once, and cannot come back', async () => {
     const registry = new Registry();
     const broker = await startBroker({ registry });
