@@ -66,7 +66,11 @@ function encode(value: Json, depth: number): string {
   }
 }
 
+/** Printable ASCII that JSON escapes nowhere: well-formed and in NFC as it stands. */
+const PLAIN = /^[ !#-[\]-~]*$/;
+
 function encodeString(text: string): string {
+  if (PLAIN.test(text)) return `"${text}"`;
   if (!text.isWellFormed()) throw new WattpactError('canonical.surrogate', 'string has a lone surrogate');
   if (text.normalize('NFC') !== text) throw new WattpactError('canonical.nfc', 'string is not in NFC');
   return JSON.stringify(text);

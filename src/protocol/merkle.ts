@@ -11,9 +11,11 @@ export function leafHash(data: Uint8Array): Uint8Array {
   return sha256(concatBytes(LEAF, data));
 }
 
+/** Filled anew for every node: a state has many, and the hash keeps nothing of it. */
+const node = new Uint8Array(65);
+node.set(NODE);
+
 export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
-  const node = new Uint8Array(65);
-  node.set(NODE);
   node.set(left, 1);
   node.set(right, 33);
   return sha256(node);
