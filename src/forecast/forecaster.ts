@@ -21,14 +21,17 @@ import {
   type Sample,
   type SampleMark,
 } from './types.ts';
+import { advance, finish, type Work } from './work.ts';
 
 /** Days that models are fitted to, at most this many steps of them. */
 const WINDOW_DAYS = 112;
 const WINDOW_STEPS_MAX = 16_000;
 /** Days between two fits: as long as the history is young, a quarter of its age. */
 const REFIT_DAYS = { min: 1, max: 7 } as const;
-/** Steps kept beyond the window: a refit, and what features look back. */
-const BEYOND_DAYS = 42;
+/** Pieces of a whole fit, so many that it is done within a day. */
+const FIT_PIECES = 700;
+/** Steps kept beyond the window: two fits, and what features look back. */
+const BEYOND_DAYS = 48;
 /** Most steps of one forecast. */
 export const FORECAST_STEPS_MAX = 1_000;
 /** How far the far models look, and how often they are scored: with many short steps less often, for a small state. */
@@ -39,7 +42,7 @@ const LEAD_HOURS = [1, 3, 6, 12, 18, 24, 36] as const;
 /** Leads with a model of their own. */
 const NEAR_LEADS = [1, 2] as const;
 /** Weight of experts before anything is known: trees, corrected regression, base with its errors, memory, season. */
-const NEAR_PRIORS = [1, 1, 0.3, 0.1, 0.02] as const;
+const NEAR_PRIORS = [1, 1, 0.6, 0.1, 0.02] as const;
 const FAR_PRIORS = [1, 1, 0.3, 0.3, 0.3] as const;
 /** How much the rest of a running step is like its measured part. */
 const RUNNING_TRUST = 0.8;
@@ -54,10 +57,18 @@ interface Pending {
   readonly opinions: readonly Opinions[];
 }
 
+interface Models {
+  readonly near: readonly (Pair | null)[];
+  readonly far: Pair | null;
+}
+
+/** JSON, but for the history. */
 interface State {
   readonly version: 2;
-  /** Step of the last fit of the models, and of the first sample; null before. */
+  /** The models in force know the steps before this; null before the first. */
   fittedAt: number | null;
+  /** The fit that is under way: the steps it knows, and how much of it is done. */
+  fitting: { readonly until: number; pieces: number } | null;
   firstStep: number | null;
   near: CombinationState[];
   far: CombinationState[];
@@ -88,13 +99,36 @@ export function createForecaster(
   const memory = 0.5 ** (1 / (RECORD_HALF_LIFE_DAYS * perDay));
   const farIssueMs = perDay > 96 ? FAR_ISSUE_MS.shortSteps : FAR_ISSUE_MS.usual;
   const far = leadMax > NEAR_LEADS.length;
-  let nearPairs: (Pair | null)[] = [];
-  let farPair: Pair | null = null;
+  const piecesAStep = Math.ceil(FIT_PIECES / perDay);
+  let models: Models | null = null;
+  let job: Work<Models> | null = null;
 
-  const refit = (step: number): void => {
-    const from = Math.max(history.oldest, step - windowSteps);
-    nearPairs = NEAR_LEADS.slice(0, leadMax).map((lead) => fitNear(features, history, from, step, lead));
-    farPair = far ? fitFar(features, history, from, step, leadMax) : null;
+  /** The models as of `until`: from the steps before it alone, however much later the work is done. */
+  function* fitted(until: number): Work<Models> {
+    const from = Math.max(history.oldest, until - windowSteps);
+    const near: (Pair | null)[] = [];
+    for (const lead of NEAR_LEADS.slice(0, leadMax)) near.push(yield* fitNear(features, history, from, until, lead));
+    return { near, far: far ? yield* fitFar(features, history, from, until, leadMax) : null };
+  }
+
+  /** Begins a fit when one is due, and does today's part of it. */
+  const work = (until: number): void => {
+    if (state.fitting === null) {
+      const age = until - (state.firstStep as number);
+      const due = clamp(age / 4, REFIT_DAYS.min * perDay, REFIT_DAYS.max * perDay);
+      if (until - (state.fittedAt ?? (state.firstStep as number)) < due) return;
+      state.fitting = { until, pieces: 0 };
+      job = fitted(until);
+    }
+    // The first models are small and awaited.
+    const pieces = models === null || models.near[0] === null ? Number.POSITIVE_INFINITY : piecesAStep;
+    state.fitting.pieces += piecesAStep;
+    const done = advance(job as Work<Models>, pieces);
+    if (done === null) return;
+    models = done.result;
+    state.fittedAt = state.fitting.until;
+    state.fitting = null;
+    job = null;
   };
 
   const learn = (sample: Sample): SampleMark | null => {
@@ -105,12 +139,7 @@ export function createForecaster(
     history.push(step, value);
     state.firstStep ??= step;
     settle(step, value);
-    const age = step - state.firstStep;
-    const due = clamp(age / 4, REFIT_DAYS.min * perDay, REFIT_DAYS.max * perDay);
-    if (step - (state.fittedAt ?? state.firstStep) >= due) {
-      state.fittedAt = step + 1;
-      refit(step + 1);
-    }
+    work(step + 1);
     state.pendingNear.push({
       now: step,
       opinions: NEAR_LEADS.slice(0, leadMax).map((lead) => nearOpinions(step, lead)),
@@ -160,7 +189,7 @@ export function createForecaster(
     const startMs = (now + lead) * stepMs;
     const season = seasonal(startMs);
     const remembered = memoryQuantiles(options, features, now, startMs, season);
-    const pair = nearPairs[lead - 1];
+    const pair = models?.near[lead - 1];
     if (pair == null) return [null, null, null, remembered, season];
     return [...predictPair(pair, nearRow(features, now, now + lead)), remembered, season];
   };
@@ -168,8 +197,8 @@ export function createForecaster(
   const farOpinions = (now: number, step: number): Opinions => {
     const season = seasonal(step * stepMs);
     const remembered = memoryQuantiles(options, features, now, step * stepMs, season);
-    if (farPair === null) return [null, null, null, remembered, season];
-    return [...predictPair(farPair, farRow(features, now, step)), remembered, season];
+    if (models?.far == null) return [null, null, null, remembered, season];
+    return [...predictPair(models.far, farRow(features, now, step)), remembered, season];
   };
 
   const forecast = (issuedMs: Millis, count: number, running: readonly PartialReading[] = []): IntervalForecast[] => {
@@ -232,7 +261,11 @@ export function createForecaster(
     return [Math.min(0, least), top > 0 ? top : Number.POSITIVE_INFINITY];
   };
 
-  if (state.fittedAt !== null) refit(state.fittedAt);
+  if (state.fittedAt !== null) models = finish(fitted(state.fittedAt));
+  if (state.fitting !== null) {
+    job = fitted(state.fitting.until);
+    advance(job, state.fitting.pieces);
+  }
   return { options, learn, forecast, state: () => JSON.stringify({ ...state, history: history.toJson() }) };
 }
 
@@ -244,6 +277,7 @@ function fresh(capacity: number): { history: History; state: State } {
   const state: State = {
     version: 2,
     fittedAt: null,
+    fitting: null,
     firstStep: null,
     near: [],
     far: [],

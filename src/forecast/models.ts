@@ -8,9 +8,12 @@ import { fitLinear, type Linear, predictLinear } from './linear.ts';
 import { weightedQuantiles } from './quantiles.ts';
 import { type Boosted, type BoostingOptions, fitBoosted, predictBoosted } from './trees.ts';
 import { QUANTILES } from './types.ts';
+import type { Work } from './work.ts';
 
 /** Rows that one model is fitted to; a longer window is thinned. */
 const ROWS_MAX = 7_000;
+/** Rows that are made in one piece of the work. */
+const ROWS_A_PIECE = 200;
 /** Fewer known rows than this fit nothing. */
 const ROWS_MIN = 150;
 const NEAR_TREES: Omit<BoostingOptions, 'seed'> = {
@@ -94,8 +97,14 @@ export function farRow(features: Features, now: number, step: number): Row {
   return { trees: row, linear, base };
 }
 
-/** Fits the pair of one near lead from the steps `[from, until)`. Null with too little history. */
-export function fitNear(features: Features, history: History, from: number, until: number, lead: number): Pair | null {
+/** Fits the pair of one near lead from the steps `[from, until)`, whatever is known after them. Null with too little history. */
+export function* fitNear(
+  features: Features,
+  history: History,
+  from: number,
+  until: number,
+  lead: number,
+): Work<Pair | null> {
   const stride = Math.max(1, Math.ceil((until - from) / ROWS_MAX));
   const rows: Row[] = [];
   const values: number[] = [];
@@ -104,21 +113,22 @@ export function fitNear(features: Features, history: History, from: number, unti
   for (let step = until - 1; step >= from + lead; step -= stride) {
     const value = history.at(step);
     if (Number.isNaN(value) || features.dark(step - lead, step)) continue;
+    if (rows.length % ROWS_A_PIECE === ROWS_A_PIECE - 1) yield;
     rows.push(nearRow(features, step - lead, step));
     values.push(value);
     weights.push(0.5 ** ((until - step) / features.perDay / LINEAR_HALF_LIFE_DAYS));
   }
-  return fitPair(rows, values, weights, NEAR_TREES, NEAR_CORRECTION, until);
+  return yield* fitPair(rows, values, weights, NEAR_TREES, NEAR_CORRECTION, until);
 }
 
 /** Fits the pair for 1 to `leadMax` steps ahead. */
-export function fitFar(
+export function* fitFar(
   features: Features,
   history: History,
   from: number,
   until: number,
   leadMax: number,
-): Pair | null {
+): Work<Pair | null> {
   const { perDay } = features;
   const quarter = Math.max(1, Math.round(perDay / 4));
   const issues = Math.floor((until - from) / quarter);
@@ -135,23 +145,24 @@ export function fitFar(
       if (step >= until) continue;
       const value = history.at(step);
       if (Number.isNaN(value) || features.dark(now, step)) continue;
+      if (rows.length % ROWS_A_PIECE === ROWS_A_PIECE - 1) yield;
       rows.push(farRow(features, now, step));
       values.push(value);
       weights.push(0.5 ** ((until - step) / perDay / LINEAR_HALF_LIFE_DAYS));
     }
     place -= leadMax;
   }
-  return fitPair(rows, values, weights, FAR_TREES, FAR_CORRECTION, until);
+  return yield* fitPair(rows, values, weights, FAR_TREES, FAR_CORRECTION, until);
 }
 
-function fitPair(
+function* fitPair(
   rows: readonly Row[],
   values: readonly number[],
   weights: readonly number[],
   treesOptions: Omit<BoostingOptions, 'seed'>,
   correctionOptions: Omit<BoostingOptions, 'seed'>,
   seed: number,
-): Pair | null {
+): Work<Pair | null> {
   if (rows.length < ROWS_MIN) return null;
   const treeRows = rows.map((row) => row.trees);
   const linear = fitLinear(
@@ -161,12 +172,12 @@ function fitPair(
     RIDGE,
   );
   if (linear === null) return null;
-  const trees = fitBoosted(
+  const trees = yield* fitBoosted(
     treeRows,
     rows.map((row, i) => (values[i] as number) - row.base),
     { ...treesOptions, seed },
   );
-  const correction = fitBoosted(
+  const correction = yield* fitBoosted(
     treeRows,
     rows.map((row, i) => (values[i] as number) - row.base - predictLinear(linear, row.linear)),
     { ...correctionOptions, seed: seed + 1 },

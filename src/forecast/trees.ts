@@ -4,6 +4,7 @@
 
 import { seededRandom } from '../base/random.ts';
 import { QUANTILES } from './types.ts';
+import type { Work } from './work.ts';
 
 const BINS = 64;
 const Q = QUANTILES.length;
@@ -38,12 +39,12 @@ export interface Boosted {
   readonly trees: readonly Tree[];
 }
 
-/** Fits rows of features (NaN: unknown) to values; all rows have the same length. */
-export function fitBoosted(
+/** Fits rows of features (NaN: unknown) to values; all rows have the same length. A piece of the work is a tree. */
+export function* fitBoosted(
   rows: readonly Float64Array[],
   values: readonly number[],
   options: BoostingOptions,
-): Boosted {
+): Work<Boosted> {
   const n = rows.length;
   const width = rows[0]?.length ?? 0;
   const random = seededRandom(options.seed);
@@ -65,6 +66,7 @@ export function fitBoosted(
       for (let i = 0; i < n; i++)
         column[i] = (column[i] as number) + (tree.values[(leafOf[i] as number) + q] as number);
     }
+    yield;
   }
   return { start, trees };
 }
