@@ -1,0 +1,164 @@
+// The field bus against masters and devices that are not ours: pymodbus (TCP, RTU), libmodbus, mbpoll.
+
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { openableLine } from '../../src/fieldbus/line.ts';
+import type { Fieldbus } from '../../src/fieldbus/types.ts';
+import { loadProfile } from '../../src/site/load.ts';
+import type { Bus } from '../../src/site/types.ts';
+import { fieldbusOf, siteOn } from '../fieldbus/served.ts';
+
+const PEERS = join(import.meta.dirname, 'peers');
+const ROOT = resolve(import.meta.dirname, '../..');
+const SDM = loadProfile('eastron/sdm630');
+const METER = 'profile: eastron/sdm630, unitId: 1, role: grid-meter';
+let folder: string;
+const ends: (() => unknown)[] = [];
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'wattpact-fieldbus-'));
+  return () => rmSync(folder, { recursive: true, force: true });
+});
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+/** Starts a program and waits for a line of its output. */
+async function run(command: string, args: string[], ready: RegExp): Promise<ChildProcess> {
+  const child = spawn(command, args, { cwd: ROOT, stdio: ['pipe', 'pipe', 'pipe'] });
+  let output = '';
+  child.stdout.on('data', (chunk) => (output += chunk));
+  child.stderr.on('data', (chunk) => (output += chunk));
+  ends.push(
+    () =>
+      new Promise((done) => {
+        if (child.exitCode !== null) return done(null);
+        child.once('exit', done);
+        child.kill('SIGKILL');
+      }),
+  );
+  await vi.waitFor(
+    () => {
+      expect(child.exitCode, output).toBe(null);
+      expect(output).toMatch(ready);
+    },
+    { timeout: 20_000, interval: 50 },
+  );
+  return child;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((done) => server.close(done));
+  return port;
+}
+
+/** A pair of ptys: what one writes the other reads. */
+async function ptyPair(): Promise<[string, string]> {
+  const [a, b] = [join(folder, `a${ends.length}`), join(folder, `b${ends.length}`)];
+  await run(
+    'socat',
+    ['-d', '-d', `pty,raw,echo=0,link=${a}`, `pty,raw,echo=0,link=${b}`],
+    /starting data transfer loop/,
+  );
+  expect(existsSync(a) && existsSync(b)).toBe(true);
+  return [a, b];
+}
+
+async function expectSdm(fieldbus: Fieldbus): Promise<void> {
+  await fieldbus.start();
+  ends.push(() => fieldbus.stop());
+  const value = (name: string) => fieldbus.readings('meter').get(name)?.value;
+  await vi.waitFor(
+    () => {
+      expect(value('gridPowerW')).toBe(-1234.5);
+      expect(value('importEnergyWh')).toBeCloseTo(8_123_456, 0);
+      expect(value('voltageL3V')).toBe(229.75);
+    },
+    { timeout: 20_000, interval: 50 },
+  );
+}
+
+describe('pymodbus', () => {
+  test('TCP server read through a profile', async () => {
+    const port = await freePort();
+    await run('/usr/bin/python3', [join(PEERS, 'pymodbus-server.py'), 'tcp', String(port)], /ready/);
+    await expectSdm(fieldbusOf(siteOn(port, { meter: METER }), [SDM]));
+  });
+
+  test('RTU server read through a profile over a pair of ptys', async () => {
+    const [ours, theirs] = await ptyPair();
+    await run('/usr/bin/python3', [join(PEERS, 'pymodbus-server.py'), 'rtu', theirs, '9600'], /ready/);
+    const site = siteOn(1, { meter: METER });
+    const bus: Bus = { id: 'one', kind: 'rtu', path: ours, baud: 9600, parity: 'none', stopBits: 1 };
+    await expectSdm(fieldbusOf({ ...site, buses: [bus] }, [SDM]));
+  });
+});
+
+describe('libmodbus', () => {
+  test('TCP server: every function that we use', async () => {
+    const server = join(folder, 'libmodbus-server');
+    execFileSync('cc', ['-O2', '-o', server, join(PEERS, 'libmodbus-server.c'), '-I/usr/include/modbus', '-lmodbus']);
+    const port = await freePort();
+    await run(server, [String(port)], /ready/);
+    const line = openableLine({ id: 'one', kind: 'tcp', host: '127.0.0.1', port, share: null });
+    await line.open();
+    ends.push(() => line.close());
+    expect(await line.read(1, 'holding', 100, 3, 1000)).toEqual([100, 101, 102]);
+    expect(await line.read(1, 'input', 7, 2, 1000)).toEqual([7, 8]);
+    expect(await line.read(1, 'discrete', 0, 9, 1000)).toEqual(new Array(9).fill(0));
+    await line.write(1, 'holding', 100, [7], true, 1000);
+    await line.write(1, 'holding', 101, [8, 9], false, 1000);
+    expect(await line.read(1, 'holding', 100, 3, 1000)).toEqual([7, 8, 9]);
+    await line.write(1, 'coil', 5, [1], true, 1000);
+    await line.write(1, 'coil', 6, [1, 0, 1], false, 1000);
+    expect(await line.read(1, 'coil', 4, 6, 1000)).toEqual([0, 1, 1, 0, 1, 0]);
+    await expect(line.read(1, 'holding', 1999, 5, 1000)).rejects.toMatchObject({ fault: 'exception', exception: 2 });
+  });
+});
+
+describe('mbpoll', () => {
+  test('reads and writes a profile served by `wattpact simulate`', async () => {
+    const port = await freePort();
+    await run(
+      process.execPath,
+      [
+        'src/cli.ts',
+        'simulate',
+        'eastron/sdm630',
+        '--tcp',
+        String(port),
+        '--set',
+        'gridPowerW=1500.5',
+        'voltageL1V=231.5',
+      ],
+      /unit 1 on/,
+    );
+    const poll = (...args: string[]): string =>
+      execFileSync('mbpoll', ['-m', 'tcp', '-a', '1', '-1', '-p', String(port), ...args, '127.0.0.1'], {
+        encoding: 'utf8',
+      });
+    expect(poll('-t', '3:float', '-B', '-r', '53')).toMatch(/\[53\]:\s+1500\.5/);
+    expect(poll('-t', '3:float', '-B', '-r', '1')).toMatch(/\[1\]:\s+231\.5/);
+  });
+
+  test('switches a relay', async () => {
+    const port = await freePort();
+    const child = await run(
+      process.execPath,
+      ['src/cli.ts', 'simulate', 'waveshare/relay-poe-8', '--tcp', String(port)],
+      /unit 1 on/,
+    );
+    let output = '';
+    child.stdout?.on('data', (chunk) => (output += chunk));
+    execFileSync('mbpoll', ['-m', 'tcp', '-a', '1', '-p', String(port), '-t', '0', '-r', '3', '127.0.0.1', '1']);
+    await vi.waitFor(() => expect(output).toMatch(/switch3: 1/), { timeout: 5000 });
+  });
+});
