@@ -10,8 +10,8 @@ import type { FeederModel, OrderBook } from '../../../src/market/types.ts';
 const COMPILE_MS_MAX = 120_000;
 
 export interface Lemon {
-  /** CPU time of run() alone, and the welfare; null if it took longer than `msMax` of wall time. */
-  solve(feeder: FeederModel, book: OrderBook, msMax: number): Promise<{ cpuMs: number; welfareUc: bigint } | null>;
+  /** CPU time of run() alone, and the welfare; null if it took longer than `cpuMsMax`. */
+  solve(feeder: FeederModel, book: OrderBook, cpuMsMax: number): Promise<{ cpuMs: number; welfareUc: bigint } | null>;
   close(): void;
 }
 
@@ -30,15 +30,17 @@ export function buildLemon(): Lemon | null {
   }
   const run = promisify(execFile);
   return {
-    async solve(feeder, book, msMax) {
+    async solve(feeder, book, cpuMsMax) {
       const input = join(folder, 'instance.bin');
       writeFileSync(input, new Uint8Array(instanceData(feeder, book).buffer));
       try {
-        const { stdout } = await run(program, [input], { timeout: msMax });
+        // The limit counts CPU seconds, so that other work on the machine does not decide.
+        const limited = `ulimit -t ${Math.ceil(cpuMsMax / 1000)}; exec "$0" "$1"`;
+        const { stdout } = await run('sh', ['-c', limited, program, input]);
         const { cpuMs, welfareUc } = JSON.parse(stdout) as { cpuMs: number; welfareUc: string };
         return { cpuMs, welfareUc: BigInt(welfareUc) };
       } catch (error) {
-        if ((error as { killed?: boolean }).killed) return null;
+        if (['SIGXCPU', 'SIGKILL'].includes((error as { signal?: string }).signal ?? '')) return null;
         throw error;
       }
     },
