@@ -364,6 +364,7 @@ source.addEventListener('message', ({ data }) => {
   write(byId('link'), 'live');
   dress(byId('link'), 'good');
   show(JSON.parse(data));
+  document.body.classList.remove('waiting');
 });
 source.addEventListener('error', () => {
   write(byId('link'), 'lost, trying again');
