@@ -107,6 +107,21 @@ test('what buyers pay is what sellers, operator and utility receive, to the last
   }
 });
 
+test('an assumed delivery moves money, not energy: the operator holds it, the utility is not billed for it', () => {
+  const site = { positionWh: 0, deliveredWh: -100, priceUcPerWh: 20, uncertaintyWh: 0 };
+  const market = { lineTariffsUc: 0n, lossWh: 10, utilityPositionWh: 0, utilityUcPerWh: 20, tariff: TARIFF };
+  const settled = { ...site, ...siteAmounts(site, TARIFF, PENALTIES) };
+  const losses = 10n * 30n;
+  expect(commonAmounts([{ ...settled, counters: {} }], market)).toMatchObject({
+    utilityUc: 3000n + losses,
+    operatorUc: 200n - losses,
+  });
+  expect(commonAmounts([{ ...settled, counters: null }], market)).toMatchObject({
+    utilityUc: losses,
+    operatorUc: 3200n - losses,
+  });
+});
+
 // A site with firm consumption or firm generation of `needWh` (+ = generation) on a feeder without line limits, a utility
 // deep enough for all, and penalties no lower than the tariffs of any path to the root.
 interface World {
