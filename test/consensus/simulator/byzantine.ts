@@ -136,7 +136,9 @@ function usurp(liar: Liar, honest: NewView): void {
   const q = replica.members.quorum;
   const height = Math.max(...viewChanges.map(({ body }) => body.height));
   const parent = replica.recent.get(height) ?? replica.headHash;
-  const batch: Batch = { requests: [liar.newRequest('lie')], timeMs: replica.headTimeMs + 1 };
+  // What is carried is not looked at again: an invented certificate is worth a batch that nobody would prepare.
+  const invents = chance(liar, 0.3);
+  const batch: Batch = { requests: [liar.newRequest(invents ? 'bad' : 'lie')], timeMs: replica.headTimeMs + 1 };
   const vote: Vote = { digest: liar.digestOf(batch), height: height + 1, parent, view };
   const silentOnes = viewChanges.filter(({ body }) => body.prepared === null || body.height < height);
   const mine = signed(liar, 'pbft.view-change', { height, prepared: null, view }) as ViewChange;
@@ -151,11 +153,13 @@ function usurp(liar: Liar, honest: NewView): void {
   const distinct = [...new Map([...others, ...older].map((message) => [message.signer, message])).values()];
   const choices: ViewChange[][] = [
     [mine, ...silentOnes.filter(({ signer }) => signer !== liar.id)].slice(0, q - 1),
-    [invented, ...others].slice(0, q),
     [mine, ...distinct].slice(0, q),
     [mine, ...silentOnes.filter(({ signer }) => signer !== liar.id)].slice(0, q),
   ];
-  const lie = signed(liar, 'pbft.new-view', { view, viewChanges: among(liar, choices) });
+  const lie = signed(liar, 'pbft.new-view', {
+    view,
+    viewChanges: invents ? [invented, ...others].slice(0, q) : among(liar, choices),
+  });
   const proposal = signed(liar, 'pbft.pre-prepare', vote);
   remember(liar, { vote, batch });
   sendTo(liar, liar.others, lie);

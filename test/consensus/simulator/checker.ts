@@ -131,6 +131,39 @@ export class Checker {
     }
   }
 
+  /** An honest validator entered a view: recomputed here, the long way. Only where it stands at the height in question. */
+  enters(r: Replica): void {
+    const { newView, carried } = r;
+    if (newView === null || carried === null) return;
+    const { view, viewChanges } = newView.body;
+    const height = Math.max(...viewChanges.map(({ body }) => body.height));
+    if (height !== r.height) return;
+    const { ids, keys } = r.members;
+    const quorum = Math.ceil((ids.length + faultsTolerated(ids.length) + 1) / 2);
+    const isBy = (message: Message): boolean => this.signing.isSigned(message, keys.get(message.signer) ?? '');
+    const promised = viewChanges.filter((message) => message.body.view === view && isBy(message));
+    if (new Set(promised.map(({ signer }) => signer)).size < quorum) {
+      this.violation(`${r.env.self} entered view ${view} without the promises of a quorum`);
+    }
+    let best: { view: number; digest: string } | null = null;
+    for (const { body } of viewChanges) {
+      if (body.prepared === null || body.height !== height) continue;
+      const { prePrepare, prepares } = body.prepared;
+      const votes: Message[] = [prePrepare, ...prepares];
+      const equal = votes.filter(
+        (message) => isBy(message) && JSON.stringify(message.body) === JSON.stringify(prePrepare.body),
+      );
+      const from = ids[prePrepare.body.view % ids.length];
+      if (new Set(equal.map(({ signer }) => signer)).size < quorum || from !== prePrepare.signer) {
+        this.violation(`${r.env.self} entered view ${view} on a certificate that nobody gave`);
+      }
+      if (best === null || prePrepare.body.view > best.view) best = prePrepare.body;
+    }
+    if ((best?.digest ?? null) !== carried.digest) {
+      this.violation(`${r.env.self} entered view ${view} bound to another batch than was prepared last`);
+    }
+  }
+
   /** Evidence must convict: two signed messages of one signer for one place that differ; and never an honest one. */
   evidence(event: Extract<ConsensusEvent, { type: 'evidence' }>, isHonest: (id: string) => boolean): void {
     if (isHonest(event.accused)) this.violation(`${event.accused} is honest and was framed by ${event.first.kind}`);

@@ -387,6 +387,9 @@ class World {
       case 'view change':
         this.viewChanges++;
         return;
+      case 'new view':
+        if (node.host !== null) this.checker.enters(node.host.replica);
+        return;
       case 'asking':
         this.stateTransfers++;
         return;
