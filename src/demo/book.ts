@@ -59,8 +59,8 @@ export interface Book {
   /** Intervals that every gateway has seen settled, rising. */
   settled(): readonly number[];
   requests(interval?: number): readonly RequestEntry[];
-  /** Whether every gateway has requested something before the gate of the interval. */
-  requestedByAll(interval: number): boolean;
+  /** Whether every gateway has requested something for the interval, and all of it was recorded in time. */
+  requestedInTimeByAll(interval: number): boolean;
   site(gateway: string, interval: number): SiteInterval;
   now(gateway: string): SiteNow | null;
   readonly validators: ReadonlyMap<string, Extract<ValidatorEvent, { type: 'status' }>>;
@@ -184,12 +184,13 @@ export function createBook(gateways: readonly string[]): Book {
         .sort((a, b) => a - b),
     requests: (interval) =>
       [...requests.values()].filter((entry) => interval === undefined || entry.interval === interval),
-    requestedByAll: (interval) =>
-      gateways.every((gateway) =>
-        [...requests.values()].some(
+    requestedInTimeByAll: (interval) =>
+      gateways.every((gateway) => {
+        const of = [...requests.values()].filter(
           (entry) => entry.gateway === gateway && entry.interval === interval && entry.kind !== 'delivery',
-        ),
-      ),
+        );
+        return of.length > 0 && of.every(({ phase }) => phase === 'recorded');
+      }),
     site,
     now: (gateway) => present.get(gateway) ?? null,
   };

@@ -311,8 +311,8 @@ class Demo {
   #onSettlement(): void {
     const { genesis } = this.#consortium;
     const settled = this.#book.settled();
-    // The demo begins with the first interval that every site could request for; sites are metered and settled before that as well.
-    const first = settled.find((interval) => this.#book.requestedByAll(interval));
+    // The demo begins with the first interval that every site was up in time for; sites are metered and settled before that as well.
+    const first = settled.find((interval) => this.#book.requestedInTimeByAll(interval));
     for (const interval of settled.filter((settledInterval) => first !== undefined && settledInterval >= first)) {
       if (this.#reported.has(interval)) continue;
       this.#reported.add(interval);
