@@ -5,7 +5,7 @@ import type { Json } from '../base/canonical.ts';
 import { intervalAt } from '../base/interval.ts';
 import type { Feeder } from '../protocol/genesis.ts';
 import type { RequestBody } from '../protocol/requests.ts';
-import type { Context } from './context.ts';
+import { type Context, nextDueMs } from './context.ts';
 import { notOperator } from './parties.ts';
 import type { Table } from './state.ts';
 import {
@@ -55,10 +55,16 @@ export function feederPublish(context: Context, operator: string, body: RequestB
   return null;
 }
 
+/** All that was due before this instant is done: usually the block's time, earlier while a chain that stood still catches up. */
+function doneUntilMs({ state, timeMs }: Context): number {
+  return Math.min(timeMs, nextDueMs(state) ?? timeMs);
+}
+
 /** Versions that were replaced before any interval still to be settled. */
-function forgetVersions({ state, genesis, timeMs }: Context, feeder: string): void {
+function forgetVersions(context: Context, feeder: string): void {
+  const { state, genesis } = context;
   const { lengthMs, settlementMs: settleMs } = genesis.interval;
-  const oldest = padded(Math.max(0, intervalAt(timeMs - settleMs, lengthMs) - 1));
+  const oldest = padded(Math.max(0, intervalAt(doneUntilMs(context) - settleMs, lengthMs) - 1));
   const names = feeders.names(state, feeder);
   for (const [i, name] of names.entries()) {
     const next = names[i + 1];
@@ -102,8 +108,9 @@ function treeProblem(buses: readonly { readonly id: string; readonly parent: str
 }
 
 export function tariff(context: Context, utility: string, body: RequestBody<'tariff'>): string | null {
-  if (grids.get(context.state, ALL, body.feeder)?.utility !== utility)
+  if (feederAt(context.state, body.feeder, body.fromInterval)?.utility !== utility) {
     return `${utility} is not the utility of feeder ${body.feeder}`;
+  }
   const { buyUcPerWh, buyWhMax, fromInterval, sellUcPerWh, sellWhMax, untilInterval } = body;
   return state(context, tariffs, body, { buyUcPerWh, buyWhMax, fromInterval, sellUcPerWh, sellWhMax, untilInterval });
 }
@@ -148,8 +155,9 @@ function state<Row extends Json & { readonly fromInterval: number; readonly unti
   const { genesis, state, timeMs } = context;
   if (row.fromInterval >= row.untilInterval) return 'untilInterval must be after fromInterval';
   if (timeMs >= gateMs(genesis, row.fromInterval)) return `late: the gate of interval ${row.fromInterval} is closed`;
+  const doneMs = doneUntilMs(context);
   for (const { name, value } of table.list(state, feeder)) {
-    if (timeMs >= settlementMs(genesis, value.untilInterval - 1)) table.delete(state, feeder, name);
+    if (settlementMs(genesis, value.untilInterval - 1) < doneMs) table.delete(state, feeder, name);
   }
   if (table.names(state, feeder).length >= STATEMENTS_MAX) return `${STATEMENTS_MAX} such statements wait already`;
   table.set(state, feeder, padded(sequence), row);

@@ -14,7 +14,7 @@ import {
   type DeliveryRow,
   deliveries,
   energyWh,
-  grids,
+  feederAt,
   marketKey,
   markets,
   members,
@@ -37,8 +37,10 @@ export function settleInterval(context: Context, feeder: string, interval: numbe
   for (const gateway of toSettle(context, feeder, interval)) {
     settled.set(gateway, settleSite(context, market, gateway, key));
   }
-  const row = withCommon(market, Object.fromEntries(settled));
-  move(context, feeder, null, row);
+  const version = feederAt(state, feeder, interval);
+  invariant(version !== null, `feeder ${feeder} is settled but not known`);
+  const row = settledRow(version, market, Object.fromEntries(settled));
+  move(context, null, row);
   for (const [gateway, site] of settled) {
     const salt = deliveries.get(state, key, gateway)?.salt ?? positions.get(state, key, gateway)?.salt;
     publishSite(context, interval, gateway, site, salt ?? signers.get(state, gateway, 'last')?.salt ?? PUBLIC_SALT);
@@ -69,8 +71,8 @@ export function settleAgain(
   const { counters, deliveredWh, uncertaintyWh } = delivery;
   const input = { ...before, counters, deliveredWh, uncertaintyWh, corrections: before.corrections + 1 };
   const site: SettledSite = { ...input, ...amountsOf(input, old.market, genesis) };
-  const row = withCommon(old.market, { ...old.sites, [gateway]: site });
-  move(context, feeder, old, row);
+  const row = settledRow(old, old.market, { ...old.sites, [gateway]: site });
+  move(context, old, row);
   publishSite(context, interval, gateway, site, delivery.salt);
   settlements.set(state, interval, feeder, row);
 }
@@ -114,25 +116,27 @@ function amountsOf(
   return { imbalanceUc, tradesUc };
 }
 
-function withCommon(market: ClearedRow, settled: SettledRow['sites']): SettledRow {
+function settledRow(
+  { operator, utility }: Pick<SettledRow, 'operator' | 'utility'>,
+  market: ClearedRow,
+  settled: SettledRow['sites'],
+): SettledRow {
   const { operatorUc, utilityUc } = commonAmounts(Object.values(settled), market);
-  return { market, operatorUc: String(operatorUc), sites: settled, utilityUc: String(utilityUc) };
+  return { market, operator, operatorUc: String(operatorUc), sites: settled, utility, utilityUc: String(utilityUc) };
 }
 
 /** Moves the difference between two settlements of an interval; the sum over all parties is zero to the last µ¤. */
-function move({ state }: Context, feeder: string, before: SettledRow | null, after: SettledRow): void {
-  const grid = grids.get(state, ALL, feeder);
-  invariant(grid !== null, `feeder ${feeder} is settled but not known`);
+function move({ state }: Context, before: SettledRow | null, after: SettledRow): void {
   const moves: [party: string, amountUc: bigint][] = [
-    [grid.operator, BigInt(after.operatorUc) - BigInt(before?.operatorUc ?? '0')],
-    [grid.utility, BigInt(after.utilityUc) - BigInt(before?.utilityUc ?? '0')],
+    [after.operator, BigInt(after.operatorUc) - BigInt(before?.operatorUc ?? '0')],
+    [after.utility, BigInt(after.utilityUc) - BigInt(before?.utilityUc ?? '0')],
   ];
   for (const [gateway, site] of Object.entries(after.sites)) {
     const old = before === null ? null : siteIn(before, gateway);
     moves.push([gateway, totalUc(site) - (old === null ? 0n : totalUc(old))]);
   }
   const sum = moves.reduce((total, [, amountUc]) => total + amountUc, 0n);
-  invariant(sum === 0n, `settlement of ${feeder} leaves ${sum} µ¤ unaccounted for`);
+  invariant(sum === 0n, `the settlement leaves ${sum} µ¤ unaccounted for`);
   for (const [party, amountUc] of moves) if (amountUc !== 0n) credit(state, party, amountUc);
 }
 

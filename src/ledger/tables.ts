@@ -142,8 +142,11 @@ export type SettledSite = {
 };
 export type SettledRow = {
   readonly market: ClearedRow;
+  /** Who operated the feeder and who was its utility in that interval, and what each of them came out with. */
+  readonly operator: string;
   readonly operatorUc: string;
   readonly sites: { readonly [gateway: string]: SettledSite };
+  readonly utility: string;
   readonly utilityUc: string;
 };
 /** settled/<interval>/<feeder>: while corrections are taken. */

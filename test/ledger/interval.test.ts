@@ -381,3 +381,58 @@ test('an active site without an offer pays for its deviation at the price of its
   // House is at bus a, on the farm's way: there the price is the farm's 8000 and one line's tariff.
   expect(settlementsOf(world, 'house', T + 1)[0]?.imbalanceUc).toBe(-(8100 + 100 * (8100 + 2000)));
 });
+
+test('who settles at the root is the utility of that interval', () => {
+  const base = testGenesis();
+  const other = { id: 'utility2', publicKey: publicKeyOf('utility2') };
+  const world = new World(testGenesis({ utilities: [...base.utilities, other] }));
+  const feeder = { ...base.feeders[0], utility: 'utility2' };
+  const prices = { buyUcPerWh: 5000, buyWhMax: 9999, feeder: 'f1', sellUcPerWh: 30_000, sellWhMax: 9999 };
+  const tariff = (signer: string, fromInterval: number, untilInterval: number) =>
+    world.sign(signer, 'tariff', { ...prices, fromInterval, untilInterval });
+  world.block(
+    OPEN,
+    world.sign('operator1', 'feeder.publish', { feeder, fromInterval: T + 1 } as never),
+    world.tariff(),
+  );
+  expect(world.tell(OPEN + 1, tariff('utility2', T, T + 1))).toBe('utility2 is not the utility of feeder f1');
+  expect(world.tell(OPEN + 2, tariff('utility2', T + 1, T + 2))).toBe('');
+  world.block(OPEN + 3, world.offer('farm', T, [[1000, 100]]), world.offer('farm', T + 1, [[1000, 100]]));
+  world.block(GATE);
+  world.block(minutesAfter(T + 1, -5));
+  world.block(END, world.delivery('farm', T, 100, 0));
+  world.block(SETTLE);
+  const first = balance(world, 'utility1');
+  expect(first).toBeLessThan(0n);
+  expect(balance(world, 'utility2')).toBe(0n);
+  const late = { exportStartWh: 100, validUntilMs: minutesAfter(T + 1, 60) };
+  world.block(minutesAfter(T + 1, 15), world.delivery('farm', T + 1, 200, 0, late));
+  world.block(minutesAfter(T + 1, 20));
+  expect(balance(world, 'utility1')).toBe(first);
+  expect(balance(world, 'utility2')).toBe(first);
+  expect(balances(world)).toBe(0n);
+});
+
+test('a chain that stood still settles what is overdue with the feeder and tariff of that time', () => {
+  const base = testGenesis();
+  const limits = { ...base.limits, dueOperationsMax: 1 };
+  const world = new World(testGenesis({ limits }));
+  const feeder = base.feeders[0] as unknown as JsonObject;
+  const publish = (fromInterval: number, validUntilMs: number) =>
+    world.sign('operator1', 'feeder.publish', { feeder, fromInterval, validUntilMs });
+  const prices = { buyUcPerWh: 5000, buyWhMax: 9999, feeder: 'f1', sellUcPerWh: 30_000, sellWhMax: 9999 };
+  const tariff = (fromInterval: number, validUntilMs: number) =>
+    world.sign('utility1', 'tariff', { ...prices, fromInterval, untilInterval: fromInterval + 4, validUntilMs });
+  world.block(OPEN, tariff(T, OPEN), publish(T + 4, OPEN), world.offer('farm', T, [[1000, 100]]));
+  const later = minutesAfter(T + 20, 0);
+  // The statements of today come with the first block after the pause, before the past is settled.
+  world.block(later, publish(T + 30, later), tariff(T + 30, later));
+  for (let round = 1; (world.ledger.dueAtMs() ?? Number.POSITIVE_INFINITY) <= later && round < 99; round++) {
+    world.block(later + round);
+  }
+  expect(noticeOf(world, 'farm').status).toBe('void');
+  const worst = -(5000 * (30_000 + 2000));
+  expect([T, T + 1, T + 3].map((t) => settlementsOf(world, 'farm', t)[0]?.imbalanceUc)).toEqual([worst, worst, worst]);
+  expect(settlementsOf(world, 'farm', T + 4)[0]?.provisional).toBe(true);
+  expect(balances(world)).toBe(0n);
+});
