@@ -22,8 +22,8 @@ import {
 } from '../protocol/envelope.ts';
 
 export const LOGIN_KIND = 'login';
-/** How long a login can be used, chain time; clocks of a node and a broker may differ by as much. */
-export const LOGIN_VALID_MS: Millis = 10 * 60_000;
+/** How long a login can be used, chain time (which may run faster than the wall's); clocks of a node and a broker may differ by as much. */
+export const LOGIN_VALID_MS: Millis = 60 * 60_000;
 const LOGIN_BYTES_MAX = 1024;
 
 const loginSchema = z.strictObject({

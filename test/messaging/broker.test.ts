@@ -10,7 +10,7 @@ import { describe, expect, test } from 'vitest';
 import { toBase64url } from '../../src/base/bytes.ts';
 import { generateKey, type Key, newKey } from '../../src/keys/files.ts';
 import { siteAccess } from '../../src/messaging/access.ts';
-import { LOGIN_KIND, makeLogin } from '../../src/messaging/login.ts';
+import { LOGIN_KIND, LOGIN_VALID_MS, makeLogin } from '../../src/messaging/login.ts';
 import { encodeEnvelope, seal } from '../../src/protocol/envelope.ts';
 import { openGatewayStore } from '../../src/store/gateway.ts';
 import {
@@ -60,7 +60,6 @@ function signedAs(signer: string): string {
 
 describe('a login', () => {
   const stranger = newKey();
-  const HOUR = 3_600_000;
   const cases: { name: string; options: IClientOptions; reason: string | null }[] = [
     { name: 'of a known key', options: honest(farm), reason: null },
     { name: 'without a password', options: { clientId: farm.keyId }, reason: 'the password is no signed login' },
@@ -87,12 +86,12 @@ describe('a login', () => {
     },
     {
       name: 'that has expired',
-      options: honest(farm, Date.now() - HOUR),
+      options: honest(farm, Date.now() - LOGIN_VALID_MS),
       reason: 'the login has expired: do the clocks agree?',
     },
     {
       name: 'from the future',
-      options: honest(farm, Date.now() + HOUR),
+      options: honest(farm, Date.now() + 1.1 * LOGIN_VALID_MS),
       reason: 'the login is valid for too long: do the clocks agree?',
     },
     {
