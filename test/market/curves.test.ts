@@ -82,6 +82,8 @@ test('any sequence of pushes, shifts and clips gives the keys of the dumb model'
           dumb.add(keys, quantities, left);
           curve.center(0);
           curve.collapse(0);
+          // Each run is at least twice as long as the next: few runs, whatever came before.
+          expect(2 ** (curve.count - 1)).toBeLessThanOrEqual(dumb.items.length);
         } else if (action < 0.7) {
           const by = (1 + below(400)) * STEP;
           curve.shift(0, by);
