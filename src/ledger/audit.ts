@@ -41,6 +41,9 @@ export interface Audit {
   readonly problem: { readonly height: number; readonly what: string } | null;
 }
 
+/** A validator that was restored from a snapshot keeps the blocks after it only. */
+const NO_BEGINNING = 'the book does not begin at genesis: it was started from a snapshot';
+
 export function audit({ genesis, verify, source, isCertified, onBlock }: AuditOptions): Audit {
   const replica = createReplica(genesis, verify);
   const head = source.head();
@@ -50,7 +53,7 @@ export function audit({ genesis, verify, source, isCertified, onBlock }: AuditOp
   if (head.chain !== genesis.chain) return found(0, `the book is of chain ${head.chain}, genesis is ${genesis.chain}`);
   for (let height = 1; height <= head.height; height++) {
     const stored = source.block(height);
-    if (stored === null) return found(height, 'the block is not in the book');
+    if (stored === null) return found(height, height === 1 ? NO_BEGINNING : 'the block is not in the book');
     const problem = blockProblem(replica, stored, height, isCertified);
     if (problem !== null) return found(height, problem);
     records += stored.batch.requests.length;

@@ -125,6 +125,7 @@ describe('a tampered book is found out, and where', () => {
       'a clearing is not the one that execution gives',
     ],
     ['a clearing that is gone', 'DELETE FROM clearings', 3, 'it has 0 clearings, execution gives 1'],
+    ['the beginning', 'DELETE FROM blocks WHERE height = 1', 1, /^the book does not begin at genesis/],
     ['a block that is gone', 'DELETE FROM blocks WHERE height = 4', 4, 'the block is not in the book'],
     [
       'an account',
