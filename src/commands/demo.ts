@@ -1,6 +1,9 @@
 // `wattpact demo`: a neighbourhood on simulated devices, on the terminal and on a page.
 
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { WattpactError } from '../base/errors.ts';
 import { type DemoOptions, type Part, runDemo } from '../demo/demo.ts';
 import { EXIT_NO, printJson, printLine } from './output.ts';
 
@@ -15,6 +18,7 @@ interface Flags {
   readonly broker?: string;
   readonly kill?: Part;
   readonly page: number | false;
+  readonly keep?: string;
   readonly json?: true;
 }
 
@@ -50,8 +54,15 @@ export function demoCommand(): Command {
     )
     .option('--page <port>', 'port of the page on 127.0.0.1 (0 = any free one)', wholeNumber(0, 65_535), PAGE_PORT)
     .option('--no-page', 'without the page')
+    .option('--keep <dir>', 'keep keys, ledgers, stores and logs in this new folder')
     .option('--json', 'print one JSON document at the end (and the story on standard error)')
     .action(demo);
+}
+
+function newFolder(dir: string): string {
+  if (existsSync(dir))
+    throw new WattpactError('usage.keep', `${dir} exists already`, { hint: 'Name a folder that does not exist' });
+  return resolve(dir);
 }
 
 async function demo(flags: Flags): Promise<void> {
@@ -62,6 +73,7 @@ async function demo(flags: Flags): Promise<void> {
     dataDir: flags.data ?? null,
     broker: flags.broker ?? null,
     kill: flags.kill ?? null,
+    keepIn: flags.keep === undefined ? null : newFolder(flags.keep),
     // With --json a program is watching: it needs no page unless it asks for one, and must not fail on a busy port.
     pagePort: flags.page === false || (flags.json === true && flags.page === PAGE_PORT) ? null : flags.page,
     say,

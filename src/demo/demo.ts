@@ -3,7 +3,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { randomBytes as nodeRandomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -64,6 +64,8 @@ export interface DemoOptions {
   readonly kill: Part | null;
   /** Port of the page; null: no page. */
   readonly pagePort: number | null;
+  /** A new folder in which keys, ledgers, stores and logs are kept; null: a temporary one that is removed. */
+  readonly keepIn: string | null;
   /** Lines for people. */
   readonly say: (line: string) => void;
 }
@@ -75,7 +77,9 @@ export interface DemoResult {
 
 /** Runs until `intervals` are settled, or `ended` resolves. Leaves nothing behind. */
 export async function runDemo(options: DemoOptions, ended: Promise<void>): Promise<DemoResult> {
-  const dir = mkdtempSync(join(tmpdir(), 'wattpact-demo-'));
+  const { keepIn } = options;
+  if (keepIn !== null) mkdirSync(keepIn, { mode: 0o700 });
+  const dir = keepIn ?? mkdtempSync(join(tmpdir(), 'wattpact-demo-'));
   const demo = new Demo(options, dir, READY_MS_MIN + STARTS * measureStart());
   try {
     await demo.start();
@@ -83,7 +87,7 @@ export async function runDemo(options: DemoOptions, ended: Promise<void>): Promi
     return await demo.finish();
   } finally {
     await demo.stop();
-    if (process.env.WATTPACT_KEEP === undefined) rmSync(dir, { recursive: true, force: true });
+    if (keepIn === null) rmSync(dir, { recursive: true, force: true });
   }
 }
 

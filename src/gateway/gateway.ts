@@ -356,13 +356,11 @@ function sitePowers({ site }: LoadedSite, reading: (device: string, measurand: s
   const total = (values: readonly (number | null)[]): number | null =>
     values.length === 0 || values.includes(null) ? null : (values as number[]).reduce((sum, value) => sum + value, 0);
   const gridPowerW = reading(gridMeterOf(site).id, 'gridPowerW');
-  const generationPowerW = total(generatorsOf(site).map(({ id }) => reading(id, 'generationPowerW')));
+  // A site without a generator generates nothing; that is known.
+  const generators = generatorsOf(site).map(({ id }) => reading(id, 'generationPowerW'));
+  const generationPowerW = generators.length === 0 ? 0 : total(generators);
   const batteryPowerW = total(site.storage.map(({ device }) => reading(device, 'batteryPowerW')));
-  const parts = [
-    gridPowerW,
-    ...(generatorsOf(site).length === 0 ? [] : [generationPowerW]),
-    ...(site.storage.length === 0 ? [] : [batteryPowerW]),
-  ];
+  const parts = [gridPowerW, generationPowerW, ...(site.storage.length === 0 ? [] : [batteryPowerW])];
   const [first] = site.storage;
   return {
     gridPowerW,
