@@ -21,10 +21,14 @@ export const PERIODS: Periods = { fast: 1_000, medium: 10_000, slow: 60_000 };
 const ONCE_MS = 3_600_000;
 /** A reading is stale when this many of its periods were missed. */
 const STALE_PERIODS = 3;
-/** Failures in a row after which a device is left alone for a while: 1 s, then twice as long each time, to a minute. */
+/** Failures in a row after which a device is left alone for a while: 1 s, then three times as long each time, to a minute. */
 const QUARANTINE_AFTER = 2;
 const QUARANTINE_FIRST_MS = 1_000;
+const QUARANTINE_FACTOR = 3;
 const QUARANTINE_LAST_MS = 60_000;
+/** A probe in quarantine waits for a share of the device's time-out only, but every few probes for all of it: a slow device must be able to come back. */
+const PROBE_SHARE = 1 / 4;
+const PATIENT_PROBE = 4;
 /** While the bus is away there is nothing to do but to look again. */
 const BUS_AWAY_MS = 250;
 /** Splits of refused blocks in one reading: each one finds a hole or drops a point. */
@@ -76,8 +80,10 @@ export function createDevice(options: DeviceOptions): BusDevice {
   const manner = (urgency: Urgency): Manner => ({ urgency, unitId: device.unitId, gapMs: line.gapMs, afterMs: 0 });
 
   function readBlock(block: Block, urgency: Urgency): Promise<number[]> {
+    const probing = failures >= QUARANTINE_AFTER && failures % PATIENT_PROBE !== 0;
+    const timeoutMs = probing ? line.timeoutMs * PROBE_SHARE : line.timeoutMs;
     return bus.request(manner(urgency), (open) =>
-      open.read(device.unitId, block.table, block.address, block.count, line.timeoutMs),
+      open.read(device.unitId, block.table, block.address, block.count, timeoutMs),
     );
   }
 
@@ -173,7 +179,10 @@ export function createDevice(options: DeviceOptions): BusDevice {
     }
     failures += 1;
     if (failures < QUARANTINE_AFTER) return;
-    const waitMs = Math.min(QUARANTINE_FIRST_MS * 2 ** (failures - QUARANTINE_AFTER), QUARANTINE_LAST_MS);
+    const waitMs = Math.min(
+      QUARANTINE_FIRST_MS * QUARANTINE_FACTOR ** (failures - QUARANTINE_AFTER),
+      QUARANTINE_LAST_MS,
+    );
     notBeforeMs = nowMs + waitMs;
     if (profile.sunspec !== null) layout = null;
     const level = failures === QUARANTINE_AFTER ? 'warn' : 'debug';

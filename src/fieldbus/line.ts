@@ -1,10 +1,12 @@
-// modbus-serial behind a promise: one request, one answer or one typed error. Its callbacks, error shapes and timers end here.
+// A line as the bus sees it, and modbus-serial behind it for RTU: one request, one answer or one typed error. Its callbacks,
+// error shapes and timers end here. Modbus TCP has a line of its own (tcp-line.ts).
 // Owns time-outs and the checks that an answer belongs to its question; the order of requests is bus.ts.
 
 import modbus from 'modbus-serial';
 import type { Bus, Table } from '../site/types.ts';
 import { exceptionText, FieldbusError } from './errors.ts';
-import { type FramePort, RtuOverTcpPort, RtuPort, TcpPort } from './ports.ts';
+import { type FramePort, RtuOverTcpPort, RtuPort } from './ports.ts';
+import { createTcpLine } from './tcp-line.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 
@@ -55,17 +57,18 @@ interface Client {
 }
 
 export function openableLine(bus: Bus): Line {
+  if (bus.kind === 'tcp') return createTcpLine(bus.host, bus.port, CONNECT_TIMEOUT_MS);
   const where = bus.kind === 'rtu' ? bus.path : `${bus.host}:${bus.port}`;
   const newPort = (): FramePort => {
     if (bus.kind === 'rtu') {
       return new RtuPort(bus.path, { baudRate: bus.baud, parity: bus.parity, stopBits: bus.stopBits });
     }
-    const Port = bus.kind === 'tcp' ? TcpPort : RtuOverTcpPort;
-    return new Port(bus.host, bus.port, CONNECT_TIMEOUT_MS);
+    return new RtuOverTcpPort(bus.host, bus.port, CONNECT_TIMEOUT_MS);
   };
   return createLine(where, newPort);
 }
 
+/** A line over modbus-serial. */
 export function createLine(where: string, newPort: () => FramePort): Line {
   let client: Client | null = null;
   let lost: () => void = () => undefined;

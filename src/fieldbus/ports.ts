@@ -1,17 +1,13 @@
-// Ports for modbus-serial: bytes of a socket or a serial line to whole, checked frames and back.
-// Owns framing. Its own ports wrap their transaction ids at 256, copy every chunk and believe any length; these do not.
-// Sources: MODBUS Messaging on TCP/IP Implementation Guide V1.0b section 3.1; MODBUS over Serial Line V1.02 section 2.5.
+// Ports for modbus-serial that carry RTU frames: bytes of a serial line or of a socket to whole, checked frames and back.
+// Owns RTU framing. modbus-serial's own ports take any bytes of the right length for an answer; these check and find their way back.
+// Source: MODBUS over Serial Line V1.02 section 2.5.
 
 import { EventEmitter } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { SerialPort } from 'serialport';
 
-const MBAP_BYTES = 7;
-const LENGTH_MAX = 254;
 const CRC_BYTES = 2;
 const EXCEPTION_BYTES = 5;
-/** Far more than may be in flight, so that a late answer never meets a new question with its number. */
-export const TRANSACTIONS_MAX = 4_096;
 /** Bytes without a whole frame in them: a hostile or mad peer. */
 const BUFFER_BYTES_MAX = 64 * 1024;
 
@@ -28,7 +24,12 @@ export interface FramePort extends EventEmitter {
 }
 
 /** Connects, or fails within `connectTimeoutMs`. */
-function openSocket(host: string, port: number, connectTimeoutMs: number, done: (error: Error | null) => void): Socket {
+export function openSocket(
+  host: string,
+  port: number,
+  connectTimeoutMs: number,
+  done: (error: Error | null) => void,
+): Socket {
   const socket = connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 10_000 });
   const timer = setTimeout(
     () => socket.destroy(new Error(`no connection within ${connectTimeoutMs} ms`)),
@@ -46,15 +47,16 @@ function openSocket(host: string, port: number, connectTimeoutMs: number, done: 
   return socket;
 }
 
-abstract class SocketPort extends EventEmitter implements FramePort {
+/** RTU frames in a network stream. */
+export class RtuOverTcpPort extends EventEmitter implements FramePort {
   _transactionIdRead = 1;
   _transactionIdWrite = 1;
-  protected socket: Socket | null = null;
-  protected rest: Buffer = Buffer.alloc(0);
-  #open = false;
+  readonly #frames = rtuFrames((frame) => this.emit('data', frame));
   readonly #host: string;
   readonly #port: number;
   readonly #connectTimeoutMs: number;
+  #socket: Socket | null = null;
+  #open = false;
 
   constructor(host: string, port: number, connectTimeoutMs: number) {
     super();
@@ -72,78 +74,26 @@ abstract class SocketPort extends EventEmitter implements FramePort {
       this.#open = error === null;
       done(error);
     });
-    this.socket = socket;
-    socket.on('data', (chunk) => this.take(chunk));
+    this.#socket = socket;
+    socket.on('data', (chunk) => this.#frames.take(chunk));
     socket.on('error', () => undefined);
     socket.on('close', () => {
       const wasOpen = this.#open;
       this.#open = false;
-      this.rest = Buffer.alloc(0);
       if (wasOpen) this.emit('close');
     });
   }
 
   close(done: Done): void {
-    const socket = this.socket;
+    const socket = this.#socket;
     if (socket === null || socket.destroyed) return done();
     socket.once('close', () => done());
     socket.destroy();
   }
 
-  protected append(chunk: Buffer): Buffer {
-    return this.rest.length === 0 ? chunk : Buffer.concat([this.rest, chunk]);
-  }
-
-  protected abstract take(chunk: Buffer): void;
-  abstract write(frame: Buffer): void;
-}
-
-/** Modbus TCP. A stream that cannot be Modbus is dropped: nothing after it can be trusted. */
-export class TcpPort extends SocketPort {
-  protected take(chunk: Buffer): void {
-    const bytes = this.append(chunk);
-    let at = 0;
-    while (bytes.length - at >= MBAP_BYTES) {
-      const length = bytes.readUInt16BE(at + 4);
-      if (bytes.readUInt16BE(at + 2) !== 0 || length < 3 || length > LENGTH_MAX) {
-        this.socket?.destroy();
-        return;
-      }
-      const end = at + 6 + length;
-      if (bytes.length < end) break;
-      const frame = Buffer.allocUnsafe(length + CRC_BYTES);
-      bytes.copy(frame, 0, at + 6, end);
-      frame.writeUInt16LE(crc16(frame, length), length);
-      this._transactionIdRead = bytes.readUInt16BE(at);
-      this.emit('data', frame);
-      at = end;
-    }
-    this.rest = at === 0 ? bytes : bytes.subarray(at);
-  }
-
-  write(frame: Buffer): void {
-    const length = frame.length - CRC_BYTES;
-    const message = Buffer.allocUnsafe(6 + length);
-    message.writeUInt16BE(this._transactionIdWrite, 0);
-    message.writeUInt16BE(0, 2);
-    message.writeUInt16BE(length, 4);
-    frame.copy(message, 6, 0, length);
-    this.socket?.write(message);
-    this._transactionIdWrite = (this._transactionIdWrite + 1) % TRANSACTIONS_MAX;
-  }
-}
-
-/** RTU frames in a network stream. */
-export class RtuOverTcpPort extends SocketPort {
-  readonly #frames = rtuFrames((frame) => this.emit('data', frame));
-
-  protected take(chunk: Buffer): void {
-    this.#frames.take(chunk);
-  }
-
   write(frame: Buffer): void {
     this.#frames.expect(frame);
-    this.socket?.write(frame);
+    this.#socket?.write(frame);
   }
 }
 

@@ -6,7 +6,8 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
 import { FieldbusError } from '../../src/fieldbus/errors.ts';
 import { createLine, type Line } from '../../src/fieldbus/line.ts';
-import { crc16, RtuOverTcpPort, rtuFrames, TcpPort } from '../../src/fieldbus/ports.ts';
+import { crc16, RtuOverTcpPort, rtuFrames } from '../../src/fieldbus/ports.ts';
+import { createTcpLine } from '../../src/fieldbus/tcp-line.ts';
 
 const TIMEOUT_MS = 60;
 const ends: (() => Promise<unknown>)[] = [];
@@ -32,7 +33,7 @@ async function peer(answer: (request: Buffer, socket: Socket) => void): Promise<
 
 async function tcpLine(answer: (request: Buffer, socket: Socket) => void): Promise<Line> {
   const port = await peer(answer);
-  return opened(createLine('peer', () => new TcpPort('127.0.0.1', port, 1000)));
+  return opened(createTcpLine('127.0.0.1', port, 1000));
 }
 
 async function rtuLine(answer: (request: Buffer, socket: Socket) => void): Promise<Line> {

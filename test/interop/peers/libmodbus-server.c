@@ -1,14 +1,12 @@
 /* A libmodbus TCP server on loopback: every holding and input register holds its own address, coils are writable.
- * cc -o server libmodbus-server.c -I/usr/include/modbus -lmodbus; ./server PORT [DELAY_US]
+ * cc -o server libmodbus-server.c -I/usr/include/modbus -lmodbus; ./server PORT
  * Prints "ready", serves one connection after the other, until it is killed. */
 #include <modbus.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 int main(int argc, char **argv) {
   int port = argc > 1 ? atoi(argv[1]) : 1502;
-  int delay = argc > 2 ? atoi(argv[2]) : 0;
   modbus_t *ctx = modbus_new_tcp("127.0.0.1", port);
   modbus_mapping_t *map = modbus_mapping_new(2000, 2000, 2000, 2000);
   if (ctx == NULL || map == NULL) return 1;
@@ -23,7 +21,6 @@ int main(int argc, char **argv) {
       uint8_t query[MODBUS_TCP_MAX_ADU_LENGTH];
       int length = modbus_receive(ctx, query);
       if (length < 0) break;
-      if (delay > 0) usleep((useconds_t)delay);
       if (length > 0) modbus_reply(ctx, query, length, map);
     }
     modbus_close(ctx);
