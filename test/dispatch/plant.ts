@@ -59,6 +59,8 @@ export interface Tick {
   readonly batteryW: number;
   readonly generationW: number;
   readonly consumptionW: number;
+  /** State of charge. */
+  readonly percent: number;
   readonly output: ControlOutput;
 }
 
@@ -182,7 +184,7 @@ export function run(seconds: number, options: PlantOptions): Run {
       const load = config.loads.find((one) => one.device === device && one.control === name);
       if (load !== undefined && value !== null) loadsOn.set(load.id, value === 0 ? 0 : load.ratedW);
     }
-    ticks.push({ second, gridW, batteryW, generationW, consumptionW, output });
+    ticks.push({ second, gridW, batteryW, generationW, consumptionW, percent, output });
   }
   return { ticks, delivered, percent: unit === undefined ? 0 : (storedWh / unit.battery.capacityWh) * 100 };
 }

@@ -1,0 +1,29 @@
+// `npm run bench -- dispatch [--quick] [plan|backtest|control ...]`: the figures of plan, backtest and control.
+// Prints for people; the last line is one JSON object.
+
+import { benchBacktests } from './backtests.ts';
+import { benchControl } from './controls.ts';
+import { benchPlans } from './plans.ts';
+import { DATA, haveData } from './sites.ts';
+
+export async function main(args: string[]): Promise<void> {
+  const quick = args.includes('--quick');
+  const named = args.filter((arg) => !arg.startsWith('--'));
+  const wanted = (name: string): boolean => named.length === 0 || named.includes(name);
+  const result: Record<string, unknown> = {};
+  if (wanted('plan')) {
+    process.stdout.write('plans against HiGHS\n');
+    result.plan = await benchPlans(quick ? 60 : 500, quick ? 12 : 60, quick ? 10 : 40);
+  }
+  if (wanted('control')) {
+    process.stdout.write('control against the plant’s truth\n');
+    result.control = benchControl(quick ? 4 : 25);
+  }
+  if (wanted('backtest')) {
+    if (haveData()) {
+      process.stdout.write('backtests on measured days (money in hundreds of ¤)\n');
+      result.backtest = benchBacktests();
+    } else process.stdout.write(`no measured days in ${DATA}: no backtest (WATTPACT_DATA names their folder)\n`);
+  }
+  process.stdout.write(`${JSON.stringify(result)}\n`);
+}

@@ -1,0 +1,119 @@
+// Plans against HiGHS: how far from the optimum, and how fast.
+
+import type { PlanLoad } from '../../../src/dispatch/equipment.ts';
+import { planSite } from '../../../src/dispatch/plan.ts';
+import type { PlanInput } from '../../../src/dispatch/plan-types.ts';
+import { oracle } from '../../dispatch/oracle.ts';
+import { problem, randomProblem } from '../../dispatch/problems.ts';
+import { haveData, intervalsOf, SITES } from './sites.ts';
+
+const DAY = 96;
+/** Seconds that HiGHS gets for one problem; what it does not solve to 0.01 % within them is not compared. */
+const ORACLE_SECONDS = 20;
+const ORACLE_GAP = 1e-4;
+/** A day whose optimum is nearly nothing is judged against this share of what it would cost without storage and timing. */
+const NEAR_NOTHING = 0.02;
+
+export interface PlanFigures {
+  readonly problems: number;
+  readonly realDays: number;
+  readonly unsolved: number;
+  /** Mean, 99th percentile and worst of the single problems' gaps to HiGHS. */
+  readonly gapPercent: number;
+  readonly gapP99Percent: number;
+  readonly gapWorstPercent: number;
+  /** Median of 144 intervals, one battery, five loads. */
+  readonly ms: number;
+  /** Median time of HiGHS (text read included) over ours, on those. */
+  readonly vsHighs: number;
+}
+
+export async function benchPlans(random: number, real: number, timed: number): Promise<PlanFigures> {
+  const gaps: number[] = [];
+  let unsolved = 0;
+  const compare = async (input: PlanInput): Promise<void> => {
+    const ours = planSite(input).costUc;
+    try {
+      const { costUc } = await oracle(input, ORACLE_GAP, ORACLE_SECONDS);
+      const plain = planSite({ ...input, batteries: [], loads: [] }).costUc;
+      gaps.push((100 * (ours - costUc)) / Math.max(Math.abs(costUc), NEAR_NOTHING * Math.abs(plain), 1));
+    } catch {
+      unsolved++;
+    }
+  };
+  for (let seed = 1; seed <= random; seed++) {
+    await compare(randomProblem(seed, { intervals: DAY, loads: seed % 6 }));
+    if (seed % 50 === 0)
+      process.stdout.write(`  ${seed} random problems, worst gap so far ${Math.max(...gaps).toFixed(3)} %\n`);
+  }
+  const days = haveData() ? realDays(real) : [];
+  for (const input of days) await compare(input);
+
+  const times = { ours: [] as number[], highs: [] as number[] };
+  for (let seed = 10_001; seed <= 10_000 + timed; seed++) {
+    const input = randomProblem(seed, { loads: 5 });
+    const began = performance.now();
+    planSite(input);
+    times.ours.push(performance.now() - began);
+    const highs = await oracle(input, ORACLE_GAP, ORACLE_SECONDS).catch(() => null);
+    times.highs.push(highs?.ms ?? ORACLE_SECONDS * 1000);
+  }
+  const sorted = [...gaps].sort((a, b) => a - b);
+  return {
+    problems: random,
+    realDays: days.length,
+    unsolved,
+    gapPercent: gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length,
+    gapP99Percent: sorted[Math.floor(0.99 * (sorted.length - 1))]!,
+    gapWorstPercent: sorted.at(-1)!,
+    ms: median(times.ours),
+    vsHighs: median(times.highs) / median(times.ours),
+  };
+}
+
+/** Days of the paired sites, with a program and a car. */
+function realDays(count: number): PlanInput[] {
+  const inputs: PlanInput[] = [];
+  const each = Math.ceil(count / (2 * SITES.length));
+  for (const site of SITES) {
+    for (const tariff of ['time-of-use', 'day-ahead'] as const) {
+      const all = intervalsOf(site, tariff);
+      for (let k = 0; k < each && inputs.length < count; k++) {
+        const from = DAY * Math.floor(((k + 0.5) * (all.length / DAY)) / each);
+        const day = all.slice(from, from + DAY);
+        const startMs = day[0]!.startMs;
+        const span = { earliestMs: startMs, deadlineMs: startMs + DAY * 900_000 };
+        const loads: PlanLoad[] = [
+          { kind: 'program', id: 'dishwasher', powersW: [2000, 200, 200, 1800, 100], ...span },
+          {
+            kind: 'energy',
+            id: 'car',
+            needWh: 9000,
+            powersW: [1400, 2300, 3600],
+            minOnMs: 0,
+            minOffMs: 0,
+            on: false,
+            sinceMs: 0,
+            ...span,
+          },
+        ];
+        inputs.push(
+          problem(
+            day.map((x) => ({ ...x, importLimitW: 100_000, exportLimitW: 100_000 })),
+            {
+              batteries: [{ battery: site.battery, storedWh: site.battery.capacityWh / 2 }],
+              loads,
+              curtailable: true,
+              endValueUcPerWh: 15_000,
+            },
+          ),
+        );
+      }
+    }
+  }
+  return inputs;
+}
+
+export function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+}
