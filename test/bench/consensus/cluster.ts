@@ -1,0 +1,180 @@
+// Validators as they run: one process each, through the command line, over the broker that the last of them embeds.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { generateKey, type Key, newKey } from '../../../src/keys/files.ts';
+import { chainId, type Genesis } from '../../../src/protocol/genesis.ts';
+import { createVoteLog } from '../../../src/store/votes.ts';
+
+const CLI = resolve(import.meta.dirname, '../../../src/cli.ts');
+/** A validator that is not ready by then will not be. */
+const READY_MS_MAX = 60_000;
+
+export interface Cluster {
+  readonly genesis: Genesis;
+  readonly folder: string;
+  readonly gateways: ReadonlyMap<string, Key>;
+  readonly broker: string;
+  readonly ids: readonly string[];
+  kill(id: string): void;
+  /** Resident memory of all running validators, MiB. */
+  rssMiB(): number;
+  /** Processor time of all running validators so far, ms. */
+  cpuMs(): number;
+  stop(): void;
+}
+
+/** Clock ticks of the kernel's accounts, ms. */
+const TICK_MS = 10;
+
+export async function startCluster(validators: number, gatewayCount: number): Promise<Cluster> {
+  const folder = mkdtempSync(join(tmpdir(), 'wattpact-bench-consensus-'));
+  const processes = new Map<string, ChildProcess>();
+  const stop = (): void => {
+    for (const child of processes.values()) child.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    const ids = Array.from({ length: validators }, (_, i) => `validator-${String(i).padStart(2, '0')}`);
+    const keys = new Map(ids.map((id) => [id, generateKey(join(folder, `${id}.pem`))]));
+    const gateways = new Map(Array.from({ length: gatewayCount }, (_, i) => [`gateway-${i}`, newKey()]));
+    const genesis = genesisOf(keys, gateways);
+    const genesisFile = join(folder, 'genesis.json');
+    writeFileSync(genesisFile, JSON.stringify(genesis));
+    const host = ids.at(-1) as string; // the first primary is another, and can be killed
+    const port = await freePort();
+    const broker = `mqtt://127.0.0.1:${port}?broker=${host}`;
+    const ready = ids.map((id) => {
+      const data = join(folder, id);
+      mkdirSync(data);
+      createVoteLog(join(data, 'votes.sqlite'), (keys.get(id) as Key).publicKey);
+      const where = id === host ? ['--listen', `127.0.0.1:${port}`] : ['--broker', broker];
+      const args = [
+        CLI,
+        'validator',
+        '--genesis',
+        genesisFile,
+        '--id',
+        id,
+        '--key',
+        join(folder, `${id}.pem`),
+        '--data',
+        data,
+        ...where,
+      ];
+      const child = spawn(process.execPath, args, {
+        stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+        env: { ...process.env, WATTPACT_LOG: 'warn' },
+      });
+      processes.set(id, child);
+      return untilReady(id, child);
+    });
+    await Promise.all(ready);
+    return {
+      genesis,
+      folder,
+      gateways,
+      broker,
+      ids,
+      kill(id) {
+        processes.get(id)?.kill('SIGKILL');
+        processes.delete(id);
+      },
+      rssMiB: () => [...processes.values()].reduce((sum, { pid }) => sum + rssOf(pid as number), 0),
+      cpuMs: () => [...processes.values()].reduce((sum, { pid }) => sum + cpuOf(pid as number), 0),
+      stop,
+    };
+  } catch (error) {
+    stop();
+    throw error;
+  }
+}
+
+function untilReady(id: string, child: ChildProcess): Promise<void> {
+  return new Promise((done, fail) => {
+    const timer = setTimeout(() => fail(new Error(`${id} is not ready after ${READY_MS_MAX} ms`)), READY_MS_MAX);
+    child.once('exit', (code) => fail(new Error(`${id} ended with ${code}`)));
+    child.on('message', (message: { type?: string }) => {
+      if (message.type !== 'ready') return;
+      clearTimeout(timer);
+      done();
+    });
+  });
+}
+
+function freePort(): Promise<number> {
+  return new Promise((done) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => done(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
+}
+
+function rssOf(pid: number): number {
+  const line = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  return Number(line?.[1] ?? 0) / 1024;
+}
+
+function cpuOf(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+}
+
+function genesisOf(validators: ReadonlyMap<string, Key>, gateways: ReadonlyMap<string, Key>): Genesis {
+  const party = ([id, { publicKey }]: readonly [string, Key]): { id: string; publicKey: string } => ({ id, publicKey });
+  const minute = 60_000;
+  const nowMs = Date.now();
+  const line = { capacityW: null, lossPpm: 0, tariffUcPerWh: 0 };
+  const body = {
+    clock: { originMs: nowMs, wallOriginMs: nowMs, rate: 1 },
+    currency: { code: 'EUR', unit: 'cent' },
+    feeders: [
+      {
+        buses: [{ ...line, id: 'root', parent: null }],
+        id: 'street',
+        latitudeDeg10: 515,
+        longitudeDeg10: 75,
+        operator: 'operator',
+        utility: 'utility',
+      },
+    ],
+    gateways: [...gateways].map(([gateway, { publicKey }]) => ({
+      bus: 'root',
+      customers: [],
+      devices: [{ capacityW: 10_000, id: `${gateway}-wind`, kind: 'wind' as const }],
+      exportLimitW: 10_000,
+      feeder: 'street',
+      gateway,
+      importLimitW: 10_000,
+      meterSerial: gateway,
+      publicKey,
+      uncertaintyWhMax: 0,
+    })),
+    interval: {
+      lengthMs: 15 * minute,
+      gateOpenMs: 60 * minute,
+      requestMs: 10 * minute,
+      gateCloseMs: 5 * minute,
+      settlementMs: 5 * minute,
+    },
+    limits: {
+      batchRequestsMax: 2000,
+      batchBytesMax: 2 * 1024 * 1024,
+      dueOperationsMax: 100,
+      validForMsMax: 120 * minute,
+      clockSkewMsMax: 10_000,
+    },
+    name: 'bench',
+    operators: [party(['operator', newKey()])],
+    operatorThreshold: 1,
+    settlement: { shortfallPenaltyUcPerWh: 0, surplusPenaltyUcPerWh: 0 },
+    trustPeriodMs: 24 * 60 * minute,
+    utilities: [party(['utility', newKey()])],
+    validators: [...validators].map(party),
+  };
+  return { ...body, chain: chainId(body as unknown as Genesis) } as unknown as Genesis;
+}

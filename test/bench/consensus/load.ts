@@ -1,0 +1,120 @@
+// Gateways that ask and count: each request is signed, sent over MQTT, and counted when k validators attest one verdict.
+
+import { randomBytes } from 'node:crypto';
+import { toBase64url } from '../../../src/base/bytes.ts';
+import { intervalAt } from '../../../src/base/interval.ts';
+import { SILENT } from '../../../src/base/log.ts';
+import type { Key } from '../../../src/keys/files.ts';
+import { fastVerify } from '../../../src/keys/verify.ts';
+import { connect, type Messaging } from '../../../src/messaging/client.ts';
+import { encodeEnvelope, MESSAGE_BYTES_MAX, messageId, seal } from '../../../src/protocol/envelope.ts';
+import { checkAttestation, headerHash } from '../../../src/protocol/header.ts';
+import { deviceQuorum } from '../../../src/protocol/quorum.ts';
+import { decodeProof } from '../../../src/protocol/replies.ts';
+import type { Cluster } from './cluster.ts';
+
+export interface Load {
+  /** Resolves when the request is counted: how long it took, and what the verdict was. */
+  ask(gateway: string): Promise<{ readonly tookMs: number; readonly verdict: string }>;
+  /** Monotonic times at which the first reply of each block came. */
+  readonly blockTimes: readonly number[];
+  readonly signatures: { made: number; checked: number };
+  stop(): Promise<void>;
+}
+
+interface Waiting {
+  readonly sinceMs: number;
+  readonly votes: Map<string, string>;
+  readonly done: (result: { tookMs: number; verdict: string }) => void;
+}
+
+export async function startLoad(cluster: Cluster): Promise<Load> {
+  const { genesis, gateways, broker } = cluster;
+  const { chain } = genesis;
+  const validators = new Map(genesis.validators.map(({ id, publicKey }) => [id, publicKey]));
+  const k = deviceQuorum(validators.size);
+  const waiting = new Map<string, Waiting>();
+  const attested = new Set<string>();
+  const sequences = new Map<string, number>();
+  const signatures = { made: 0, checked: 0 };
+  const clock = { chainMs: () => Date.now(), monotonicMs: () => performance.now() };
+  let highest = 0;
+  const blockTimes: number[] = [];
+
+  function onReply(from: string, payload: Uint8Array): void {
+    let proof: ReturnType<typeof decodeProof>;
+    try {
+      proof = decodeProof(payload);
+    } catch {
+      return; // a hint
+    }
+    if (proof.leaf.kind !== 'verdict') return;
+    const entry = waiting.get(proof.leaf.request);
+    const { signature, body } = proof.attestation as typeof proof.attestation & { body: { height: number } };
+    if (body.height > highest) {
+      highest = body.height;
+      blockTimes.push(performance.now());
+    }
+    if (entry === undefined) return;
+    if (!attested.has(signature)) {
+      signatures.checked++;
+      if (checkAttestation(chain, proof.attestation, validators, fastVerify) === null)
+        throw new Error(`bad reply of ${from}`);
+      attested.add(signature);
+    }
+    entry.votes.set(from, `${headerHash(body as never)} ${proof.leaf.verdict} ${proof.leaf.reason}`);
+    const equal = [...entry.votes.values()].filter((vote) => vote === entry.votes.get(from)).length;
+    if (equal < k) return;
+    waiting.delete(proof.leaf.request);
+    entry.done({
+      tookMs: performance.now() - entry.sinceMs,
+      verdict: `${proof.leaf.verdict} ${proof.leaf.reason}`.trim(),
+    });
+  }
+
+  const voices = new Map<string, Messaging>();
+  for (const [id, key] of gateways) {
+    const voice = connect({
+      chain,
+      self: id,
+      key,
+      brokers: [broker],
+      brokersWanted: 1,
+      clock,
+      log: SILENT,
+      random: Math.random,
+    });
+    voice.subscribe('reply', [id, '+'], MESSAGE_BYTES_MAX, ({ path, payload }) => onReply(path[1] ?? '', payload));
+    voices.set(id, voice);
+  }
+  await Promise.all([...voices.values()].map((voice) => voice.connected(1, 30_000)));
+
+  return {
+    signatures,
+    blockTimes,
+    ask(gateway) {
+      const sequence = (sequences.get(gateway) ?? 0) + 1;
+      sequences.set(gateway, sequence);
+      const energyWh = 100 + (sequence % 100);
+      const body = {
+        device: `${gateway}-wind`,
+        energyWh,
+        interval: intervalAt(Date.now(), genesis.interval.lengthMs) + 2,
+        quantilesWh: Array.from({ length: 7 }, () => energyWh),
+        salt: toBase64url(randomBytes(16)),
+        sequence,
+        validUntilMs: Date.now() + 30 * 60_000,
+      };
+      signatures.made++;
+      const request = seal(chain, 'forecast', gateway, body, (gateways.get(gateway) as Key).sign);
+      const bytes = encodeEnvelope(request);
+      return new Promise((done) => {
+        waiting.set(messageId(chain, request), { sinceMs: performance.now(), votes: new Map(), done });
+        void voices.get(gateway)?.publish('request', [gateway], bytes);
+      });
+    },
+    async stop() {
+      await Promise.all([...voices.values()].map((voice) => voice.stop()));
+    },
+  };
+}

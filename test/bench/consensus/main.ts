@@ -1,0 +1,118 @@
+// How fast the validators agree, as they run: a process each, MQTT between, SQLite below.
+//   npm run bench -- consensus [--validators 4] [--latency N requests] [--seconds S of throughput] [--window N outstanding]
+// Bounds are measured in the same run: a request needs 5 hops and 5 durable writes; a core can do so many signatures.
+
+import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
+import { pbftTerms } from '../../../src/consensus/pbft/core/terms.ts';
+import { startCluster } from './cluster.ts';
+import { startLoad } from './load.ts';
+import { cryptoMs, hopMs, median, quantile, writeMs } from './parts.ts';
+
+/** Hops and durable writes between a request and its 51 %. */
+const STEPS = 5;
+/** How long blocks are watched after the primary's end. */
+const RECOVERY_SEEN_MS = 5_000;
+
+export async function main(args: string[]): Promise<void> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      validators: { type: 'string', default: '4' },
+      latency: { type: 'string', default: '200' },
+      seconds: { type: 'string', default: '20' },
+      window: { type: 'string', default: '4' },
+      gateways: { type: 'string', default: '60' },
+    },
+  });
+  const n = Number(values.validators);
+  const cluster = await startCluster(n, Number(values.gateways));
+  try {
+    const load = await startLoad(cluster);
+    const names = [...cluster.gateways.keys()];
+    const verdicts = new Map<string, number>();
+    const ask = async (gateway: string): Promise<number> => {
+      const { tookMs, verdict } = await load.ask(gateway);
+      verdicts.set(verdict, (verdicts.get(verdict) ?? 0) + 1);
+      return tookMs;
+    };
+    for (const name of names.slice(0, 10)) await ask(name);
+
+    const hop = await hopMs();
+    const write = writeMs(cluster.folder);
+    const crypto = cryptoMs();
+    const times: number[] = [];
+    for (let i = 0; i < Number(values.latency); i++) times.push(await ask(names[i % names.length] as string));
+    const boundMs = STEPS * (hop + write);
+
+    const cpuBefore = cluster.cpuMs();
+    const rssBefore = cluster.rssMiB();
+    const untilMs = performance.now() + Number(values.seconds) * 1000;
+    const startedMs = performance.now();
+    let counted = 0;
+    const stream = async (name: string): Promise<void> => {
+      while (performance.now() < untilMs) {
+        await ask(name);
+        counted++;
+      }
+    };
+    await Promise.all(names.flatMap((name) => Array.from({ length: Number(values.window) }, () => stream(name))));
+    const cpuMs = cluster.cpuMs() - cpuBefore;
+    const perS = (counted / (performance.now() - startedMs)) * 1000;
+    // A request is signed once and checked by every validator; votes and attestations are shared by a batch.
+    const perRequestMs = crypto.signMs + n * crypto.verifyMs;
+    const boundPerS = (cpus().length * 1000) / perRequestMs;
+    const rssGrowthMiB = cluster.rssMiB() - rssBefore;
+
+    const recoveryMs = await recover(cluster.ids[0] as string);
+    const viewMs = pbftTerms(cluster.genesis).viewMs;
+    await load.stop();
+    const round = (value: number): number => Number(value.toFixed(2));
+    process.stdout.write(
+      `${JSON.stringify({
+        validators: n,
+        latency: {
+          medianMs: round(median(times)),
+          p99Ms: round(quantile(times, 0.99)),
+          hopMs: round(hop),
+          writeMs: round(write),
+          vsBound: round(median(times) / boundMs),
+        },
+        throughput: {
+          perS: Math.round(perS),
+          boundPerS: Math.round(boundPerS),
+          vsCryptoBound: round(perS / boundPerS),
+          requests: counted,
+          validatorsCpuMsPerRequest: round(cpuMs / counted),
+          rssGrowthMiB: round(rssGrowthMiB),
+        },
+        recovery: { ms: Math.round(recoveryMs), viewMs, overTimer: round(recoveryMs / viewMs) },
+        verdicts: Object.fromEntries(verdicts),
+      })}\n`,
+    );
+
+    /** Kills the primary under load: time to the first block without it. */
+    async function recover(primary: string): Promise<number> {
+      let running = true;
+      const asking = names.slice(0, 8).map(async (name) => {
+        while (running) await Promise.race([ask(name), wait(200)]);
+      });
+      await wait(500);
+      cluster.kill(primary);
+      const killedMs = performance.now();
+      await wait(RECOVERY_SEEN_MS);
+      running = false;
+      await Promise.all(asking);
+      // What it had led is still heard for a moment; the block after the longest pause is the first without it.
+      const times = [killedMs, ...load.blockTimes.filter((atMs) => atMs > killedMs)];
+      const pauses = times.map((atMs, i) => ({ atMs, pauseMs: atMs - (times[i - 1] ?? atMs) }));
+      return pauses.reduce((longest, each) => (each.pauseMs > longest.pauseMs ? each : longest)).atMs - killedMs;
+    }
+  } finally {
+    cluster.stop();
+  }
+}
+
+function wait(ms: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, ms));
+}
