@@ -8,6 +8,7 @@ import { type BusOwner, createBus, silenceMs } from './bus.ts';
 import { type BusDevice, createDevice, PERIODS, type Periods } from './device.ts';
 import { createLeases } from './leases.ts';
 import { openableLine } from './line.ts';
+import { type BusProxy, shareBus } from './proxy.ts';
 import type { Fieldbus, LeaseStore } from './types.ts';
 
 export interface FieldbusOptions {
@@ -21,7 +22,7 @@ export interface FieldbusOptions {
   readonly periods?: Periods;
 }
 
-/** Errors: `fieldbus.profile` when a profile is missing. */
+/** Errors: `fieldbus.profile` when a profile is missing; `start` throws `fieldbus.share` when a bus cannot be shared on its port. */
 export function createFieldbus(options: FieldbusOptions): Fieldbus {
   const { site, profiles, clock, log } = options;
   const buses = new Map(site.buses.map((bus) => [bus.id, ownerOf(bus, linesOn(bus, site, profiles), options)]));
@@ -45,8 +46,15 @@ export function createFieldbus(options: FieldbusOptions): Fieldbus {
     return device;
   };
 
+  const proxies: BusProxy[] = [];
+
   return {
     async start() {
+      for (const bus of site.buses) {
+        const owner = buses.get(bus.id);
+        if (bus.kind === 'rtu' || bus.share === null || owner === undefined) continue;
+        proxies.push(await shareBus(owner, bus.share, { clock, log }));
+      }
       for (const bus of buses.values()) bus.start();
       leases.recover();
       for (const device of devices.values()) device.start();
@@ -54,6 +62,7 @@ export function createFieldbus(options: FieldbusOptions): Fieldbus {
     async stop() {
       for (const device of devices.values()) device.stop();
       await leases.stop();
+      await Promise.all(proxies.splice(0).map((proxy) => proxy.close()));
       await Promise.all([...buses.values()].map((bus) => bus.stop()));
     },
     readings: (id) => deviceOf(id).readings(),

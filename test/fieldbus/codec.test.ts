@@ -124,7 +124,9 @@ describe('encode', () => {
     fc.assert(
       fc.property(fc.float({ noNaN: true, noDefaultInfinity: true }), orders, orders, (value, byteOrder, wordOrder) => {
         const entry = part('f32', { byteOrder, wordOrder });
-        expect(decodePart(entry, at(encodePart(entry, value, () => undefined, NO_LAYOUT)), NO_LAYOUT)).toEqual({ value: value + 0 });
+        expect(decodePart(entry, at(encodePart(entry, value, () => undefined, NO_LAYOUT)), NO_LAYOUT)).toEqual({
+          value: value + 0,
+        });
       }),
     );
   });
