@@ -1,4 +1,4 @@
-// Growth as a picture: time over orders, both axes logarithmic, plain SVG.
+// Growth as a picture: CPU time over orders, both axes logarithmic, plain SVG.
 
 import type { GrowthPoint } from './main.ts';
 
@@ -40,7 +40,9 @@ export function growthPlot(points: readonly GrowthPoint[]): string {
       parts.push(`<text x="${MARGIN + 46}" y="${at + 4}">${what}, ${shape}</text>`);
     }
   }
-  parts.push(`<text x="${WIDTH / 2}" y="${HEIGHT - 12}" text-anchor="middle">orders (ten a bus)</text>`);
+  parts.push(
+    `<text x="${WIDTH / 2}" y="${HEIGHT - 12}" text-anchor="middle">orders (ten a bus); milliseconds of CPU</text>`,
+  );
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12">
 <rect width="100%" height="100%" fill="#fff"/>
 ${parts.join('\n')}
