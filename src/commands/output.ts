@@ -15,27 +15,30 @@ export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);
 }
 
-/** Codes (or their first part) of errors that are in what the user wrote, not in the world outside. */
+/** First parts of the codes of errors that are in what the user wrote, not in the world outside: starting again would not help. */
 const INPUT_ERRORS = [
-  'site',
-  'profile',
-  'genesis',
-  'usage',
-  'csv',
-  'market',
-  'canonical',
-  'message',
-  'request',
-  'bytes',
-  'consortium',
-  'keys',
+  ...[
+    'broker.url',
+    'bytes',
+    'canonical',
+    'consortium',
+    'csv',
+    'demand',
+    'forecast',
+    'genesis',
+    'key',
+    'market',
+    'message',
+  ],
+  ...['profile', 'request', 'series', 'site', 'usage'],
 ];
 
 /** Says what went wrong in one line and ends with the exit code that fits. Bugs keep their stack. */
 export function fail(error: unknown): never {
   if (isWattpactError(error)) {
     process.stderr.write(`wattpact: ${describeError(error)}\n`);
-    process.exit(INPUT_ERRORS.includes(error.code.split('.')[0] ?? '') ? EXIT_USAGE : EXIT_FAILED);
+    const isInput = INPUT_ERRORS.some((part) => error.code === part || error.code.startsWith(`${part}.`));
+    process.exit(isInput ? EXIT_USAGE : EXIT_FAILED);
   }
   process.stderr.write(`wattpact: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
   process.exit(EXIT_FAILED);
