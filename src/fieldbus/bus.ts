@@ -70,7 +70,7 @@ export function createBus(options: BusOptions): BusOwner {
   let lateUntilMs = 0;
   let retryMs = RECONNECT_FIRST_MS;
   let timer: NodeJS.Timeout | null = null;
-  let wake: NodeJS.Timeout | null = null;
+  let wake: (() => void) | null = null;
   let connectedCallback: () => void = () => undefined;
 
   function refuseAll(error: FieldbusError): void {
@@ -117,9 +117,16 @@ export function createBus(options: BusOptions): BusOwner {
     again();
   });
 
+  /** The most urgent request; one for a unit whose late answer is still awaited lets the others pass. */
   function next(): Waiting | undefined {
-    for (const urgency of URGENCIES) if (queues[urgency].length > 0) return queues[urgency][0];
-    return undefined;
+    let held: Waiting | undefined;
+    const late = options.serial && clock.monotonicMs() < lateUntilMs ? lateUnit : -1;
+    for (const urgency of URGENCIES) {
+      const waiting = queues[urgency].find(({ manner }) => manner.unitId !== late);
+      if (waiting !== undefined) return waiting;
+      held ??= queues[urgency][0];
+    }
+    return held;
   }
 
   /** How long the line must still rest before this request may go. */
@@ -130,6 +137,21 @@ export function createBus(options: BusOptions): BusOwner {
     return Math.max(busyUntilMs + gapMs - nowMs, lateMs, 0);
   }
 
+  /** Timers are a millisecond coarse, which is half the silence of a fast serial line: the last part is waited for turn by turn. */
+  function rouseIn(rest: Millis): void {
+    const rouse = (): void => {
+      wake = null;
+      pump();
+    };
+    if (rest < 1) {
+      const immediate = setImmediate(rouse);
+      wake = () => clearImmediate(immediate);
+    } else {
+      const timeout = setTimeout(rouse, Math.floor(rest));
+      wake = () => clearTimeout(timeout);
+    }
+  }
+
   function pump(): void {
     if (wake !== null) return;
     while (ready && inFlight < options.inFlightMax) {
@@ -137,13 +159,11 @@ export function createBus(options: BusOptions): BusOwner {
       if (waiting === undefined) return;
       const rest = restMs(waiting.manner);
       if (rest > 0) {
-        wake = setTimeout(() => {
-          wake = null;
-          pump();
-        }, Math.ceil(rest));
+        rouseIn(rest);
         return;
       }
-      queues[waiting.manner.urgency].shift();
+      const queue = queues[waiting.manner.urgency];
+      queue.splice(queue.indexOf(waiting), 1);
       inFlight += 1;
       void waiting.run().finally(() => {
         inFlight -= 1;
@@ -165,7 +185,7 @@ export function createBus(options: BusOptions): BusOwner {
       running = false;
       ready = false;
       if (timer !== null) clearTimeout(timer);
-      if (wake !== null) clearTimeout(wake);
+      wake?.();
       wake = null;
       refuseAll(new FieldbusError('closed', `bus ${id} is stopped`));
       await line.close();

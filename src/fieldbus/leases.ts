@@ -37,8 +37,8 @@ interface Held {
   value: number | null;
   written: number | null;
   writtenAtMs: Millis;
-  /** Register contents as written, by step, to write constants once and to notice other masters. */
-  words: Map<number, readonly number[]>;
+  /** Register contents as written and when, by step: to write modes once, and to notice other masters. */
+  words: Map<number, { readonly words: readonly number[]; readonly atMs: Millis }>;
   persisted: boolean;
   expiry: NodeJS.Timeout | null;
   retry: NodeJS.Timeout | null;
@@ -121,10 +121,14 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
     await arm(control, writing, ttlMs);
     const current = await currentOf(control.write, writing);
     for (const [i, step] of writesOf(control, value, writing.baseOf, current, writing.layout).entries()) {
-      const constant = control.write[i]?.carries.kind === 'constant';
-      if (constant && sameWords(held.words.get(i), step.words)) continue;
+      const kind = control.write[i]?.carries.kind;
+      const last = held.words.get(i);
+      // A mode that stands is written again only to feed a watchdog; the value itself always.
+      const stands =
+        last !== undefined && nowMs - last.atMs < feedAfterMs(control, ttlMs) && sameWords(last.words, step.words);
+      if ((kind === 'constant' || kind === 'bySign') && stands) continue;
       await writing.write(step);
-      held.words.set(i, step.words);
+      held.words.set(i, { words: step.words, atMs: nowMs });
     }
     await readBack(held, value, writing);
     held.written = value;
@@ -151,7 +155,7 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
     const steps = control.write.filter((step) => step.readBack !== null);
     const registers = await writing.read(steps.flatMap((step) => spansOf(step.part, writing.layout)));
     for (const [i, step] of control.write.entries()) {
-      const words = held.words.get(i);
+      const words = held.words.get(i)?.words;
       if (words === undefined || step.readBack === null) continue;
       const span = spansOf(step.part, writing.layout)[0];
       if (span === undefined) continue;
@@ -370,6 +374,6 @@ async function currentOf(steps: readonly Pick<WriteStep, 'part'>[], writing: Wri
   return writing.read(needed);
 }
 
-function sameWords(a: readonly number[] | undefined, b: readonly number[]): boolean {
-  return a !== undefined && a.length === b.length && a.every((word, i) => word === b[i]);
+function sameWords(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((word, i) => word === b[i]);
 }

@@ -7,11 +7,14 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { SILENT } from '../../src/base/log.ts';
+import { planBus, TURNAROUND_MS } from '../../src/fieldbus/busplan.ts';
+import { ownerOf } from '../../src/fieldbus/fieldbus.ts';
 import { openableLine } from '../../src/fieldbus/line.ts';
 import type { Fieldbus } from '../../src/fieldbus/types.ts';
 import { loadProfile } from '../../src/site/load.ts';
 import type { Bus } from '../../src/site/types.ts';
-import { fieldbusOf, siteOn } from '../fieldbus/served.ts';
+import { clock, fieldbusOf, siteOn } from '../fieldbus/served.ts';
 
 const PEERS = join(import.meta.dirname, 'peers');
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -160,5 +163,38 @@ describe('mbpoll', () => {
     child.stdout?.on('data', (chunk) => (output += chunk));
     execFileSync('mbpoll', ['-m', 'tcp', '-a', '1', '-p', String(port), '-t', '0', '-r', '3', '127.0.0.1', '1']);
     await vi.waitFor(() => expect(output).toMatch(/switch3: 1/), { timeout: 5000 });
+  });
+});
+
+describe('bus plan', () => {
+  test('predicts the cycle of three meters at 9600 baud on a line whose bytes take their time', async () => {
+    const [ours, theirs] = await ptyPair();
+    const paced = join(ROOT, 'test/bench/fieldbus/paced-line.ts');
+    await run(process.execPath, [paced, theirs, '9600', String(TURNAROUND_MS), '1,2,3'], /ready/);
+    const bus: Bus = { id: 'one', kind: 'rtu', path: ours, baud: 9600, parity: 'none', stopBits: 1 };
+    const meter = (unitId: number): string => `profile: eastron/sdm630, unitId: ${unitId}, role: meter`;
+    const devices = { meter: METER, second: meter(2), third: meter(3) };
+    const site = { ...siteOn(1, devices), buses: [bus] };
+    const plan = planBus(site, new Map([[SDM.name, SDM]]), bus);
+    const owner = ownerOf(bus, [SDM.line], { clock, log: SILENT });
+    ends.push(() => owner.stop());
+    await new Promise<void>((done) => {
+      owner.onConnected(done);
+      owner.start();
+    });
+    const cycles = 5;
+    const startMs = performance.now();
+    for (let cycle = 0; cycle < cycles; cycle++) {
+      for (const [i, { classes }] of plan.devices.entries()) {
+        for (const block of classes.find(({ poll }) => poll === 'fast')?.blocks ?? []) {
+          await owner.request({ urgency: 'fast', unitId: i + 1, gapMs: 0, afterMs: 0 }, (line) =>
+            line.read(i + 1, block.table, block.address, block.count, 2000),
+          );
+        }
+      }
+    }
+    const tookMs = (performance.now() - startMs) / cycles;
+    expect(tookMs / plan.cycleMs).toBeGreaterThan(0.9);
+    expect(tookMs / plan.cycleMs).toBeLessThan(1.25);
   });
 });
