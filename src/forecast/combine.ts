@@ -67,13 +67,17 @@ export function calibrate(state: CombinationState, mixed: readonly number[]): nu
   return mixed.map((value, q) => median + (value - median) * Math.exp(state.factors[q] as number));
 }
 
-/** Learns from what came true. `memory`: the part of the record that is kept a step. */
+/**
+ * Learns from what came true. `memory`: the part of the record that is kept. `together`: how many outcomes err as one (the steps of one
+ * forecast do); that many count as one.
+ */
 export function learnCombination(
   state: CombinationState,
   experts: readonly (readonly number[] | null)[],
   priors: readonly number[],
   actual: number,
   memory: number,
+  together: number,
 ): void {
   const mixed = mix(state, experts, priors);
   const calibrated = calibrate(state, mixed);
@@ -95,7 +99,7 @@ export function learnCombination(
       const gradient = actual < (mixed[q] as number) ? 1 - tau : -tau;
       const loss = expert === null ? 0 : (gradient * ((expert[q] as number) - (mixed[q] as number))) / unit;
       losses[q] = memory * (losses[q] as number) + loss;
-      squares[q] = memory * (squares[q] as number) + loss * loss;
+      squares[q] = memory * (squares[q] as number) + together * loss * loss;
     });
   });
   const median = mixed[MEDIAN] as number;
@@ -104,7 +108,7 @@ export function learnCombination(
     if (q === MEDIAN || Math.abs((mixed[q] as number) - median) < 1e-6 * unit) return;
     const outside = q < MEDIAN ? actual < (calibrated[q] as number) : actual > (calibrated[q] as number);
     const expected = q < MEDIAN ? tau : 1 - tau;
-    const moved = (state.factors[q] as number) + CALIBRATION_RATE * ((outside ? 1 : 0) - expected);
+    const moved = (state.factors[q] as number) + (CALIBRATION_RATE / together) * ((outside ? 1 : 0) - expected);
     state.factors[q] = Math.max(FACTOR_MIN, Math.min(FACTOR_MAX, moved));
   });
 }

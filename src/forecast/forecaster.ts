@@ -26,8 +26,9 @@ import { advance, finish, type Work } from './work.ts';
 /** Days that models are fitted to, at most this many steps of them. */
 const WINDOW_DAYS = 112;
 const WINDOW_STEPS_MAX = 16_000;
-/** Days between two fits: as long as the history is young, a quarter of its age. */
+/** Between two fits: days, but not fewer than so many steps, for a fit costs the same. As long as the history is young, a third of its age. */
 const REFIT_DAYS = { min: 1, max: 7 } as const;
+const REFIT_STEPS = { min: 48, max: 300 } as const;
 /** Pieces of a whole fit, so many that it is done within a day. */
 const FIT_PIECES = 700;
 /** Steps kept beyond the window: two fits, and what features look back. */
@@ -42,8 +43,10 @@ const LEAD_HOURS = [1, 3, 6, 12, 18, 24, 36] as const;
 /** Leads with a model of their own. */
 const NEAR_LEADS = [1, 2] as const;
 /** Weight of experts before anything is known: trees, corrected regression, base with its errors, memory, season. */
-const NEAR_PRIORS = [1, 1, 0.6, 0.1, 0.02] as const;
+const NEAR_PRIORS = [1, 1, 0.6, 0.3, 0.2] as const;
 const FAR_PRIORS = [1, 1, 0.3, 0.3, 0.3] as const;
+/** Steps of a far forecast that err as one. */
+const TOGETHER = 12;
 /** How much the rest of a running step is like its measured part. */
 const RUNNING_TRUST = 0.8;
 /** Days after which half of a record of losses is forgotten. */
@@ -115,7 +118,8 @@ export function createForecaster(
   const work = (until: number): void => {
     if (state.fitting === null) {
       const age = until - (state.firstStep as number);
-      const due = clamp(age / 4, REFIT_DAYS.min * perDay, REFIT_DAYS.max * perDay);
+      const least = Math.max(REFIT_DAYS.min * perDay, REFIT_STEPS.min);
+      const due = clamp(age / 3, least, Math.max(REFIT_DAYS.max * perDay, REFIT_STEPS.max));
       if (until - (state.fittedAt ?? (state.firstStep as number)) < due) return;
       state.fitting = { until, pieces: 0 };
       job = fitted(until);
@@ -157,13 +161,13 @@ export function createForecaster(
       for (const { now, opinions } of state.pendingNear) {
         const lead = step - now;
         const given = opinions[lead - 1];
-        if (given != null) learnCombination(nearState(lead), given, NEAR_PRIORS, value, memory);
+        if (given != null) learnCombination(nearState(lead), given, NEAR_PRIORS, value, memory, 1);
       }
       for (const { now, opinions } of state.pendingFar) {
         const given = opinions[step - now - 1];
         // Each class of leads is scored as often as it has steps: its record fades as much slower.
         const stepsMemory = memory ** (1 / 3);
-        if (given != null) learnCombination(farState(step - now), given, FAR_PRIORS, value, stepsMemory);
+        if (given != null) learnCombination(farState(step - now), given, FAR_PRIORS, value, stepsMemory, TOGETHER);
       }
     }
     state.pendingNear = state.pendingNear.filter(({ now }) => now + NEAR_LEADS.length > step);

@@ -149,9 +149,9 @@ describe('combination', () => {
     const state = newCombination(2);
     const random = seededRandom(2);
     const noise = (): number => (random() - 0.5) * 40;
-    for (let i = 0; i < 300; i++) learnCombination(state, [wide, shifted], [1, 1], noise(), 0.99);
+    for (let i = 0; i < 300; i++) learnCombination(state, [wide, shifted], [1, 1], noise(), 0.99, 1);
     expect(Math.abs(mix(state, [wide, shifted], [1, 1])[3] as number)).toBeLessThan(4);
-    for (let i = 0; i < 900; i++) learnCombination(state, [wide, shifted], [1, 1], 40 + noise(), 0.99);
+    for (let i = 0; i < 900; i++) learnCombination(state, [wide, shifted], [1, 1], 40 + noise(), 0.99, 1);
     expect(Math.abs((mix(state, [wide, shifted], [1, 1])[3] as number) - 40)).toBeLessThan(4);
   });
 
@@ -169,7 +169,7 @@ describe('combination', () => {
         const actual = random() - 0.5;
         const band = calibrate(state, mix(state, [expert], [1]));
         if (i >= 1000 && actual >= (band[1] as number) && actual <= (band[5] as number)) inside++;
-        learnCombination(state, [expert], [1], actual, 0.99);
+        learnCombination(state, [expert], [1], actual, 0.99, 1);
       }
       expect(inside / 2000).toBeGreaterThan(0.77);
       expect(inside / 2000).toBeLessThan(0.83);
