@@ -5,10 +5,9 @@
 // Sources: RFC 8032 section 5.1, https://zips.z.cash/zip-0215.
 
 import { createPublicKey, type KeyObject, verify as nodeVerify } from 'node:crypto';
-import { hashes, verify as nobleVerify, Point } from '@noble/ed25519';
+import { hashes, verify as nobleVerify } from '@noble/ed25519';
 import { sha512 } from '@noble/hashes/sha2.js';
 import { toHex } from '../base/bytes.ts';
-import { WattpactError } from '../base/errors.ts';
 import type { Verify } from '../protocol/envelope.ts';
 
 hashes.sha512 = sha512;
@@ -50,17 +49,3 @@ export const fastVerify: Verify = (signature, message, publicKey) => {
     return false;
   }
 };
-
-/**
- * Refuses public keys that anyone could sign for or that have two encodings: points of small order and non-canonical
- * encodings. Called where a key is registered; throws `key.weak`.
- */
-export function refuseWeakKey(publicKey: Uint8Array): void {
-  let point: Point;
-  try {
-    point = Point.fromBytes(publicKey, false);
-  } catch (cause) {
-    throw new WattpactError('key.weak', 'the public key is no canonical point of the curve', { cause });
-  }
-  if (point.isSmallOrder()) throw new WattpactError('key.weak', 'the public key is a point of small order');
-}
