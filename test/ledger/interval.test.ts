@@ -142,17 +142,20 @@ test('a step that its price kept out is not blamed on a line', () => {
   expect(noticeOf(world, 'farm')).toMatchObject({ positionWh: 1000, bindingLine: 'b' });
   // One Wh more over the line is worth what the buyer would give, less the tariffs and the seller's price.
   expect(noticeOf(world, 'farm').bindingUcPerWh).toBe(25_000 - 300 - 8000);
-  const dear = new World();
-  dear.block(
-    OPEN,
-    dear.offer('farm', T, [
-      [8000, 1000],
-      [90_000, 100],
-    ]),
-    dear.offer('factory', T, [], [[25_000, 1000]]),
-  );
+  const base = testGenesis();
+  const gateways = base.gateways.map((site) => (site.gateway === 'house' ? { ...site, bus: 'b' } : site));
+  const dear = new World(testGenesis({ gateways }));
+  dear.block(OPEN, dear.sign('operator1', 'limit', limit));
+  const steps: [number, number][] = [
+    [8000, 1000],
+    [90_000, 100],
+  ];
+  dear.block(OPEN + 1, dear.offer('farm', T, steps), dear.offer('factory', T, [], [[25_000, 2000]]));
+  dear.block(OPEN + 2, dear.offer('house', T, [[8000, 1000]]));
   dear.block(GATE);
+  // Came first, so the line is the farm's; its second step nobody would buy at any line. The house's is kept out by the line.
   expect(noticeOf(dear, 'farm')).toMatchObject({ positionWh: 1000, bindingLine: '', bindingUcPerWh: 0 });
+  expect(noticeOf(dear, 'house')).toMatchObject({ positionWh: 0, bindingLine: 'b', bindingUcPerWh: 16_700 });
 });
 
 test('where a feeder states its voltage band the clearing keeps it, with the tightened limits in the document', () => {

@@ -249,6 +249,16 @@ const GRID: readonly Case[] = [
     reason: 'a feeder has exactly one root',
   },
   {
+    name: 'a feeder taken over by another operator',
+    make: (w) =>
+      w.sign(
+        'operator2',
+        'feeder.publish',
+        feederBody(w, (buses) => buses, { operator: 'operator2' }),
+      ),
+    reason: 'operator2 does not operate feeder f1',
+  },
+  {
     name: 'a voltage band without resistances',
     make: (w) =>
       w.sign(
