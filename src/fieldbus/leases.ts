@@ -20,6 +20,8 @@ const FEED_SHARE = 1 / 3;
 /** Longest a stop waits for reverts; what is left is reverted at the next start. */
 const STOP_MS = 5_000;
 const DAY_MS = 86_400_000;
+/** Another controller that took our register keeps it this long before we try again. */
+const FOREIGN_MS = 60_000;
 
 export interface Leases {
   /** Reverts what a crash left behind, as soon as each device can be reached. */
@@ -39,6 +41,8 @@ interface Held {
   writtenAtMs: Millis;
   /** Register contents as written and when, by step: to write modes once, and to notice other masters. */
   words: Map<number, { readonly words: readonly number[]; readonly atMs: Millis }>;
+  /** Until then the register is another controller's. */
+  foreignUntilMs: Millis;
   persisted: boolean;
   expiry: NodeJS.Timeout | null;
   retry: NodeJS.Timeout | null;
@@ -77,6 +81,7 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
       written: null,
       writtenAtMs: Number.NEGATIVE_INFINITY,
       words: new Map(),
+      foreignUntilMs: Number.NEGATIVE_INFINITY,
       persisted: false,
       expiry: null,
       retry: null,
@@ -103,6 +108,7 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
   async function write(held: Held, value: number, ttlMs: Millis): Promise<void> {
     const { control, target } = held;
     const nowMs = clock.monotonicMs();
+    if (nowMs < held.foreignUntilMs) throw foreignError(held);
     if (value === held.written && nowMs - held.writtenAtMs < feedAfterMs(control, ttlMs)) return;
     const writing = await target.writing();
     if (value === held.written) await refuseForeign(held, writing);
@@ -161,17 +167,9 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
       if (span === undefined) continue;
       const found = words.map((_, offset) => registers(span.table, span.address + offset));
       if (!found.some((word, offset) => word !== words[offset])) continue;
-      held.words.clear();
-      held.written = null;
-      log.warn(
-        { device: target.device.id, control: control.control, found, words },
-        `${target.device.id}: another controller changed ${control.control}`,
-      );
-      throw new WattpactError(
-        'fieldbus.foreign',
-        `${target.device.id}: another controller changed ${control.control} at ${span.table} ${span.address}`,
-        { hint: 'two masters drive the same register; switch one of them off' },
-      );
+      held.foreignUntilMs = clock.monotonicMs() + FOREIGN_MS;
+      log.warn({ device: target.device.id, control: control.control, found, words }, foreignText(held));
+      throw foreignError(held);
     }
   }
 
@@ -224,6 +222,15 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
   }
 
   async function revert(held: Held): Promise<void> {
+    if (clock.monotonicMs() >= held.foreignUntilMs) await writeRevert(held);
+    held.words.clear();
+    held.written = null;
+    held.value = null;
+    if (held.persisted) store.remove(held.target.device.id, held.control.control);
+    held.persisted = false;
+  }
+
+  async function writeRevert(held: Held): Promise<void> {
     const { control, target } = held;
     const writing = await target.writing();
     const current = await currentOf([...control.write, ...control.release], writing);
@@ -232,11 +239,6 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
         ? releaseWrites(control, writing.baseOf, current, writing.layout)
         : writesOf(control, revertValue(held), writing.baseOf, current, writing.layout);
     for (const step of writes) await writing.write(step);
-    held.words.clear();
-    held.written = null;
-    held.value = null;
-    if (held.persisted) store.remove(target.device.id, control.control);
-    held.persisted = false;
   }
 
   /** Reverts, and keeps trying in the background when it does not work: the record on disk stays until it has. */
@@ -376,4 +378,14 @@ async function currentOf(steps: readonly Pick<WriteStep, 'part'>[], writing: Wri
 
 function sameWords(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((word, i) => word === b[i]);
+}
+
+function foreignText({ control, target }: Held): string {
+  return `${target.device.id}: another controller changed ${control.control}`;
+}
+
+function foreignError(held: Held): WattpactError {
+  return new WattpactError('fieldbus.foreign', foreignText(held), {
+    hint: 'two masters drive the same register; switch one of them off',
+  });
 }

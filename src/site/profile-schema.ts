@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { CONTROLS, MEASURANDS, type MeasurandInfo } from './measurands.ts';
+import { listAt, recordAt, recordOf } from './raw.ts';
 import type {
   Control,
   GoldenFrame,
@@ -464,19 +465,6 @@ function visit(
   if (!Array.isArray(value)) see(value as Record<string, unknown>, path);
   for (const [key, inner] of Object.entries(value))
     visit(inner, [...path, Array.isArray(value) ? Number(key) : key], see);
-}
-
-function recordOf(value: unknown): Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
-}
-
-function recordAt(value: unknown, key: string): Record<string, unknown> {
-  return recordOf(recordOf(value)[key]);
-}
-
-function listAt(value: unknown, key: string): unknown[] {
-  const list = recordOf(value)[key];
-  return Array.isArray(list) ? list : [];
 }
 
 function keysOf<T>(record: Readonly<Record<string, T>>): [string, ...string[]] {

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { PRICE_UC_PER_WH_MAX } from '../base/units.ts';
 import { CONTROLS } from './measurands.ts';
 import { nearest } from './nearest.ts';
+import { recordAt, recordOf } from './raw.ts';
 import type { Bus, Device, Phase, SiteFile, SiteLoad, Storage } from './types.ts';
 import type { Problem } from './yaml.ts';
 
@@ -300,12 +301,4 @@ function isTimezone(name: string): boolean {
   } catch {
     return false;
   }
-}
-
-function recordOf(value: unknown): Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
-}
-
-function recordAt(value: unknown, key: string): Record<string, unknown> {
-  return recordOf(recordOf(value)[key]);
 }

@@ -29,7 +29,7 @@ function reading(fieldbus: Fieldbus, device: string, measurand: string): Reading
   return found;
 }
 
-const until = (check: () => void): Promise<void> => vi.waitFor(check, { timeout: 5_000, interval: 10 });
+const until = (check: () => void | Promise<void>): Promise<void> => vi.waitFor(check, { timeout: 5_000, interval: 10 });
 
 describe('reading', () => {
   test('values with time, unit and sign; RTU frames over TCP too', async () => {
@@ -386,5 +386,48 @@ controls:
     const { fieldbus, device } = await single('storage: volatile');
     await expect(fieldbus.lease('inverter', 'batterySetpointW', 1000, 60_000)).rejects.toThrow(/never comes back/);
     expect(device.seen.filter((pdu) => pdu.startsWith('10'))).toEqual([]);
+  });
+
+  test('another controller on our register is reported and not fought; a fed watchdog is fed', async () => {
+    const profile = parseProfile(
+      `format: 1
+maker: m
+model: m
+kind: battery
+verified: documented
+sources: [none]
+points: { batteryPowerW: { address: 0, type: s16, positive: discharging } }
+controls:
+  batterySetpointW: { positive: discharging, limits: { min: -5000, max: 5000 }, write: [{ address: 10, type: s16, carries: value }], revert: 0, storage: volatile, failsafe: watchdog, watchdog: { timeoutSeconds: 0.15 } }
+`,
+      'm/m.yaml',
+    );
+    const device = served(profile);
+    const server = await serve({ 1: device.answer, 2: served(SDM).answer });
+    ends.push(() => server.close());
+    const site = siteOn(server.port, {
+      meter: METER.replace('unitId: 1', 'unitId: 2'),
+      battery: 'profile: m/m, unitId: 1, role: battery',
+    });
+    const fieldbus = await started(fieldbusOf(site, [profile, SDM]));
+    await until(() => expect(reading(fieldbus, 'battery', 'batteryPowerW').quality).toBe('good'));
+    const writes = (): number => device.seen.filter((pdu) => pdu.startsWith('10')).length;
+    await until(async () => {
+      expect(await fieldbus.lease('battery', 'batterySetpointW', 900, 5_000)).toMatchObject({ state: 'active' });
+      expect(writes()).toBeGreaterThan(2);
+    });
+    device.image.write('holding', 10, [77]);
+    const before = writes();
+    await until(async () => {
+      const lease = await fieldbus.lease('battery', 'batterySetpointW', 900, 5_000);
+      expect(lease).toMatchObject({
+        state: 'failed',
+        reason: expect.stringMatching(/another controller changed batterySetpointW/),
+      });
+    });
+    expect(await fieldbus.lease('battery', 'batterySetpointW', 500, 5_000)).toMatchObject({ state: 'failed' });
+    await fieldbus.release('battery', 'batterySetpointW');
+    expect(writes()).toBe(before);
+    expect(device.image.read('holding', 10, 1)).toEqual([77]);
   });
 });
