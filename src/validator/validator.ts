@@ -2,7 +2,6 @@
 
 import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
-import { BugError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { pbftTerms } from '../consensus/pbft/core/terms.ts';
 import { createPbftEngine } from '../consensus/pbft/driver.ts';
@@ -14,7 +13,6 @@ import type { Applied, Ledger, PartyRecord } from '../ledger/types.ts';
 import { chainAccess } from '../messaging/access.ts';
 import { createBroker, type EmbeddedBroker } from '../messaging/broker.ts';
 import { connect, type Messaging } from '../messaging/client.ts';
-import type { Outbox } from '../messaging/outbox.ts';
 import { MESSAGE_BYTES_MAX, messageId } from '../protocol/envelope.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import { faultsTolerated } from '../protocol/quorum.ts';
@@ -52,17 +50,6 @@ export interface Validator {
   stop(): Promise<void>;
 }
 
-/** A validator publishes what can be asked for again, and sends nothing that must not get lost. */
-const NO_OUTBOX: Outbox = {
-  put: () => {
-    throw new BugError('a validator keeps no outbox');
-  },
-  all: () => [],
-  size: () => 0,
-  acknowledge: () => undefined,
-  remove: () => undefined,
-};
-
 /** Files of a validator's folder. */
 export const LEDGER_FILE = 'ledger.sqlite';
 export const VOTES_FILE = 'votes.sqlite';
@@ -82,7 +69,6 @@ export async function startValidator(options: ValidatorOptions): Promise<Validat
     key,
     brokers: [...own, ...options.brokers],
     brokersWanted: faultsTolerated(genesis.validators.length) + 1,
-    outbox: NO_OUTBOX,
     clock,
     log,
     random: options.random,

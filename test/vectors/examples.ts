@@ -244,3 +244,38 @@ export const CANONICAL: { accepted: string[]; refused: { rule: string; bytes: Ui
     { rule: 'at most 32 levels', bytes: utf8(`${'['.repeat(34)}${']'.repeat(34)}`) },
   ],
 };
+
+const hash = (digit: string): string => digit.repeat(64);
+
+/** Signer and body of every other signed message. */
+export const MESSAGES: Readonly<Record<SignedKind, { signer: string; body: JsonObject }>> = {
+  absent: { signer: 'validator-1', body: { header: hash('a'), height: 9, request: hash('b'), timeMs: T0_MS + 1 } },
+  ask: {
+    signer: 'gateway-farm',
+    body: {
+      historyFrom: null,
+      intervals: [INTERVAL],
+      requests: [hash('b')],
+      salt,
+      sequence: true,
+      timeMs: T0_MS,
+    },
+  },
+  hint: { signer: 'validator-1', body: { reason: 'the signature does not hold', request: hash('b') } },
+  history: { signer: 'validator-1', body: { deliveries: [], nextFrom: null, salt } },
+  order: {
+    signer: 'operator-1',
+    body: {
+      exportLimitW: 0,
+      fromMs: T0_MS,
+      gateway: 'gateway-farm',
+      importLimitW: null,
+      sequence: 1,
+      untilMs: T0_MS + INTERVAL_MS,
+    },
+  },
+  sequence: {
+    signer: 'validator-1',
+    body: { gateway: 'gateway-farm', header: hash('a'), height: 9, salt, sequence: 41 },
+  },
+};

@@ -3,20 +3,22 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { toBase64url, toHex, utf8 } from '../../src/base/bytes.ts';
-import { canonicalText, type Json } from '../../src/base/canonical.ts';
+import { canonicalText, type Json, type JsonObject } from '../../src/base/canonical.ts';
+import { keyIdOf } from '../../src/keys/files.ts';
+import { makeLogin } from '../../src/messaging/login.ts';
 import { encodeEnvelope, messageId, seal, signingBytes } from '../../src/protocol/envelope.ts';
 import { genesisHash } from '../../src/protocol/genesis.ts';
 import { attest, type Header, headerHash, NO_PARENT, validatorSetHash } from '../../src/protocol/header.ts';
 import { leafHash, merklePath, merkleRoot } from '../../src/protocol/merkle.ts';
 import { consensusQuorum, deviceQuorum, faultsTolerated } from '../../src/protocol/quorum.ts';
 import { encodeProof, type Leaf, leafBytes, type Proof } from '../../src/protocol/replies.ts';
-import { CANONICAL, GENESIS, REQUESTS, salt, T0_MS, testKey, VALIDATORS } from './examples.ts';
+import { CANONICAL, GENESIS, MESSAGES, REQUESTS, salt, T0_MS, testKey, VALIDATORS } from './examples.ts';
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 const chain = GENESIS.chain;
 
-function requestVectors(): object[] {
-  return Object.entries(REQUESTS).map(([kind, { signer, body }]) => {
+function messageVectors(messages: Readonly<Record<string, { signer: string; body: JsonObject }>>): object[] {
+  return Object.entries(messages).map(([kind, { signer, body }]) => {
     const key = testKey(signer);
     const message = { kind, signer, body };
     return {
@@ -30,6 +32,21 @@ function requestVectors(): object[] {
       envelope: text(encodeEnvelope(seal(chain, kind, signer, body, key.sign))),
     };
   });
+}
+
+function loginVector(): object {
+  const { publicKey, sign, secret } = testKey('gateway-farm');
+  const keyId = keyIdOf(publicKey);
+  const password = makeLogin(chain, 'validator-1', { keyId, publicKey, sign }, T0_MS);
+  return {
+    secretKeyHex: toHex(secret),
+    publicKey,
+    keyId,
+    broker: 'validator-1',
+    nowMs: T0_MS,
+    clientId: keyId,
+    password,
+  };
 }
 
 function proofVector(): object {
@@ -82,7 +99,9 @@ export function vectors(): Record<string, unknown> {
       refused: CANONICAL.refused.map(({ rule, bytes }) => ({ rule, bytesHex: toHex(bytes) })),
     },
     'genesis.json': { genesis: canonicalText(GENESIS as unknown as Json), hash: genesisHash(GENESIS), chain },
+    'login.json': loginVector(),
     'merkle.json': merkleVectors(),
+    'messages.json': messageVectors(MESSAGES),
     'proof.json': { validators: keys, ...proofVector() },
     'quorum.json': [1, 4, 5, 6, 7, 10, 16, 31, 100].map((n) => ({
       n,
@@ -90,7 +109,7 @@ export function vectors(): Record<string, unknown> {
       q: consensusQuorum(n),
       k: deviceQuorum(n),
     })),
-    'requests.json': requestVectors(),
+    'requests.json': messageVectors(REQUESTS),
     'salt.json': {
       salt,
       bytesHex: toHex(Uint8Array.from({ length: 16 }, (_, i) => i)),

@@ -4,9 +4,10 @@ import { verify } from '@noble/ed25519';
 import { expect, test } from 'vitest';
 import { fromBase64url, fromHex, utf8 } from '../../src/base/bytes.ts';
 import { parseCanonical } from '../../src/base/canonical.ts';
+import { refuseLogin } from '../../src/messaging/login.ts';
 import { decodeEnvelope, isSignedBy, type Verify } from '../../src/protocol/envelope.ts';
 import { parseGenesis } from '../../src/protocol/genesis.ts';
-import { checkProof, decodeProof, encodeProof } from '../../src/protocol/replies.ts';
+import { bodyOf, checkProof, decodeProof, encodeProof } from '../../src/protocol/replies.ts';
 import { parseRequest } from '../../src/protocol/requests.ts';
 import { fileText, vectors } from './make.ts';
 
@@ -35,6 +36,24 @@ test('every request is well-formed, signed by its signer, and by nobody else on 
     expect(isSignedBy(chain, { ...parsed, signer: 'other' }, publicKey, zip215)).toBe(false);
     expect(isSignedBy(chain, { ...parsed, body: { ...parsed.body, sequence: 2 } }, publicKey, zip215)).toBe(false);
   }
+});
+
+test('every other signed message is well-formed and signed', () => {
+  const { chain } = read('genesis.json');
+  for (const { envelope, publicKey, kind } of read('messages.json')) {
+    const parsed = decodeEnvelope(utf8(envelope));
+    expect(bodyOf(kind, parsed), kind).not.toBeNull();
+    expect(isSignedBy(chain, parsed, publicKey, zip215)).toBe(true);
+  }
+});
+
+test('a login proves its key to the broker it names, and to no other', () => {
+  const { chain } = read('genesis.json');
+  const { password, clientId, nowMs } = read('login.json');
+  const check = { chain, broker: 'validator-1', clientId, nowMs, verify: zip215 };
+  expect(refuseLogin(password, check)).toBeNull();
+  expect(refuseLogin(password, { ...check, broker: 'validator-2' })).not.toBeNull();
+  expect(refuseLogin(password, { ...check, clientId: '0'.repeat(32) })).not.toBeNull();
 });
 
 test('a proof holds for its leaf and the set, and for no other leaf, place, salt, header or key', () => {
