@@ -6,6 +6,7 @@ import { sha512 } from '@noble/hashes/sha2.js';
 import { toBase64url, utf8 } from '../../src/base/bytes.ts';
 import type { JsonObject } from '../../src/base/canonical.ts';
 import { chainId, type Genesis } from '../../src/protocol/genesis.ts';
+import type { SignedKind } from '../../src/protocol/replies.ts';
 import { possessionBytes, type RequestKind } from '../../src/protocol/requests.ts';
 
 hashes.sha512 = sha512;
