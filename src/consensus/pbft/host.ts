@@ -56,7 +56,14 @@ export function createHost(ports: HostPorts, records: readonly LogRecord[] | nul
   let running = false;
 
   function feed(input: Input): void {
-    if (inputs.length >= INPUTS_MAX) return;
+    if (inputs.length >= INPUTS_MAX) {
+      return ports.tell({
+        type: 'message refused',
+        from: '',
+        kind: input.type,
+        reason: `${INPUTS_MAX} inputs wait already`,
+      });
+    }
     inputs.push(input);
     if (running) return;
     running = true;

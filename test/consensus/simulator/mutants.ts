@@ -53,7 +53,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'prepared certificate not persisted',
     file: `${CORE}/agree.ts`,
-    find: "persist(out, { type: 'committed', ...certificate, batch, commit: own });",
+    find: "persist(out, { type: 'committed', ...certificate, batch: null, commit: own });",
     replace: '',
   },
   {
@@ -63,10 +63,10 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '',
   },
   {
-    name: 'accepted vote forgotten in a crash',
+    name: 'own proposal forgotten in a crash',
     file: `${CORE}/log.ts`,
     find: 'r.accepted = { prePrepare: record.prePrepare, batch: record.batch };',
-    replace: '',
+    replace: 'if (record.prepare !== null) r.accepted = { prePrepare: record.prePrepare, batch: record.batch };',
   },
   {
     name: 'view-change hides what was prepared',

@@ -164,7 +164,7 @@ export function commit(r: Replica, out: Output): boolean {
   r.committed = true;
   inboxAt(r, vote.height).commits.set(r.env.self, own);
   remember(r, own);
-  persist(out, { type: 'committed', ...certificate, batch, commit: own });
+  persist(out, { type: 'committed', ...certificate, batch: null, commit: own });
   send(out, own);
   tell(out, { type: 'commit', ...place(vote), from: r.env.self });
   return true;

@@ -92,12 +92,12 @@ export type LogRecord =
       readonly batch: Batch;
       readonly prepare: Prepare | null;
     }
-  /** Prepared, and the commit that says so. */
+  /** Prepared, and the commit that says so. `batch` null: that of the accepted record before it. */
   | {
       readonly type: 'committed';
       readonly prePrepare: PrePrepare;
       readonly prepares: readonly Prepare[];
-      readonly batch: Batch;
+      readonly batch: Batch | null;
       readonly commit: Commit | null;
     }
   | { readonly type: 'view change'; readonly viewChange: ViewChange }

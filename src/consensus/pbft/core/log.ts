@@ -1,6 +1,7 @@
 // The vote log: what a replica remembers of itself after a crash, and how the log is kept short.
 // The records above the executed height restore the undecided height; the rest only proves what was said.
 
+import { invariant } from '../../../base/errors.ts';
 import type { LogRecord, Output } from './io.ts';
 import type { Commit, NewView, PrePrepare, Prepare, ViewChange } from './messages.ts';
 import { inboxAt, loseVote, mayVote, type Replica, voteKey } from './state.ts';
@@ -95,9 +96,11 @@ function recoverAccepted(r: Replica, record: Extract<LogRecord, { type: 'accepte
 
 function recoverCommitted(r: Replica, record: Extract<LogRecord, { type: 'committed' }>): void {
   if (record.commit !== null) remember(r, record.commit);
-  const { height, view } = record.prePrepare.body;
+  const { height, view, digest } = record.prePrepare.body;
   if (height !== r.height + 1) return;
-  r.prepared = { certificate: { prePrepare: record.prePrepare, prepares: [...record.prepares] }, batch: record.batch };
+  const batch = record.batch ?? (r.accepted?.prePrepare.body.digest === digest ? r.accepted.batch : null);
+  invariant(batch !== null, `the vote log prepared a batch at ${height} that it never accepted`);
+  r.prepared = { certificate: { prePrepare: record.prePrepare, prepares: [...record.prepares] }, batch };
   r.committed = record.commit !== null && view === r.view;
 }
 
