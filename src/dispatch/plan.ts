@@ -33,16 +33,17 @@ import {
   stepBack,
 } from './value.ts';
 
-/** Probability that each quantile stands for. */
-const QUANTILE_WEIGHTS: readonly number[] = QUANTILES.map((level, i) => {
-  const below = i === 0 ? 0 : (QUANTILES[i - 1]! + level) / 2;
-  const above = i === QUANTILES.length - 1 ? 1 : (QUANTILES[i + 1]! + level) / 2;
-  return above - below;
-});
+/** Outcomes that stand for a whole distribution, with their probabilities (Swanson's rule: 10, 50 and 90 %). */
+const OUTCOMES = [
+  { quantile: QUANTILES.indexOf(0.1), weight: 0.3 },
+  { quantile: MEDIAN, weight: 0.4 },
+  { quantile: QUANTILES.indexOf(0.9), weight: 0.3 },
+] as const;
+const OUTCOME_WEIGHTS: readonly number[] = OUTCOMES.map(({ weight }) => weight);
 /** A limit of the connection broken costs this many times the dearest price of the plan. */
 const PENALTY_FACTOR = 10;
 /** Rounds of planning with the plan's own last day as what follows it. */
-const END_ROUNDS = 2;
+const END_ROUNDS = 1;
 const DAY_MS = 86_400_000;
 
 /** Middle of a forecast. */
@@ -130,11 +131,13 @@ function costsToGo(exchanges: readonly (readonly Exchange[])[], storage: Storage
     const nodes = exchanges[t]!;
     const after = costs[t + 1]!;
     if (storage === null) {
-      const mean = nodes.reduce((sum, x, k) => sum + weightOf(nodes, k) * exchangeCost(x, -x.netWh).costUc, 0);
+      const mean = outcomesOf(nodes).reduce((sum, x, k, all) => {
+        return sum + (all.length === 1 ? 1 : OUTCOME_WEIGHTS[k]!) * exchangeCost(x, -x.netWh).costUc;
+      }, 0);
       costs[t] = { ...after, costAtLowUc: after.costAtLowUc + mean };
     } else {
-      const options = nodes.map((x) => stepBack(after, choicesOf(storage, x), storage));
-      costs[t] = options.length === 1 ? options[0]! : average(options, QUANTILE_WEIGHTS);
+      const options = outcomesOf(nodes).map((x) => stepBack(after, choicesOf(storage, x), storage));
+      costs[t] = options.length === 1 ? options[0]! : average(options, OUTCOME_WEIGHTS);
     }
   }
   return costs;
@@ -164,8 +167,8 @@ function flatEnd(input: PlanInput, storage: Storage, value: number): CostToGo {
   return { lowWh, costAtLowUc, values: [dearest, value], widthsWh: [reserve - lowWh, highWh - reserve] };
 }
 
-function weightOf(nodes: readonly unknown[], k: number): number {
-  return nodes.length === 1 ? 1 : QUANTILE_WEIGHTS[k]!;
+function outcomesOf(nodes: readonly Exchange[]): readonly Exchange[] {
+  return nodes.length === 1 ? nodes : OUTCOMES.map(({ quantile }) => nodes[quantile]!);
 }
 
 /** The interval as the battery sees it: one exchange when it is certain, one for each quantile of net consumption otherwise. */

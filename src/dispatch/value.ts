@@ -6,7 +6,7 @@
 import type { UcPerWh, WattHours } from '../base/units.ts';
 
 /** Segments kept at most in an averaged value function; beyond it the least different neighbours are joined. */
-export const SEGMENTS_MAX = 96;
+export const SEGMENTS_MAX = 48;
 
 /** Cost of everything from here on, by energy stored: `costAtLowUc` at `lowWh`, then falling by `values[i]` a Wh over `widthsWh[i]`. Values fall. */
 export interface CostToGo {
