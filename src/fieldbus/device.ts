@@ -6,9 +6,10 @@ import type { Log } from '../base/log.ts';
 import type { Millis } from '../base/units.ts';
 import type { Device, Point, Poll, Profile, Table } from '../site/types.ts';
 import type { BusOwner, Manner, Urgency } from './bus.ts';
-import { type Layout, NO_LAYOUT, type Registers } from './codec.ts';
+import { decodePart, decodeText, type Layout, NO_LAYOUT, type Registers } from './codec.ts';
 import type { BaseOf, RegisterWrite } from './control.ts';
 import { FieldbusError, isRefused } from './errors.ts';
+import { hasPoint } from './firmware.ts';
 import { type Block, cutOf, joined, planBlocks, type Span, spansOf } from './plan.ts';
 import { factorOf, nameAtSite, type PointState, pointValue, remember } from './points.ts';
 import { findModels, layoutOf } from './sunspec.ts';
@@ -71,6 +72,7 @@ export function createDevice(options: DeviceOptions): BusDevice {
   const refused = new Set<string>();
   const nextMs: Record<Poll, Millis> = { once: 0, fast: 0, medium: 0, slow: 0 };
   let layout: Layout | null = profile.sunspec === null ? NO_LAYOUT : null;
+  let firmware: string | null | undefined;
   let failures = 0;
   let notBeforeMs = 0;
   let running = false;
@@ -99,10 +101,31 @@ export function createDevice(options: DeviceOptions): BusDevice {
     return layout;
   }
 
+  /** The firmware text, read once when a point asks for it; null when the device does not say. */
+  async function firmwareOf(at: Layout, urgency: Urgency): Promise<string | null> {
+    if (firmware !== undefined) return firmware;
+    const gated = [...profile.points.values()].some((point) => point.firmware !== null);
+    const part = profile.identify.find(({ what }) => what === 'firmware')?.part;
+    const span = part === undefined ? undefined : spansOf(part, at)[0];
+    if (!gated || part === undefined || span === undefined) firmware = null;
+    else {
+      const words = await readBlock(span, urgency);
+      const number = decodePart(
+        part,
+        (table, address) => (table === span.table ? words[address - span.address] : undefined),
+        at,
+      );
+      firmware =
+        part.type === 'string' ? decodeText(words, part.byteOrder) : 'value' in number ? String(number.value) : null;
+    }
+    return firmware;
+  }
+
   /** Reads what the points need; a refused block is split and what was learnt is kept. */
   async function readPoints(points: readonly Point[], urgency: Urgency): Promise<void> {
     const at = await located(urgency);
-    const wanted = points.filter((point) => !refused.has(point.measurand));
+    const version = await firmwareOf(at, urgency);
+    const wanted = points.filter((point) => !refused.has(point.measurand) && hasPoint(point, version));
     const spans = wanted.flatMap((point) => groupSpans(profile, point, at, line.registersMax));
     const words = new Map<string, number>();
     const registers: Registers = (table, address) => words.get(keyOf(table, address));
@@ -163,6 +186,7 @@ export function createDevice(options: DeviceOptions): BusDevice {
     if (failures >= QUARANTINE_AFTER) {
       log.info({ device: device.id }, `${device.id}: answers again`);
       refused.clear();
+      firmware = undefined;
       nextMs.once = 0;
     }
     failures = 0;

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { FieldbusError } from '../../src/fieldbus/errors.ts';
+import { compareVersions } from '../../src/fieldbus/firmware.ts';
 import { findModels, MODELS_MAX } from '../../src/fieldbus/sunspec.ts';
 import type { Fieldbus, Reading } from '../../src/fieldbus/types.ts';
 import { loadProfile } from '../../src/site/load.ts';
@@ -176,6 +177,46 @@ describe('reading', () => {
     expect(await next(5125)).toMatchObject({ value: 5125, quality: 'good' });
     await next(0);
     expect(await next(125)).toMatchObject({ value: 125, quality: 'good' });
+  });
+
+  test('points of another firmware are left alone', async () => {
+    const profile = parseProfile(
+      `format: 1
+maker: m
+model: m
+kind: meter
+verified: documented
+sources: [none]
+identify: [{ what: firmware, address: 20, type: string, length: 4 }]
+points:
+  gridPowerW: { address: 0, type: s16, positive: import, firmware: { from: "1.10" } }
+  frequencyHz: { address: 1, type: u16, firmware: { to: "1.9" } }
+  voltageL1V: { address: 2, type: u16 }
+served: [{ address: 20, type: string, length: 4, value: V1.12 }]
+`,
+      'm/m.yaml',
+    );
+    const meter = served(profile);
+    meter.image.set(
+      new Map([
+        ['gridPowerW', 55],
+        ['frequencyHz', 50],
+        ['voltageL1V', 230],
+      ]),
+    );
+    const server = await serve({ 1: meter.answer });
+    ends.push(() => server.close());
+    const site = siteOn(server.port, { meter: 'profile: m/m, unitId: 1, role: grid-meter' });
+    const fieldbus = await started(fieldbusOf(site, [profile]));
+    await until(() => expect(reading(fieldbus, 'meter', 'voltageL1V').value).toBe(230));
+    expect(reading(fieldbus, 'meter', 'gridPowerW').value).toBe(55);
+    expect(reading(fieldbus, 'meter', 'frequencyHz').quality).toBe('missing');
+  });
+
+  test('versions are compared by their numbers', () => {
+    expect(compareVersions('V1.10', '1.9')).toBeGreaterThan(0);
+    expect(compareVersions('2.0', '2')).toBe(0);
+    expect(compareVersions('1.2.3', '1.10')).toBeLessThan(0);
   });
 
   test('a single-phase inverter on L2 shows its phase as L2; its night use is no generation', async () => {
