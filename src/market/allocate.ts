@@ -145,26 +145,39 @@ function sortByBus(book: OrderBook, orderKey: Float64Array, n: number): SortedOf
   for (let bus = 0; bus < n; bus++) starts[bus + 1]! += starts[bus]!;
   const next = starts.slice();
   const keys = new Float64Array(starts[n]!);
-  for (let i = 0; i < size; i++) {
-    if (energiesWh[i]! > 0) keys[next[buses[i]!]!++] = orderKey[i]!;
-  }
   const energies = new Float64Array(keys.length);
+  for (let i = 0; i < size; i++) {
+    const energyWh = energiesWh[i]!;
+    if (energyWh === 0) continue;
+    const at = next[buses[i]!]!++;
+    keys[at] = orderKey[i]!;
+    energies[at] = energyWh;
+  }
   for (let bus = 0; bus < n; bus++) {
     const from = starts[bus]!;
     const to = starts[bus + 1]!;
-    if (to - from > INSERTION_MAX) keys.subarray(from, to).sort();
-    else insertionSort(keys, from, to);
+    if (to - from <= INSERTION_MAX) {
+      insertionSort(keys, energies, from, to);
+      continue;
+    }
+    keys.subarray(from, to).sort();
+    for (let at = from; at < to; at++) energies[at] = energiesWh[orderOfKey(keys[at]!, book)]!;
   }
-  for (let at = 0; at < keys.length; at++) energies[at] = energiesWh[orderOfKey(keys[at]!, book)]!;
   return { starts, keys, energiesWh: energies, demandWh, totalWh, keyMin, keyMax };
 }
 
-function insertionSort(values: Float64Array, from: number, to: number): void {
+/** Sorts by key, energies along with them. */
+function insertionSort(keys: Float64Array, energies: Float64Array, from: number, to: number): void {
   for (let i = from + 1; i < to; i++) {
-    const value = values[i]!;
+    const key = keys[i]!;
+    const energy = energies[i]!;
     let at = i;
-    for (; at > from && values[at - 1]! > value; at--) values[at] = values[at - 1]!;
-    values[at] = value;
+    for (; at > from && keys[at - 1]! > key; at--) {
+      keys[at] = keys[at - 1]!;
+      energies[at] = energies[at - 1]!;
+    }
+    keys[at] = key;
+    energies[at] = energy;
   }
 }
 
