@@ -77,15 +77,3 @@ export function nameAtSite(measurand: string, device: Device): string | null {
   const phase = device.phases[Number(match[2]) - 1];
   return phase === undefined ? null : `${match[1]}${phase}${match[3]}`;
 }
-
-/** Step that a counter of this point shows at a value, in Wh: a float counter gets coarser as it grows. */
-export function counterStepWh(point: Point, valueWh: number): number {
-  const declared = point.counter?.resolutionWh ?? 0;
-  const steps = point.parts
-    .filter((part) => part.type === 'f32')
-    .map((part) => {
-      const raw = Math.abs(valueWh / part.scale);
-      return raw === 0 ? 0 : 2 ** (Math.floor(Math.log2(raw)) - 23) * Math.abs(part.scale);
-    });
-  return Math.max(declared, ...steps);
-}

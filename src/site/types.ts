@@ -41,7 +41,7 @@ export interface Part extends Place {
 export type Poll = 'fast' | 'medium' | 'slow' | 'once';
 
 export interface CounterTraits {
-  /** Smallest step that the counter shows, in Wh. For a float the loss of width grows with the value: see `counterStepWh`. */
+  /** Smallest step that the counter shows, in Wh. A float32 counter gets coarser as it grows; metering accounts for that. */
   readonly resolutionWh: WattHours;
   /** The counter starts again from 0 after this value; null: never in practice. */
   readonly rolloverWh: WattHours | null;
