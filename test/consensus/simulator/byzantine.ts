@@ -223,7 +223,7 @@ function complainForNothing(liar: Liar): void {
 function forge(liar: Liar): void {
   const { replica } = liar;
   const batch: Batch = { requests: [liar.newRequest('lie')], timeMs: replica.headTimeMs + 1 };
-  const height = replica.height + (chance(liar, 0.8) ? 1 : 0);
+  const height = Math.max(1, replica.height + (chance(liar, 0.8) ? 1 : 0));
   const parent = replica.recent.get(height - 1) ?? replica.headHash;
   const target = replica.view + 1;
   const n = replica.members.ids.length;

@@ -424,18 +424,15 @@ class World {
     this.messages++;
     const { plan } = this;
     const link = `${from.id}>${to.id}`;
-    if (!this.healed) {
-      if (this.blocked.has(link) || this.random() < plan.lossShare) return;
-      if (this.lostKinds.has(`${link} ${packet.envelope.kind}`)) return;
-      if (this.random() < plan.repeatShare) {
-        this.queue.push(this.nowMs + this.random() * 3000, { type: 'deliver', to, packet });
-      }
-    }
+    if (!this.healed && (this.blocked.has(link) || this.random() < plan.lossShare)) return;
+    if (this.lostKinds.has(`${link} ${packet.envelope.kind}`)) return;
+    const carried = plan.realSignatures ? this.throughWire(from, packet) : packet;
+    if (carried === null) return;
+    const delivery: Happening = { type: 'deliver', to, packet: carried };
+    if (!this.healed && this.random() < plan.repeatShare) this.queue.push(this.nowMs + this.random() * 3000, delivery);
     const latencyMs = this.healed ? 1 : plan.latencyMs + this.random() * plan.jitterMs;
     const freeAtMs = this.healed ? 0 : (this.cloggedUntil.get(link) ?? 0);
-    const carried = plan.realSignatures ? this.throughWire(from, packet) : packet;
-    if (carried !== null)
-      this.queue.push(Math.max(this.nowMs, freeAtMs) + latencyMs, { type: 'deliver', to, packet: carried });
+    this.queue.push(Math.max(this.nowMs, freeAtMs) + latencyMs, delivery);
   }
 
   /** As bytes and back. What a liar sends may have no bytes at all. */
