@@ -81,7 +81,9 @@ export function control(config: ControlConfig, state: ControlState, input: Contr
   const economy = economyNow(state, input, usable);
   const wantedW = wantedBattery(usable, economy, missingW, uncontrolledW);
   const heldW = clamp(wantedW, uncontrolledW - caps.importW, uncontrolledW + caps.exportW);
-  const toldW = heldW === wantedW ? heldW : hurried(usable, heldW);
+  const nowW = uncontrolledW - batteryW;
+  const beyond = nowW > caps.importW || -nowW > caps.exportW;
+  const toldW = heldW !== wantedW || beyond ? hurried(usable, heldW) : heldW;
   const setpoints = batterySetpoints(config, state, input, usable, toldW, uncontrolledW, caps);
   const givenW = [...setpoints.values()].reduce((sum, powerW) => sum + powerW, 0);
 
