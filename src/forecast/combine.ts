@@ -10,6 +10,8 @@ const CALIBRATION_RATE = 0.02;
 /** Bounds of the factors: a band is never narrowed or widened beyond. */
 const FACTOR_MIN = Math.log(0.3);
 const FACTOR_MAX = Math.log(4);
+/** Part of a quantile's record that is all quantiles' together. */
+const POOLED = 0.15;
 /** Part of the weight that every expert keeps, so that it can come back. */
 const KEPT_SHARE = 0.03;
 
@@ -49,14 +51,14 @@ export function mix(
   return sortQuantiles(mixed);
 }
 
-/** Half of its own quantile's record, half of all quantiles' together. */
+/** By the quantile's own record, and a little by that of all quantiles together. */
 function weightOf(state: CombinationState, priors: readonly number[], expert: number, quantile: number): number {
   const losses = state.losses[expert] as number[];
   const squares = state.squares[expert] as number[];
   const all = losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
   const allSquares = squares.reduce((sum, square) => sum + square, 0) / squares.length;
-  const loss = ((losses[quantile] as number) + all) / 2;
-  const square = ((squares[quantile] as number) + allSquares) / 2;
+  const loss = (1 - POOLED) * (losses[quantile] as number) + POOLED * all;
+  const square = (1 - POOLED) * (squares[quantile] as number) + POOLED * allSquares;
   const rate = Math.min(1, Math.sqrt(2 / (1 + square)));
   return (priors[expert] as number) * Math.exp(Math.max(-30, Math.min(30, -rate * loss)));
 }

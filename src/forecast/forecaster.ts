@@ -26,9 +26,8 @@ import { advance, finish, type Work } from './work.ts';
 /** Days that models are fitted to, at most this many steps of them. */
 const WINDOW_DAYS = 112;
 const WINDOW_STEPS_MAX = 16_000;
-/** Between two fits: days, but not fewer than so many steps, for a fit costs the same. As long as the history is young, a third of its age. */
-const REFIT_DAYS = { min: 1, max: 7 } as const;
-const REFIT_STEPS = { min: 48, max: 300 } as const;
+/** Between two fits: a fifth of the history's age, within these days and not fewer than so many steps (a fit costs the same for all). */
+const REFIT = { daysMin: 1, stepsMin: 48, near: { days: 2, steps: 192 }, far: { days: 4, steps: 400 } } as const;
 /** Pieces of a whole fit, so many that it is done within a day. */
 const FIT_PIECES = 700;
 /** Steps kept beyond the window: two fits, and what features look back. */
@@ -118,8 +117,12 @@ export function createForecaster(
   const work = (until: number): void => {
     if (state.fitting === null) {
       const age = until - (state.firstStep as number);
-      const least = Math.max(REFIT_DAYS.min * perDay, REFIT_STEPS.min);
-      const due = clamp(age / 3, least, Math.max(REFIT_DAYS.max * perDay, REFIT_STEPS.max));
+      const longest = far ? REFIT.far : REFIT.near;
+      const due = clamp(
+        age / 5,
+        Math.max(REFIT.daysMin * perDay, REFIT.stepsMin),
+        Math.max(longest.days * perDay, longest.steps),
+      );
       if (until - (state.fittedAt ?? (state.firstStep as number)) < due) return;
       state.fitting = { until, pieces: 0 };
       job = fitted(until);
