@@ -19,6 +19,8 @@ import { type Replica, send, type Transfer, tell } from './state.ts';
 const ANSWERS_PER_SECOND_MAX = 200;
 /** A snapshot taken for others is served for so long before another is taken. */
 const SNAPSHOT_KEPT_MS = 60_000;
+/** Between two snapshots taken for others, at least. */
+const SNAPSHOT_REST_MS = 1_000;
 /** Largest snapshot that is fetched, in base64url characters of its chunks. */
 const SNAPSHOT_TEXT_MAX = 2 ** 30;
 
@@ -233,14 +235,27 @@ export function receiveAsk(r: Replica, out: Output, message: Ask): void {
       }
       return;
     case 'snapshot':
-      r.snapshotAskers.add(message.signer);
-      if (r.serving === null || r.now.monotonicMs > r.serving.takenMs + SNAPSHOT_KEPT_MS) {
-        if (r.height > 0) out.ask.push({ type: 'take snapshot' });
-      } else if (r.serving.proof === null) askForProof(r, out, r.serving.manifest.header.height);
-      offerSnapshot(r, out);
-      return;
+      return prepareSnapshot(r, out, message.signer, height);
     default:
       what satisfies never;
+  }
+}
+
+/** Serves the snapshot at hand if it reaches the height that is wanted, else takes another, not too often. */
+function prepareSnapshot(r: Replica, out: Output, asker: string, height: number): void {
+  const serving = r.serving;
+  const ageMs = serving === null ? Number.POSITIVE_INFINITY : r.now.monotonicMs - serving.takenMs;
+  if (r.height < height) return;
+  r.snapshotAskers.add(asker);
+  if (
+    serving === null ||
+    ageMs > SNAPSHOT_KEPT_MS ||
+    (serving.manifest.header.height < height && ageMs > SNAPSHOT_REST_MS)
+  ) {
+    out.ask.push({ type: 'take snapshot' });
+  } else if (serving.manifest.header.height >= height) {
+    if (serving.proof === null) askForProof(r, out, serving.manifest.header.height);
+    offerSnapshot(r, out);
   }
 }
 
