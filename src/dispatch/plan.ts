@@ -40,6 +40,11 @@ const OUTCOMES = [
   { quantile: QUANTILES.indexOf(0.9), weight: 0.3 },
 ] as const;
 const OUTCOME_WEIGHTS: readonly number[] = OUTCOMES.map(({ weight }) => weight);
+/**
+ * Intervals are planned as if they erred independently, while a cloudy morning is mostly a cloudy day: each outcome is
+ * taken this much further from the middle to make up for it.
+ */
+const TOGETHER = 1.5;
 /** A limit of the connection broken costs this many times the dearest price of the plan. */
 const PENALTY_FACTOR = 10;
 /** Rounds of planning with the plan's own last day as what follows it. */
@@ -168,7 +173,12 @@ function flatEnd(input: PlanInput, storage: Storage, value: number): CostToGo {
 }
 
 function outcomesOf(nodes: readonly Exchange[]): readonly Exchange[] {
-  return nodes.length === 1 ? nodes : OUTCOMES.map(({ quantile }) => nodes[quantile]!);
+  const middle = nodes[MEDIAN];
+  if (middle === undefined) return nodes;
+  return OUTCOMES.map(({ quantile }) => {
+    const x = nodes[quantile]!;
+    return { ...x, netWh: middle.netWh + TOGETHER * (x.netWh - middle.netWh) };
+  });
 }
 
 /** The interval as the battery sees it: one exchange when it is certain, one for each quantile of net consumption otherwise. */
