@@ -8,9 +8,9 @@ describe('agreement, exactly once, persistence, evidence and liveness hold under
   for (const [seed, nodes] of [
     [1, 4],
     [20, 4], // real signatures, through bytes
-    [296, 4], // a snapshot that cannot be proven gives way to blocks
+    [296, 4],
     [10, 7],
-    [83, 10], // liars who claim heights that nobody has
+    [83, 10],
     [121, 5],
   ] as const) {
     test(`seed ${seed} with ${nodes} validators`, () => {
