@@ -181,7 +181,7 @@ function transportOver(messaging: Messaging, self: string): Transport {
     publish: (channel, bytes) => void messaging.publish(channel, [self], bytes),
     onMessage: (listener) => {
       for (const channel of ['consensus', 'sync'] as const) {
-        messaging.subscribe(channel, ['+'], MESSAGE_BYTES_MAX, ({ payload }) => listener(payload));
+        messaging.subscribe(channel, ['+'], MESSAGE_BYTES_MAX, ({ payload, path }) => listener(payload, path[0] ?? ''));
       }
     },
   };
