@@ -28,7 +28,7 @@ const FILE_BYTES_MAX = 512 * 1024 * 1024;
 const GAP_MAX = 96;
 
 interface PlanFlags {
-  readonly csv: string;
+  readonly csv?: string;
   readonly stored: string;
   readonly explain?: true;
   readonly json?: true;
@@ -44,9 +44,11 @@ interface BacktestFlags {
 
 export function planCommand(): Command {
   const command = new Command('plan')
+    // What stands behind `backtest` belongs to it, also where this command has an option of the same name.
+    .enablePositionalOptions()
     .description('plan a site with its storage and loads over the next 36 hours')
     .argument('<site>', 'site file')
-    .requiredOption(
+    .option(
       '--csv <file>',
       'measured days up to now, CSV or CSV.gz: time,pv_w,load_w[,wind_w],buy_uc_per_wh,sell_uc_per_wh; rows with prices only are the future',
     )
@@ -75,6 +77,10 @@ function guarded(action: () => void): void {
 }
 
 function runPlan(siteFile: string, flags: PlanFlags): void {
+  // Not a required option: commander would ask `backtest` for it too.
+  if (flags.csv === undefined) {
+    throw new WattpactError('usage.csv', 'plan needs --csv <file>: measured days up to now and the prices to come');
+  }
   const { site } = loadSite(siteFile);
   const { measured, prices } = readDays(flags.csv);
   const now = measured.length;
