@@ -36,7 +36,7 @@ interface PlanFlags {
 
 interface BacktestFlags {
   readonly site: string;
-  readonly csv: string;
+  readonly csv?: string;
   readonly warmupDays: string;
   readonly replan: string;
   readonly json?: true;
@@ -44,8 +44,6 @@ interface BacktestFlags {
 
 export function planCommand(): Command {
   const command = new Command('plan')
-    // What stands behind `backtest` belongs to it, also where this command has an option of the same name.
-    .enablePositionalOptions()
     .description('plan a site with its storage and loads over the next 36 hours')
     .argument('<site>', 'site file')
     .option(
@@ -60,11 +58,12 @@ export function planCommand(): Command {
     .command('backtest')
     .description('what the planner would have earned on measured days')
     .requiredOption('--site <file>', 'site file')
-    .requiredOption('--csv <file>', 'CSV or CSV.gz: time,pv_w,load_w[,wind_w],buy_uc_per_wh,sell_uc_per_wh')
+    .option('--csv <file>', 'CSV or CSV.gz: time,pv_w,load_w[,wind_w],buy_uc_per_wh,sell_uc_per_wh')
     .option('--warmup-days <days>', 'days that only teach the forecasts', '14')
     .option('--replan <steps>', 'intervals between two plans', '4')
     .option('--json', 'one JSON object')
-    .action((flags: BacktestFlags) => guarded(() => runBacktest(flags)));
+    // `--csv` and `--json` are options of `plan` too, which takes them wherever they stand.
+    .action((_flags, self: Command) => guarded(() => runBacktest(self.optsWithGlobals<BacktestFlags>())));
   return command;
 }
 
@@ -77,10 +76,6 @@ function guarded(action: () => void): void {
 }
 
 function runPlan(siteFile: string, flags: PlanFlags): void {
-  // Not a required option: commander would ask `backtest` for it too.
-  if (flags.csv === undefined) {
-    throw new WattpactError('usage.csv', 'plan needs --csv <file>: measured days up to now and the prices to come');
-  }
   const { site } = loadSite(siteFile);
   const { measured, prices } = readDays(flags.csv);
   const now = measured.length;
@@ -201,7 +196,9 @@ interface PricedInterval {
 }
 
 /** Measured intervals, and all intervals with prices (those after the last measured one are the future). */
-function readDays(file: string): { measured: MeasuredInterval[]; prices: PricedInterval[] } {
+function readDays(file: string | undefined): { measured: MeasuredInterval[]; prices: PricedInterval[] } {
+  // Not a required option: commander would ask for it on both levels.
+  if (file === undefined) throw new WattpactError('usage.csv', 'give the measured days: --csv <file>');
   const text = readText(file);
   const header = text
     .slice(0, Math.max(0, text.indexOf('\n')))
