@@ -10,6 +10,7 @@ import type { ChainClockTerms } from '../base/clock.ts';
 import { PRICE_UC_PER_WH_MAX } from '../base/units.ts';
 import { admissionOf } from '../gateway/equipment.ts';
 import { generateKey, type Key } from '../keys/files.ts';
+import { DEFAULT_TARIFF_RULE } from '../market/tariffs.ts';
 import { chainId, type Genesis, parseGenesis } from '../protocol/genesis.ts';
 import { loadSite } from '../site/load.ts';
 import type { LoadedSite } from '../site/types.ts';
@@ -35,7 +36,11 @@ const consortiumSchema = z.strictObject({
     gateCloseMinutes: minutes.default(5),
     settlementMinutes: minutes.default(5),
   }),
+  rounds: z.int().min(1).max(16).default(1),
   settlement: z.strictObject({ shortfallPenaltyUcPerWh: price, surplusPenaltyUcPerWh: price }),
+  tariffRule: z
+    .strictObject({ distanceUcPerWhKm: price, energyUcPerWh: price, loadingPercent: z.int().min(0).max(1000) })
+    .default(DEFAULT_TARIFF_RULE),
   validators: z.array(id).min(1).max(128),
   operators: z.array(id).min(1).max(64),
   utilities: z.array(id).min(1).max(64),
@@ -159,7 +164,9 @@ export function makeConsortium(options: {
     name: consortium.name,
     operators: consortium.operators.map(party),
     operatorThreshold: Math.floor(consortium.operators.length / 2) + 1,
+    rounds: consortium.rounds,
     settlement: consortium.settlement,
+    tariffRule: consortium.tariffRule,
     trustPeriodMs: TRUST_PERIOD_MS,
     utilities: consortium.utilities.map(party),
     validators: consortium.validators.map(party),

@@ -129,10 +129,19 @@ export const genesisSchema = z
     name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/),
     operators: z.array(keySchema).min(1).max(64),
     operatorThreshold: z.int().min(1).max(64),
+    /** An interval's market clears in so many rounds; the time its gate is open is cut into as many equal parts. */
+    rounds: z.int().min(1).max(16),
     settlement: z.strictObject({
       /** Added to the price that a shortfall pays, taken from the price that a surplus gets. */
       shortfallPenaltyUcPerWh: priceSchema.min(0),
       surplusPenaltyUcPerWh: priceSchema.min(0),
+    }),
+    /** How operators turn ohms, metres and ratings into a line's tariff and capacity: market/tariffs.ts. */
+    tariffRule: z.strictObject({
+      distanceUcPerWhKm: priceSchema.min(0),
+      energyUcPerWh: priceSchema.min(0),
+      /** Share of a line's rating that may be used. */
+      loadingPercent: z.int().min(0).max(1000),
     }),
     /** Longest a gateway trusts its highest verified header without a fresh operator checkpoint. */
     trustPeriodMs: durationSchema,
