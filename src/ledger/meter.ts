@@ -156,7 +156,8 @@ export function meteredProblem(context: Context, site: Admission, meter: MeterRo
   return null;
 }
 
-function believedWh(nominalWh: number): number {
+/** What is believed at most of a capacity, Wh. */
+export function believedWh(nominalWh: number): number {
   return mulDivFloor(nominalWh, BELIEVED_PERCENT, 100);
 }
 
