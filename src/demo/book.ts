@@ -187,7 +187,8 @@ export function createBook(gateways: readonly string[]): Book {
     requestedInTimeByAll: (interval) =>
       gateways.every((gateway) => {
         const of = [...requests.values()].filter(
-          (entry) => entry.gateway === gateway && entry.interval === interval && entry.kind !== 'delivery',
+          ({ kind, ...entry }) =>
+            entry.gateway === gateway && entry.interval === interval && kind !== 'delivery' && kind !== 'correction',
         );
         return of.length > 0 && of.every(({ phase }) => phase === 'recorded');
       }),

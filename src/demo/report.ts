@@ -35,7 +35,7 @@ function forecastText({ forecast }: SiteInterval): string {
 
 /** `offer +512 Wh confirmed 4 of 4; demand ...`: k of n validators have proved each record. */
 function requestText(requests: readonly RequestEntry[]): string {
-  const shown = requests.filter(({ kind }) => kind !== 'delivery');
+  const shown = requests.filter(({ kind }) => kind !== 'delivery' && kind !== 'correction');
   if (shown.length === 0) return 'requested nothing';
   return shown
     .map(({ kind, energyWh, phase, confirmations, validators, reason }) => {

@@ -52,7 +52,7 @@ export interface Chainwatch {
   verified(): Header | null;
   /** Monotonic time at which an attested header or proof came last; null before the first. */
   heardAtMs(): number | null;
-  /** Begins to count answers to an ask for the last sequence, by its salt. */
+  /** Begins to count answers to an ask for the last sequence, by its salt; goes on counting when asked again with the same. */
   expectSequence(salt: string): void;
   /** The first answer with this salt is taken: deliveries prove themselves. */
   expectHistory(salt: string): void;
@@ -228,6 +228,7 @@ export function watchChain(options: {
     verified: () => headers.verified,
     heardAtMs: () => heardAtMs,
     expectSequence(salt) {
+      if (salt === sequenceSalt) return;
       sequenceSalt = salt;
       sequenceAnswers = new Map();
     },

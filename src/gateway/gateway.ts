@@ -1,11 +1,10 @@
 // The program of a site: field bus, metering, forecast, dispatch, contract and messaging wired into loops. Decides nothing itself.
 
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ScheduledTask, schedule } from 'node-cron';
 import { toBase64url } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
-import { describeError, WattpactError } from '../base/errors.ts';
+import { describeError } from '../base/errors.ts';
 import { intervalAt } from '../base/interval.ts';
 import type { Log } from '../base/log.ts';
 import type { RandomBytes } from '../base/random.ts';
@@ -15,7 +14,6 @@ import { fastVerify } from '../keys/verify.ts';
 import { siteAccess } from '../messaging/access.ts';
 import { createBroker } from '../messaging/broker.ts';
 import { connect } from '../messaging/client.ts';
-import { parseStatedDemand } from '../messaging/demand.ts';
 import { encodeEnvelope, seal } from '../protocol/envelope.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import { faultsTolerated } from '../protocol/quorum.ts';
@@ -25,10 +23,12 @@ import { createDemandDoor } from '../web/demand.ts';
 import { watchChain } from './chainwatch.ts';
 import { askTimedatectl, type ClockTrust, createClockGate } from './clockgate.ts';
 import { createSiteControl } from './controlling.ts';
+import { createSiteDelivering } from './delivering.ts';
+import { createDemandDesk } from './demands.ts';
 import { controlConfigOf, generatorsOf, gridMeterOf } from './equipment.ts';
 import type { GatewayListener, SitePowers } from './events.ts';
 import { createSiteForecasting } from './forecasting.ts';
-import { rememberDeliveries } from './history.ts';
+import { createRebuilding } from './history.ts';
 import { createLoadNeeds } from './loadneeds.ts';
 import { createSiteMetering } from './metering.ts';
 import { createOrderBook } from './orders.ts';
@@ -43,10 +43,10 @@ const ASK_AGAIN_MS = 5_000;
 const LEARN_MS = 150;
 /** Silence of the validators after which the operator counts as not reachable, wall ms. */
 const UNREACHABLE_MS = 60_000;
-/** After a lost store: room above the last sequence the validators have seen, for requests that were signed and are still under way. */
-const SEQUENCE_ROOM = 1_000;
 /** Random delay of set-point changes at an interval's edge, chain ms: a fleet does not step at once. */
 const EDGE_DELAY_MS_MAX = 30_000;
+/** What a grid meter that answers tells, one of it at least. */
+const METERED = ['gridPowerW', 'importEnergyWh', 'exportEnergyWh'];
 /** When old rows are dropped from the store: every night, local time of the machine. */
 const HOUSEKEEPING = '17 3 * * *';
 
@@ -84,7 +84,6 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { chain } = genesis;
   const { lengthMs } = genesis.interval;
   const storePath = join(options.dir, STORE_FILE);
-  const storeWasThere = existsSync(storePath);
   const store = openGatewayStore(storePath);
 
   const messaging = connect({
@@ -108,7 +107,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   // ------------------------------------------------------------------ the chain: what is heard, what is said
   const orders = createOrderBook(store, clock);
   let sequenceKnown = false;
-  let historyFrom: number | null = storeWasThere ? null : 0;
+  let stopping = false;
+  const lastWithOffers = intervalAt(clock.chainMs() + genesis.interval.gateOpenMs, lengthMs);
+  const rebuilding = createRebuilding(store, lastWithOffers);
+  /** The same until it is answered: an answer may take longer than asking again. */
+  let askSalt: string | null = null;
   const watch = watchChain({
     genesis,
     gateway,
@@ -132,16 +135,17 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       onOrder(order, operator) {
         orders.add(operator, order);
         log.warn({ operator, order }, "operator's order");
-        void control.tick();
+        if (!stopping) control.tick().catch((error) => log.error({ error: describeError(error) }, 'control failed'));
       },
       onSequence(sequence) {
-        store.requests.raiseSequence(storeWasThere ? sequence : sequence + (sequence === 0 ? 0 : SEQUENCE_ROOM));
+        store.requests.raiseSequence(rebuilding.onSequence(sequence));
         sequenceKnown = true;
+        askSalt = null;
         log.info({ sequence: store.requests.lastSequence() }, 'goes on from the last sequence');
       },
       onHistory(deliveries, nextFrom) {
-        rememberDeliveries(store, deliveries);
-        historyFrom = nextFrom;
+        rebuilding.onHistory(deliveries, nextFrom);
+        askSalt = null;
         log.info({ deliveries: deliveries.length, nextFrom }, 'history rebuilt from the chain');
       },
     },
@@ -153,7 +157,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   }
 
   function ask(about: { requests?: readonly string[]; intervals?: readonly number[] }): void {
-    const salt = toBase64url(options.randomBytes(16));
+    askSalt ??= toBase64url(options.randomBytes(16));
+    const salt = askSalt;
+    const historyFrom = rebuilding.historyFrom();
     if (!sequenceKnown) watch.expectSequence(salt);
     if (historyFrom !== null) watch.expectHistory(salt);
     const body = {
@@ -204,11 +210,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const trading = createSiteTrading({
     site,
     genesis,
+    gateway,
     store,
     requester,
     forecasting,
-    metering,
     loadNeeds,
+    mayHaveForgotten: rebuilding.mayHaveForgotten,
+    isMetered: () => METERED.some((measurand) => reading(gridMeterOf(site).id, measurand) !== null),
     stateOfCharge(storage) {
       const device = site.storage.find(({ id }) => id === storage)?.device;
       return device === undefined ? null : reading(device, 'stateOfChargePercent');
@@ -217,6 +225,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     emit,
     log,
   });
+  const delivering = createSiteDelivering({ site, genesis, gateway, store, requester, metering, clock, emit, log });
   const counterStepWh =
     profiles.get(gridMeterOf(site).profile)?.points.get('importEnergyWh')?.counter?.resolutionWh ?? 1;
   const control = createSiteControl({
@@ -240,14 +249,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   });
 
   // ------------------------------------------------------------------ customers
-  const accept = (customer: string, payload: Uint8Array): number => {
-    const demands = parseStatedDemand(customer, payload, lengthMs);
-    if (!site.customers.some(({ id }) => id === customer)) {
-      throw new WattpactError('demand.customer', `site ${site.id} has no customer ${customer}`);
-    }
-    for (const demand of demands) store.demands.save({ ...demand, statedAtMs: clock.chainMs() });
-    return demands.length;
-  };
+  const accept = createDemandDesk({ site, store, intervalMs: lengthMs, clock });
   const door =
     options.demandHttp === null
       ? null
@@ -272,7 +274,6 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   // ------------------------------------------------------------------ the loop
   let lastTickMs = clock.monotonicMs();
   let askedAtMs = Number.NEGATIVE_INFINITY;
-  let stopping = false;
 
   /** Asks again for what is still missing: the last sequence, the past, notices of intervals whose gate has closed. */
   function askForMissing(): void {
@@ -282,7 +283,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const next = intervalAt(chainMs + genesis.interval.gateCloseMs, lengthMs);
     const running = intervalAt(chainMs, lengthMs);
     const intervals = [running, next].filter((interval) => trading.positionWh(interval) === null);
-    if (sequenceKnown && historyFrom === null && intervals.length === 0) return;
+    if (sequenceKnown && rebuilding.historyFrom() === null && intervals.length === 0) return;
     askedAtMs = clock.monotonicMs();
     ask({ intervals: [...new Set(intervals)] });
   }
@@ -302,10 +303,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   }
 
   async function tick(): Promise<void> {
-    for (const interval of await metering.tick()) trading.onMetered(interval);
+    const metered = await metering.tick();
+    for (const interval of metered) delivering.onMetered(interval);
+    // Only then: a crash in between meters the interval again, and says it once.
+    if (metered.length > 0) metering.keep();
     trading.tick();
+    delivering.tick();
     requester.tick();
-    if (historyFrom === null) forecasting.learnUpTo(intervalAt(clock.chainMs(), lengthMs) - 1, LEARN_MS);
+    if (rebuilding.historyFrom() === null) forecasting.learnUpTo(intervalAt(clock.chainMs(), lengthMs) - 1, LEARN_MS);
     askForMissing();
     await control.tick();
     tellPowers();
@@ -330,23 +335,29 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   log.info({ chain, gateway, site: site.id }, 'gateway started');
   emit({ type: 'ready', gateway });
 
+  let stopped: Promise<void> | null = null;
+  async function stop(): Promise<void> {
+    stopping = true;
+    if (timer !== null) clearTimeout(timer);
+    await housekeeping.destroy();
+    await running;
+    await control.release();
+    await fieldbus.stop();
+    metering.keep();
+    clockGate.stop();
+    await door?.close();
+    await siteBroker?.close();
+    await messaging.stop();
+    store.close();
+    log.info({}, 'gateway stopped');
+  }
+
   return {
     lastTickMs: () => lastTickMs,
     demandUrl: door?.url ?? null,
-    async stop() {
-      stopping = true;
-      if (timer !== null) clearTimeout(timer);
-      await housekeeping.destroy();
-      await running;
-      await control.release();
-      await fieldbus.stop();
-      metering.keep();
-      clockGate.stop();
-      await door?.close();
-      await siteBroker?.close();
-      await messaging.stop();
-      store.close();
-      log.info({}, 'gateway stopped');
+    stop: () => {
+      stopped ??= stop();
+      return stopped;
     },
   };
 }

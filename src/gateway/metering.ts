@@ -43,7 +43,7 @@ export interface GridInterval {
 }
 
 export interface SiteMetering {
-  /** Reads and feeds; returns the intervals of the grid meter that are finished now. */
+  /** Reads and feeds; returns the intervals of the grid meter that are finished now. Whoever takes them calls `keep` once they are safe. */
   tick(): Promise<readonly GridInterval[]>;
   /** Stored energy of a subject's quantity in an interval, or null. */
   energyOf(subject: string, quantity: string, interval: number): StoredEnergy | null;
@@ -184,9 +184,11 @@ export function createSiteMetering(options: {
     };
   }
 
+  /** Finished and not yet handed over: what fails at one meter must not lose what another has finished. */
+  const done: GridInterval[] = [];
+
   return {
     async tick() {
-      const done: GridInterval[] = [];
       await Promise.all(
         meters.map(async (metered) => {
           const reading = meterReading(metered, await look(metered));
@@ -201,8 +203,8 @@ export function createSiteMetering(options: {
           }
         }),
       );
-      if (clock.monotonicMs() - keptAtMs >= KEEP_MS || done.length > 0) keep();
-      return done;
+      if (clock.monotonicMs() - keptAtMs >= KEEP_MS && done.length === 0) keep();
+      return done.splice(0);
     },
     energyOf: (subject, quantity, interval) =>
       store.energies.range(subject, quantity, interval, interval + 1)[0] ?? null,

@@ -1,10 +1,11 @@
-// The site's duties on the market's clock: forecast, plan and request before the gate; position from the notice; delivery after the interval.
+// The site's duties on the market's clock before an interval: forecast, plan and request before the gate; position from the notice.
+// What comes after it is delivering.ts.
 // Owns when what is said; how it is signed, sent and counted is requester.ts, what it says is worked out by forecast/ and dispatch/.
 
 import type { Clock } from '../base/clock.ts';
-import { describeError } from '../base/errors.ts';
+import { describeError, WattpactError } from '../base/errors.ts';
 import { clamp } from '../base/integers.ts';
-import { intervalAt, intervalEndMs, intervalStartMs } from '../base/interval.ts';
+import { intervalAt, intervalStartMs } from '../base/interval.ts';
 import type { Log } from '../base/log.ts';
 import { PRICE_UC_PER_WH_MAX } from '../base/units.ts';
 import { planSite } from '../dispatch/plan.ts';
@@ -13,12 +14,11 @@ import { batteriesOf, bidTermsOf, curtailableOf, planLoadsOf } from '../dispatch
 import type { Genesis } from '../protocol/genesis.ts';
 import type { Notice, Settlement } from '../protocol/replies.ts';
 import type { SiteFile } from '../site/types.ts';
-import type { GatewayStore } from '../store/gateway.ts';
-import { generatorsOf, gridMeterOf } from './equipment.ts';
+import type { GatewayStore, StatedDemand } from '../store/gateway.ts';
+import { forecastWh, generationMostWh } from './believed.ts';
 import type { GatewayListener } from './events.ts';
 import { type EnergyForecast, medianWh, type SiteForecasting } from './forecasting.ts';
 import type { LoadNeeds } from './loadneeds.ts';
-import type { GridInterval, SiteMetering } from './metering.ts';
 import type { Requester } from './requester.ts';
 
 /** How far the plan looks. */
@@ -27,15 +27,12 @@ const PLAN_MS = 36 * 3_600_000;
 const BEFORE_GATE_WALL_MS = 1_000;
 /** Learning before a request may take so long, wall ms; what is left is learnt between requests. */
 const LEARN_MS_MAX = 300;
-/** A delivery waits so long (wall ms) for the last of the site's other meters. */
-const DEVICES_WAIT_WALL_MS = 3_000;
 
 export interface SiteTrading {
   /** Does what is due now. */
   tick(): void;
   onNotice(notice: Notice, confirmations: number): void;
   onSettlement(settlement: Settlement): void;
-  onMetered(interval: GridInterval): void;
   /** Net export traded for an interval; null while no notice was proved. */
   positionWh(interval: number): number | null;
   /** The plan in force, with the interval it begins in. */
@@ -45,25 +42,30 @@ export interface SiteTrading {
 export function createSiteTrading(options: {
   site: SiteFile;
   genesis: Genesis;
+  gateway: string;
   store: Pick<GatewayStore, 'requests' | 'outcomes' | 'demands'>;
   requester: Requester;
   forecasting: SiteForecasting;
-  metering: Pick<SiteMetering, 'energyOf' | 'finishedByAll'>;
   loadNeeds: LoadNeeds;
+  /** True if offers for the interval may have been signed that the store no longer knows. */
+  mayHaveForgotten: (interval: number) => boolean;
+  /** Whether the meter at the grid connection answers. */
+  isMetered: () => boolean;
   /** State of charge of a battery now, percent, or null. */
   stateOfCharge: (storage: string) => number | null;
   clock: Clock;
   emit: GatewayListener;
   log: Log;
 }): SiteTrading {
-  const { site, genesis, store, requester, forecasting, metering, clock, emit, log } = options;
+  const { site, genesis, gateway, store, requester, forecasting, clock, emit, log } = options;
   const { lengthMs, requestMs, gateCloseMs } = genesis.interval;
   const { rate } = genesis.clock;
-  const serial = gridMeterOf(site).meter?.serial ?? `${site.id}-meter`;
-  const ctRatio = gridMeterOf(site).meter?.ctRatio ?? { primaryA: 1, secondaryA: 1 };
+  /** The ledger believes no demand beyond the connection; what is generated beside it is in no record of demand. */
+  const importMostWh = Math.floor((site.connection.importLimitW * lengthMs) / 3_600_000);
   let current: { plan: Plan; firstInterval: number } | null = null;
-  const awaitingDelivery: GridInterval[] = [];
   let failedInterval: number | null = null;
+  /** The interval spoken of last, and since when: not every site has something to say of every interval. */
+  let said: { interval: number; atMs: number } | null = null;
 
   function outcome(interval: number): Notice | null {
     return store.outcomes.get(interval, 'notice') as Notice | null;
@@ -72,8 +74,10 @@ export function createSiteTrading(options: {
   function positionWh(interval: number): number | null {
     const notice = outcome(interval);
     if (notice !== null) return notice.status === 'cleared' ? notice.positionWh : 0;
-    // Without an offer of ours there is nothing that could have been traded.
-    return store.requests.of(interval).some(({ kind }) => kind === 'offer') ? null : 0;
+    if (options.mayHaveForgotten(interval)) return null;
+    // Without an offer of ours that may be recorded there is nothing that could have been traded.
+    const offers = store.requests.of(interval).filter(({ kind }) => kind === 'offer');
+    return offers.every(({ life }) => life.phase === 'refused' || life.phase === 'expired') ? 0 : null;
   }
 
   function requestDue(): void {
@@ -83,6 +87,7 @@ export function createSiteTrading(options: {
     if (untilGateMs < BEFORE_GATE_WALL_MS * rate || isSaid(interval)) return;
     try {
       request(interval, intervalStartMs(interval, lengthMs) - gateCloseMs);
+      said = { interval, atMs: nowMs };
     } catch (error) {
       // Tried again until the gate; said once.
       if (failedInterval === interval) return;
@@ -94,12 +99,18 @@ export function createSiteTrading(options: {
 
   /** Said already, and no customer has stated another demand since: then it is said again and replaces what was said. */
   function isSaid(interval: number): boolean {
-    const said = store.requests.of(interval).filter(({ kind }) => kind === 'demand' || kind === 'offer');
-    const saidAtMs = Math.max(...said.map(({ createdAtMs }) => createdAtMs));
-    return said.length > 0 && store.demands.of(interval).every(({ statedAtMs }) => statedAtMs <= saidAtMs);
+    const offers = store.requests.of(interval).filter(({ kind }) => kind === 'offer');
+    const saidAtMs =
+      said?.interval === interval ? said.atMs : Math.max(...offers.map(({ createdAtMs }) => createdAtMs));
+    return statedOf(interval).every(({ statedAtMs }) => statedAtMs <= saidAtMs) && saidAtMs > Number.NEGATIVE_INFINITY;
   }
 
   function request(interval: number, gateMs: number): void {
+    if (!options.isMetered()) {
+      throw new WattpactError('trading.unmetered', 'the meter at the grid connection does not answer', {
+        hint: 'Nothing is traded that could not be measured: check the meter and its line',
+      });
+    }
     const running = intervalAt(clock.chainMs(), lengthMs);
     forecasting.learnUpTo(running - 1, LEARN_MS_MAX);
     const count = Math.ceil(PLAN_MS / lengthMs);
@@ -107,20 +118,27 @@ export function createSiteTrading(options: {
     const consumption = withStated(forecasting.consumption(running, count));
     const at = interval - running;
 
+    // The plan comes first: what fails in it leaves nothing half said, to be said anew with every further try.
+    const plan = planFrom(running, at, generation, consumption);
     for (const [device, forecasts] of generation) {
-      const quantilesWh = (forecasts[at]?.quantilesWh ?? []).map(Math.round);
-      const energyWh = Math.round(medianWh(forecasts[at]) ?? 0);
+      const mostWh = generationMostWh(site, genesis, gateway, device, interval);
+      const quantilesWh = (forecasts[at]?.quantilesWh ?? []).map((wh) => forecastWh(wh, mostWh));
+      const energyWh = forecastWh(medianWh(forecasts[at]) ?? 0, mostWh);
       requester.submit('forecast', interval, { device, interval, energyWh, quantilesWh }, gateMs);
     }
     const consumptionWh = Math.round(medianWh(consumption[at]) ?? 0);
     for (const { customer, energyWh } of demandsOf(interval, consumptionWh)) {
-      requester.submit('demand', interval, { customer, interval, energyWh }, gateMs);
+      requester.submit(
+        'demand',
+        interval,
+        { customer, interval, energyWh: forecastWh(energyWh, importMostWh) },
+        gateMs,
+      );
     }
     const generationWh =
       generation.size === 0 ? null : sum([...generation.values()].map((of) => medianWh(of[at]) ?? 0));
     emit({ type: 'forecast', interval, generationWh, consumptionWh });
 
-    const plan = planFrom(running, at, generation, consumption);
     current = { plan, firstInterval: running };
     const sell = bounded(plan.bids.sell, site.connection.exportLimitW);
     const buy = bounded(plan.bids.buy, site.connection.importLimitW);
@@ -130,21 +148,33 @@ export function createSiteTrading(options: {
     for (const { what } of plan.explanation.slice(0, 3)) log.info({ interval }, `plan: ${what}`);
   }
 
-  /** What customers stated; what nobody stated is the site's own forecast, in the name of its only customer. */
-  function demandsOf(interval: number, consumptionWh: number): readonly { customer: string; energyWh: number }[] {
-    const stated = store.demands.of(interval);
-    if (stated.length > 0) return stated;
-    const [only] = site.customers;
-    return only === undefined ? [] : [{ customer: only.id, energyWh: consumptionWh }];
+  /** What customers of the site stated. */
+  function statedOf(interval: number): readonly StatedDemand[] {
+    return store.demands.of(interval).filter(({ customer }) => site.customers.some(({ id }) => id === customer));
   }
 
-  /** A customer's word is better than a guess: what is stated for an interval replaces the forecast of consumption. */
+  /** What customers stated; what nobody stated is the site's own forecast, in the name of its only customer. */
+  function demandsOf(interval: number, consumptionWh: number): readonly { customer: string; energyWh: number }[] {
+    const stated = statedOf(interval);
+    if (stated.length > 0) return stated;
+    const [only] = site.customers;
+    return only === undefined || site.customers.length > 1 ? [] : [{ customer: only.id, energyWh: consumptionWh }];
+  }
+
+  /**
+   * A customer's word is better than a guess: what all of them stated replaces the forecast of consumption. While some are silent, the
+   * site needs at least what the others stated.
+   */
   function withStated(forecasts: readonly EnergyForecast[]): readonly EnergyForecast[] {
     return forecasts.map((forecast) => {
-      const stated = store.demands.of(forecast.interval);
+      const stated = statedOf(forecast.interval);
       if (stated.length === 0) return forecast;
       const energyWh = sum(stated.map((demand) => demand.energyWh));
-      return { ...forecast, quantilesWh: forecast.quantilesWh.map(() => energyWh) };
+      const isWhole = stated.length === site.customers.length;
+      return {
+        ...forecast,
+        quantilesWh: forecast.quantilesWh.map((wh) => (isWhole ? energyWh : Math.max(wh, energyWh))),
+      };
     });
   }
 
@@ -201,58 +231,9 @@ export function createSiteTrading(options: {
     });
   }
 
-  function deliver(grid: GridInterval): void {
-    const { interval, quality, uncertaintyWh } = grid.metered;
-    const devices = [
-      ...generatorsOf(site).map(({ id }) => ({
-        device: id,
-        energy: metering.energyOf(id, 'generation', interval),
-        less: null,
-      })),
-      ...site.storage.map(({ id }) => ({
-        device: id,
-        energy: metering.energyOf(id, 'discharge', interval),
-        less: metering.energyOf(id, 'charge', interval),
-      })),
-    ].flatMap(({ device, energy, less }) => {
-      if (energy === null || energy.energyWh === null) return [];
-      return [{ device, energyWh: Math.round(energy.energyWh - (less?.energyWh ?? 0)), curtailed: energy.curtailed }];
-    });
-    const { importStartWh, importEndWh, exportStartWh, exportEndWh } = grid;
-    const counters = { importStartWh, importEndWh, exportStartWh, exportEndWh };
-    const draft = { ...counters, interval, quality, uncertaintyWh, devices, meterSerial: serial, ctRatio };
-    requester.submit(
-      'delivery',
-      interval,
-      draft,
-      clock.chainMs() + genesis.limits.validForMsMax - genesis.limits.clockSkewMsMax,
-    );
-    const deliveredWh = exportEndWh - exportStartWh - (importEndWh - importStartWh);
-    emit({ type: 'delivery', interval, deliveredWh, quality, uncertaintyWh });
-  }
-
-  function deliveriesDue(): void {
-    while (awaitingDelivery[0] !== undefined) {
-      const { interval } = awaitingDelivery[0].metered;
-      const waitedMs = clock.chainMs() - intervalEndMs(interval, lengthMs);
-      if (!metering.finishedByAll(interval) && waitedMs < DEVICES_WAIT_WALL_MS * rate) return;
-      const grid = awaitingDelivery.shift() as GridInterval;
-      const said = store.requests.of(interval).some(({ kind }) => kind === 'delivery');
-      if (said) continue;
-      try {
-        deliver(grid);
-      } catch (error) {
-        awaitingDelivery.unshift(grid);
-        log.warn({ interval, error: describeError(error) }, 'delivery waits');
-        return;
-      }
-    }
-  }
-
   return {
     tick() {
       requestDue();
-      deliveriesDue();
     },
     onNotice(notice, confirmations) {
       store.outcomes.save(notice.interval, 'notice', notice);
@@ -263,9 +244,6 @@ export function createSiteTrading(options: {
     onSettlement(settlement) {
       store.outcomes.save(settlement.interval, 'settlement', settlement);
       emit({ type: 'settlement', interval: settlement.interval, settlement });
-    },
-    onMetered(interval) {
-      awaitingDelivery.push(interval);
     },
     positionWh,
     plan: () => current,

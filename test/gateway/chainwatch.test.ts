@@ -198,3 +198,13 @@ test('history is taken only of what this gateway signed itself', () => {
   reply(signedBytes('history', v1, { deliveries, nextFrom: null, salt: SALT }), v1);
   expect(heard.histories).toEqual([1]);
 });
+
+test('answers that are slower than asking again still count: the same salt goes on', () => {
+  const say = (v: string): void =>
+    reply(signedBytes('sequence', v, { gateway: SELF, header: 'a'.repeat(64), height: 3, salt: SALT, sequence: 8 }), v);
+  for (const v of [v1, v2, v3]) {
+    watch.expectSequence(SALT);
+    say(v);
+  }
+  expect(heard.sequences).toEqual([8]);
+});

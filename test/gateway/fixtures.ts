@@ -1,15 +1,17 @@
 // Replies as validators make them, signed with the vectors' keys, and a stand-in for messaging that a test feeds by hand.
 
 import { toHex } from '../../src/base/bytes.ts';
+import { newRequest, type RequestLife } from '../../src/contract/life.ts';
 import { fastVerify } from '../../src/keys/verify.ts';
 import type { Message, MessageHandler, Messaging } from '../../src/messaging/client.ts';
 import { type Envelope, encodeEnvelope, seal } from '../../src/protocol/envelope.ts';
 import { attest, type Header, NO_PARENT, validatorSetHash } from '../../src/protocol/header.ts';
 import { leafHash, merklePath, merkleRoot } from '../../src/protocol/merkle.ts';
 import { encodeProof, type Leaf, leafBytes, type Proof } from '../../src/protocol/replies.ts';
+import type { RequestKind } from '../../src/protocol/requests.ts';
 import { GENESIS, salt, T0_MS, testKey } from '../vectors/examples.ts';
 
-export { GENESIS, T0_MS, testKey };
+export { GENESIS, salt, T0_MS, testKey };
 export const chain = GENESIS.chain;
 export const verify = fastVerify;
 
@@ -69,4 +71,30 @@ export function proofBytes(...args: Parameters<typeof proofOf>): Uint8Array {
 
 export function signedBytes(kind: string, validator: string, body: Envelope['body'], keyOf = validator): Uint8Array {
   return encodeEnvelope(seal(chain, kind, validator, body, testKey(keyOf).sign));
+}
+
+/** Takes every request; how each ends is said by the test. */
+export function fakeRequester() {
+  const submitted: { id: string; kind: RequestKind; interval: number | null; draft: unknown; validUntilMs: number }[] =
+    [];
+  const lives = new Map<string, RequestLife>();
+  let failure: Error | null = null;
+  return {
+    submitted,
+    failWith(error: Error | null): void {
+      failure = error;
+    },
+    submit(kind: RequestKind, interval: number | null, draft: unknown, validUntilMs: number): string {
+      if (failure !== null) throw failure;
+      const id = String(submitted.length);
+      submitted.push({ id, kind, interval, draft, validUntilMs });
+      lives.set(id, newRequest(id, validUntilMs));
+      return id;
+    },
+    life: (id: string) => lives.get(id) ?? null,
+    end(place: number, phase: RequestLife['phase']): void {
+      const life = lives.get(String(place)) as RequestLife;
+      lives.set(String(place), { ...life, phase, decision: { reason: 'a reason' } } as unknown as RequestLife);
+    },
+  };
 }

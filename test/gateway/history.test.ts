@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { consumptionWh, createSiteForecasting, medianWh } from '../../src/gateway/forecasting.ts';
-import { rememberDeliveries } from '../../src/gateway/history.ts';
+import { createRebuilding, rememberDeliveries } from '../../src/gateway/history.ts';
 import { loadSite } from '../../src/site/load.ts';
 import { openGatewayStore } from '../../src/store/gateway.ts';
 
@@ -54,5 +54,34 @@ test('what was measured comes back, and the forecast with it', () => {
   expect(medianWh(pv)).toBeLessThan(2000);
   expect(medianWh(consumption)).toBeGreaterThan(60);
   expect(medianWh(consumption)).toBeLessThan(140);
+  store.close();
+});
+
+test('what a lost store misses is known until it is there, over a crash too', () => {
+  const store = openGatewayStore(':memory:');
+  const start = () => createRebuilding(store, NOON + 4);
+  const before = start();
+  expect([before.historyFrom(), before.mayHaveForgotten(NOON + 4), before.mayHaveForgotten(NOON + 5)]).toEqual([
+    0,
+    true,
+    false,
+  ]);
+  before.onHistory([], 17);
+  const after = start();
+  expect(after.historyFrom()).toBe(17);
+  // Requests beyond the last one the validators saw may be under way.
+  expect(after.onSequence(40)).toBeGreaterThan(40);
+  expect(after.mayHaveForgotten(NOON)).toBe(true);
+  after.onHistory([], null);
+  const last = createRebuilding(store, NOON + 400);
+  expect([last.historyFrom(), last.onSequence(2_000), last.mayHaveForgotten(NOON + 5)]).toEqual([null, 2_000, false]);
+  store.close();
+});
+
+test('who never signed anything has forgotten nothing', () => {
+  const store = openGatewayStore(':memory:');
+  const rebuilding = createRebuilding(store, NOON);
+  expect(rebuilding.onSequence(0)).toBe(0);
+  expect(rebuilding.mayHaveForgotten(NOON)).toBe(false);
   store.close();
 });

@@ -1,0 +1,179 @@
+// The energy of an interval reaches the chain: once, in a form that can be signed and believed, and afterwards if it must.
+
+import { beforeEach, expect, test } from 'vitest';
+import { canonicalBytes, type JsonObject } from '../../src/base/canonical.ts';
+import { WattpactError } from '../../src/base/errors.ts';
+import { SILENT } from '../../src/base/log.ts';
+import type { RequestLife } from '../../src/contract/life.ts';
+import { createSiteDelivering, type SiteDelivering } from '../../src/gateway/delivering.ts';
+import type { GatewayEvent } from '../../src/gateway/events.ts';
+import type { GridInterval } from '../../src/gateway/metering.ts';
+import { REQUEST_SCHEMAS } from '../../src/protocol/requests.ts';
+import { loadSite } from '../../src/site/load.ts';
+import { type GatewayStore, openGatewayStore } from '../../src/store/gateway.ts';
+import { INTERVAL, INTERVAL_MS } from '../vectors/examples.ts';
+import { fakeRequester, GENESIS, salt } from './fixtures.ts';
+
+const { site } = loadSite('devices/demo/house.yaml');
+const END_MS = (INTERVAL + 1) * INTERVAL_MS;
+const SETTLED_MS = END_MS + GENESIS.interval.settlementMs;
+
+let store: GatewayStore;
+let chainMs: number;
+let requester: ReturnType<typeof fakeRequester>;
+let events: GatewayEvent[];
+
+beforeEach(() => {
+  store = openGatewayStore(':memory:');
+  requester = fakeRequester();
+  events = [];
+  chainMs = END_MS + 1_000;
+});
+
+function delivering(): SiteDelivering {
+  return createSiteDelivering({
+    site,
+    genesis: GENESIS,
+    gateway: 'gateway-farm',
+    store,
+    requester,
+    metering: {
+      energyOf: (subject, quantity, interval) =>
+        store.energies.range(subject, quantity, interval, interval + 1)[0] ?? null,
+      finishedByAll: () => true,
+    },
+    clock: { chainMs: () => chainMs, monotonicMs: () => 0 },
+    emit: (event) => events.push(event),
+    log: SILENT,
+  });
+}
+
+function grid(interval = INTERVAL, changes: Partial<GridInterval['metered']> = {}): GridInterval {
+  const metered = {
+    interval,
+    startMs: interval * INTERVAL_MS,
+    endMs: (interval + 1) * INTERVAL_MS,
+    channels: {},
+    uncertaintyWh: 2,
+    quality: 'measured' as const,
+    marks: [],
+    curtailed: false,
+    ...changes,
+  };
+  return { metered, importStartWh: 100, importEndWh: 150, exportStartWh: 10, exportEndWh: 10 };
+}
+
+function energy(subject: string, quantity: string, energyWh: number): void {
+  const common = { interval: INTERVAL, uncertaintyWh: 1, quality: 'measured', curtailed: false };
+  store.energies.save([{ subject, quantity, energyWh, ...common }]);
+}
+
+/** What was submitted, as the validators would take it. */
+const bodies = () =>
+  requester.submitted.map(({ id: _id, kind, draft, validUntilMs }) => {
+    const body = { ...(draft as JsonObject), salt, sequence: 1, validUntilMs };
+    canonicalBytes(body);
+    return { kind, ...(REQUEST_SCHEMAS[kind as 'delivery'].parse(body) as JsonObject) };
+  });
+const kinds = () => requester.submitted.map(({ kind, interval }) => `${kind} ${(interval as number) - INTERVAL}`);
+
+test('an interval in which nothing flowed at all can be signed, and blocks none after it', () => {
+  const site = delivering();
+  site.onMetered(grid(INTERVAL, { uncertaintyWh: -0 }));
+  site.tick();
+  expect(bodies()).toMatchObject([{ kind: 'delivery', uncertaintyWh: 0 }]);
+});
+
+test('an uncertainty beyond every bound is cut, not refused', () => {
+  const site = delivering();
+  site.onMetered(grid(INTERVAL, { uncertaintyWh: 5e12, quality: 'gap' }));
+  site.tick();
+  expect(bodies()).toMatchObject([{ kind: 'delivery', quality: 'gap' }]);
+});
+
+test('a device whose coarse counter says more than the sun allows is left out; the delivery goes', () => {
+  energy('pv', 'generation', 8_000);
+  energy('battery', 'discharge', 300);
+  energy('battery', 'charge', 300);
+  const site = delivering();
+  site.onMetered(grid());
+  site.tick();
+  expect(bodies()).toMatchObject([{ devices: [{ device: 'battery', energyWh: 0 }] }]);
+});
+
+test('what cannot be said is given up aloud; what comes after it is delivered', () => {
+  const site = delivering();
+  requester.failWith(new WattpactError('canonical.number', 'no'));
+  site.onMetered(grid());
+  site.tick();
+  requester.failWith(null);
+  site.onMetered(grid(INTERVAL + 1));
+  chainMs += INTERVAL_MS;
+  site.tick();
+  expect(kinds()).toEqual(['delivery 1']);
+  expect(events).toContainEqual({ type: 'trouble', what: expect.stringContaining('stays undelivered') });
+});
+
+test('while nothing may be signed the interval stays owed, over a restart too', () => {
+  requester.failWith(new WattpactError('clock.unsynchronised', 'no'));
+  const before = delivering();
+  before.onMetered(grid());
+  before.tick();
+  requester.failWith(null);
+  const after = delivering();
+  after.onMetered(grid());
+  after.tick();
+  after.tick();
+  expect(kinds()).toEqual(['delivery 0']);
+});
+
+test('a delivery is void at settlement; one that came too late is followed by one correction', () => {
+  const site = delivering();
+  site.onMetered(grid());
+  site.tick();
+  expect(bodies()[0]).toMatchObject({ validUntilMs: SETTLED_MS });
+  chainMs = SETTLED_MS + 60_000;
+  site.tick();
+  expect(kinds()).toEqual(['delivery 0']);
+  requester.end(0, 'expired');
+  site.tick();
+  site.tick();
+  expect(kinds()).toEqual(['delivery 0', 'correction 0']);
+  expect(bodies()[1]).toMatchObject({ importEndWh: 150, reason: expect.stringContaining('settlement') });
+  requester.end(1, 'recorded');
+  site.tick();
+  site.tick();
+  expect(kinds()).toHaveLength(2);
+});
+
+test('a delivery refused before settlement waits for it, and is corrected then', () => {
+  const site = delivering();
+  site.onMetered(grid());
+  site.tick();
+  requester.end(0, 'refused');
+  site.tick();
+  expect(kinds()).toEqual(['delivery 0']);
+  chainMs = SETTLED_MS + 60_000;
+  site.tick();
+  expect(kinds()).toEqual(['delivery 0', 'correction 0']);
+  requester.end(1, 'refused');
+  site.tick();
+  site.tick();
+  expect(kinds()).toHaveLength(2);
+  expect(events.at(-1)).toMatchObject({ type: 'trouble' });
+});
+
+test('after an outage, intervals that are settled already are corrected, the last one is delivered, in portions', () => {
+  const site = delivering();
+  const outage = Array.from({ length: 100 }, (_, i) => INTERVAL - 99 + i);
+  for (const interval of outage) site.onMetered(grid(interval, { quality: 'gap' }));
+  for (let i = 0; i < 200; i++) {
+    site.tick();
+    const underWay = requester.submitted.filter(({ id }) => requester.life(id)?.phase === 'undecided');
+    expect(underWay.length).toBeLessThanOrEqual(32);
+    requester.submitted.forEach((_, k) => void requester.end(k, 'recorded' as RequestLife['phase']));
+  }
+  expect(kinds()).toEqual(
+    outage.map((interval) => `${interval === INTERVAL ? 'delivery' : 'correction'} ${interval - INTERVAL}`),
+  );
+});

@@ -1,0 +1,175 @@
+// What a site says of an interval before its gate, and what it may believe of its position.
+
+import { beforeEach, expect, test } from 'vitest';
+import { SILENT } from '../../src/base/log.ts';
+import { newRequest, type RequestLife } from '../../src/contract/life.ts';
+import type { GatewayEvent } from '../../src/gateway/events.ts';
+import type { EnergyForecast } from '../../src/gateway/forecasting.ts';
+import { createSiteTrading, type SiteTrading } from '../../src/gateway/trading.ts';
+import type { RequestBody } from '../../src/protocol/requests.ts';
+import { loadSite } from '../../src/site/load.ts';
+import type { Customer, SiteFile } from '../../src/site/types.ts';
+import { type GatewayStore, openGatewayStore } from '../../src/store/gateway.ts';
+import { INTERVAL, INTERVAL_MS, T0_MS } from '../vectors/examples.ts';
+import { fakeRequester, GENESIS } from './fixtures.ts';
+
+const { site: house } = loadSite('devices/demo/house.yaml');
+/** A few seconds into the window in which INTERVAL + 1 is spoken of. */
+const ASKED = INTERVAL + 1;
+const WINDOW_MS = ASKED * INTERVAL_MS - GENESIS.interval.requestMs + 5_000;
+
+let store: GatewayStore;
+let chainMs: number;
+let requester: ReturnType<typeof fakeRequester>;
+let events: GatewayEvent[];
+let generationWh: number;
+let isMetered: boolean;
+let forgotten: boolean;
+
+beforeEach(() => {
+  store = openGatewayStore(':memory:');
+  requester = fakeRequester();
+  events = [];
+  chainMs = WINDOW_MS;
+  generationWh = 500;
+  isMetered = true;
+  forgotten = false;
+});
+
+function trading(site: SiteFile = house): SiteTrading {
+  const forecast = (wh: number, first: number, count: number): EnergyForecast[] =>
+    Array.from({ length: count }, (_, i) => ({
+      interval: first + i,
+      quantilesWh: [0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3].map((q) => q * wh),
+    }));
+  return createSiteTrading({
+    site,
+    genesis: GENESIS,
+    gateway: 'gateway-farm',
+    store,
+    requester: {
+      ...requester,
+      // As the real one: an offer is in the store before it leaves.
+      submit(kind, interval, draft, validUntilMs) {
+        const id = requester.submit(kind, interval, draft, validUntilMs);
+        if (kind === 'offer') remember(id, interval as number, newRequest(id, validUntilMs));
+        return id;
+      },
+      onVerdict: () => undefined,
+      onAbsent: () => undefined,
+      onHint: () => undefined,
+      tick: () => undefined,
+    },
+    forecasting: {
+      learnUpTo: () => true,
+      generation: (first, count) => new Map([['pv', forecast(generationWh, first, count)]]),
+      consumption: (first, count) => forecast(200, first, count),
+    },
+    loadNeeds: { progress: () => new Map(), onSeen: () => undefined },
+    mayHaveForgotten: () => forgotten,
+    isMetered: () => isMetered,
+    stateOfCharge: () => null,
+    clock: { chainMs: () => chainMs, monotonicMs: () => 0 },
+    emit: (event) => events.push(event),
+    log: SILENT,
+  });
+}
+
+function remember(id: string, interval: number, life: RequestLife): void {
+  store.requests.create(() => ({ id, kind: 'offer', interval, bytes: new Uint8Array(), createdAtMs: chainMs, life }));
+}
+function customers(...ids: string[]): readonly Customer[] {
+  return ids.map((id) => ({ ...(house.customers[0] as Customer), id }));
+}
+function state(customer: string, energyWh: number): void {
+  store.demands.save({ customer, interval: ASKED, energyWh, statedAtMs: chainMs });
+}
+const said = (kind: string) => requester.submitted.filter((request) => request.kind === kind).map(({ draft }) => draft);
+/** + sold, - bought by the last offer. */
+function offeredWh(): number {
+  const { sell, buy } = said('offer').at(-1) as RequestBody<'offer'>;
+  const total = (steps: typeof sell): number => steps.reduce((sum, { energyWh }) => sum + energyWh, 0);
+  return total(sell) - total(buy);
+}
+
+test('a site that has nothing to offer says what it forecasts once, not every second', () => {
+  generationWh = 0;
+  const idle = trading({ ...house, customers: [], storage: [], connection: { ...house.connection, importLimitW: 0 } });
+  for (let i = 0; i < 5; i++, chainMs += 1_000) idle.tick();
+  expect(said('offer')).toHaveLength(0);
+  expect(said('forecast')).toHaveLength(1);
+});
+
+test('a forecast over what the sun allows, or below nothing, is said as the ledger believes it', () => {
+  chainMs += 12 * 3_600_000; // night
+  generationWh = 40;
+  trading().tick();
+  expect(said('forecast')).toMatchObject([{ energyWh: 0, quantilesWh: [0, 0, 0, 0, 0, 0, 0] }]);
+
+  chainMs = WINDOW_MS;
+  generationWh = -0.3;
+  trading().tick();
+  const { quantilesWh } = said('forecast').at(-1) as RequestBody<'forecast'>;
+  expect(quantilesWh.every((wh) => Object.is(wh, 0))).toBe(true);
+
+  generationWh = 1e9;
+  chainMs += 24 * 3_600_000;
+  trading().tick();
+  expect(said('forecast').at(-1)).toMatchObject({ energyWh: 2_000 }); // 8 kW for a quarter of an hour
+});
+
+test('nothing is traded that could not be measured', () => {
+  isMetered = false;
+  const site = trading();
+  site.tick();
+  site.tick();
+  expect(requester.submitted).toHaveLength(0);
+  expect(events).toHaveLength(1);
+  isMetered = true;
+  site.tick();
+  expect(said('offer')).toHaveLength(1);
+});
+
+test('the statement of one of two customers does not silence the other', () => {
+  generationWh = 0;
+  state('a', 50);
+  trading({ ...house, customers: customers('a', 'b') }).tick();
+  expect(offeredWh()).toBe(-200);
+  expect(said('demand')).toMatchObject([{ customer: 'a', energyWh: 50 }]);
+});
+
+test('what all customers stated is what the site needs; a stranger states nothing', () => {
+  generationWh = 0;
+  state('a', 50);
+  state('b', 70);
+  state('long-gone', 5_000);
+  trading({ ...house, customers: customers('a', 'b') }).tick();
+  expect(offeredWh()).toBe(-120);
+  expect(said('demand')).toHaveLength(2);
+});
+
+test('another statement is said again, once', () => {
+  const site = trading();
+  site.tick();
+  chainMs += 2_000;
+  state('household', 900);
+  chainMs += 1_000;
+  for (let i = 0; i < 3; i++) site.tick();
+  expect(said('offer')).toHaveLength(2);
+});
+
+const lives: [RequestLife['phase'], number | null][] = [
+  ['undecided', null],
+  ['recorded', null],
+  ['refused', 0],
+  ['expired', 0],
+];
+test.each(lives)('with an offer that is %s and no notice, the position is %s', (phase, expected) => {
+  remember('1', INTERVAL, { ...newRequest('1', T0_MS), phase } as unknown as RequestLife);
+  expect(trading().positionWh(INTERVAL)).toBe(expected);
+});
+
+test('a store that was lost does not say that nothing was offered', () => {
+  forgotten = true;
+  expect(trading().positionWh(INTERVAL)).toBeNull();
+});
