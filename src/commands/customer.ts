@@ -2,15 +2,15 @@
 
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { chainFromWall } from '../base/clock.ts';
 import { WattpactError } from '../base/errors.ts';
+import { createDemandDesk } from '../gateway/demands.ts';
 import { STORE_FILE } from '../gateway/gateway.ts';
-import { parseStatedDemand } from '../messaging/demand.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import { loadSite } from '../site/load.ts';
+import type { SiteFile } from '../site/types.ts';
 import { type GatewayStore, openGatewayStore } from '../store/gateway.ts';
 import { printJson, printLine } from './output.ts';
-import { loadGenesis } from './runtime.ts';
+import { loadGenesis, runtime } from './runtime.ts';
 
 export function customerCommand(): Command {
   const customer = new Command('customer').description('customers of a site: tokens, and stated demand');
@@ -34,19 +34,23 @@ export function customerCommand(): Command {
     .argument('<customer>', 'id of a customer in the site file')
     .requiredOption('--start <time>', 'start of the interval, ISO 8601 UTC')
     .requiredOption('--energy-wh <wh>', 'energy needed, whole Wh', Number)
-    .action((site: string, id: string, { start, energyWh }: { start: string; energyWh: number }) => {
-      withStore(site, id, (store, genesis) => {
+    .action((siteFile: string, id: string, { start, energyWh }: { start: string; energyWh: number }) => {
+      const taken = withStore(siteFile, id, (store, genesis, site) => {
         const statement = new TextEncoder().encode(JSON.stringify({ demands: [{ start, energyWh }] }));
-        for (const demand of parseStatedDemand(id, statement, genesis.interval.lengthMs)) {
-          store.demands.save({ ...demand, statedAtMs: chainFromWall(genesis.clock, Date.now()) });
-        }
+        const { clock } = runtime(genesis, id);
+        return createDemandDesk({ site, store, intervalMs: genesis.interval.lengthMs, clock })(id, statement);
       });
+      if (taken === 0) throw new WattpactError('demand.time', `the interval that starts at ${start} is over`);
       printLine(`${id} needs ${energyWh} Wh from ${start}`);
     });
   return customer;
 }
 
-function withStore<T>(siteFile: string, customer: string, work: (store: GatewayStore, genesis: Genesis) => T): T {
+function withStore<T>(
+  siteFile: string,
+  customer: string,
+  work: (store: GatewayStore, genesis: Genesis, site: SiteFile) => T,
+): T {
   const { site } = loadSite(siteFile);
   if (!site.customers.some(({ id }) => id === customer)) {
     const known = site.customers.map(({ id }) => id).join(', ');
@@ -57,7 +61,7 @@ function withStore<T>(siteFile: string, customer: string, work: (store: GatewayS
   if (site.market === null) throw new WattpactError('site.market', `${siteFile}: the site has no market section`);
   const store = openGatewayStore(join(site.market.dataDir, STORE_FILE));
   try {
-    return work(store, loadGenesis(site.market.genesis));
+    return work(store, loadGenesis(site.market.genesis), site);
   } finally {
     store.close();
   }

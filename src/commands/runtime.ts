@@ -4,7 +4,7 @@ import { randomBytes as nodeRandomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { pino } from 'pino';
 import { type Clock, chainClock } from '../base/clock.ts';
-import { WattpactError } from '../base/errors.ts';
+import { describeError, WattpactError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { RandomBytes } from '../base/random.ts';
 import { type Genesis, parseGenesis } from '../protocol/genesis.ts';
@@ -68,21 +68,28 @@ export function tellParent(message: unknown): void {
   if (process.connected) process.send?.(message, () => undefined);
 }
 
-/** Runs until SIGINT, SIGTERM or the end of the parent, then stops and exits 0; a second signal exits at once. */
+/** A terminal signals a whole group and `npm` hands the same signal on: what comes this soon after the first is the first again, ms. */
+const SAME_SIGNAL_MS = 2_000;
+
+/** Runs until SIGINT, SIGTERM or the end of the parent, then stops and exits 0; a later second signal exits at once. */
 export function runUntilSignal(stop: () => Promise<void>): void {
-  let stopping = false;
-  const onSignal = (): void => {
-    if (stopping) process.exit(1);
-    stopping = true;
+  let stoppingSinceMs: number | null = null;
+  const end = (): void => {
+    if (stoppingSinceMs !== null) return;
+    stoppingSinceMs = performance.now();
     stop().then(
       () => process.exit(0),
       (error) => {
-        process.stderr.write(`wattpact: could not stop cleanly: ${String(error)}\n`);
+        process.stderr.write(`wattpact: could not stop cleanly: ${describeError(error)}\n`);
         process.exit(1);
       },
     );
   };
+  const onSignal = (): void => {
+    if (stoppingSinceMs !== null && performance.now() - stoppingSinceMs > SAME_SIGNAL_MS) process.exit(1);
+    end();
+  };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
-  process.on('disconnect', onSignal);
+  process.on('disconnect', end);
 }
