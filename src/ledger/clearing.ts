@@ -1,6 +1,7 @@
 // Clears a feeder's interval when its gate has closed: offers become market orders, the market's result becomes positions,
 // trades and notices. Every validator derives the same and checks the certificate before the block is attested.
 
+import type { Lot } from '../market/settle.ts';
 import { hashOf } from '../protocol/envelope.ts';
 import type { Bus, Feeder } from '../protocol/genesis.ts';
 import type { Trade } from '../protocol/replies.ts';
@@ -44,7 +45,7 @@ export function clearInterval(context: Context, feederId: string, interval: numb
     markets.set(state, feederId, String(interval), clearedRow(document, outcome));
     context.clearings.push(document);
     publish(context, document, outcome, digest, standing);
-    positionsOfOthers(context, document);
+    positionsOfOthers(context, document, outcome);
     schedule(state, { atMs: settlementMs(genesis, interval), type: 'settlement', feeder: feederId, interval });
   }
   offers.clear(state, market);
@@ -64,7 +65,7 @@ function inputsOf(context: Context, feeder: Feeder, interval: number, standing: 
     lengthMs: genesis.interval.lengthMs,
     netExports:
       newestCovering(state, baselines, feeder.id, interval)?.netExports.filter(({ bus }) => index.has(bus)) ?? [],
-    orders: standing.flatMap(({ gateway, buy, sell }): ClearingOrder[] => {
+    orders: standing.flatMap(({ gateway, round, buy, sell }): ClearingOrder[] => {
       const bus = index.get(sites.get(state, gateway, 'admission')?.bus ?? '');
       if (bus === undefined) return [];
       const order = (side: ClearingOrder['side']) => (step: { energyWh: number; priceUcPerWh: number }) => ({
@@ -72,10 +73,12 @@ function inputsOf(context: Context, feeder: Feeder, interval: number, standing: 
         energyWh: step.energyWh,
         gateway,
         priceUcPerWh: step.priceUcPerWh,
+        round,
         side,
       });
       return [...sell.map(order('supply')), ...buy.map(order('demand'))];
     }),
+    rounds: genesis.rounds,
     tariff: tariff === null ? null : terms(tariff),
     utility: feeder.utility,
     voltage: feeder.voltage ?? null,
@@ -103,12 +106,19 @@ function publish(
       else if (list.length < NOTICE_TRADES_MAX) list.push(trade);
     }
   }
-  const fills = fillsBySite(document);
+  const fills = fillsBySite(document.orders, document.fillsWh);
+  const earlier = earlierRounds(document, outcome);
   for (const { gateway } of standing) {
     const fill = fills.get(gateway) ?? NO_FILL;
     const salt = offers.get(state, market, gateway)?.salt ?? PUBLIC_SALT;
     const priceUcPerWh = document.pricesUcPerWh[fill.bus] ?? null;
-    positions.set(state, market, gateway, { positionWh: fill.exportWh - fill.importWh, priceUcPerWh, salt });
+    const positionWh = fill.exportWh - fill.importWh;
+    positions.set(state, market, gateway, {
+      earlier: earlier.map((lotOf) => lotOf(gateway, fill.bus)),
+      positionWh,
+      priceUcPerWh,
+      salt,
+    });
     results.push({
       leaf: {
         ...bindingOf(document, outcome, fill),
@@ -118,7 +128,7 @@ function publish(
         interval,
         kind: 'notice',
         nodalPriceUcPerWh: priceUcPerWh ?? 0,
-        positionWh: fill.exportWh - fill.importWh,
+        positionWh,
         status,
         trades: tradesOf.get(gateway) ?? [],
       },
@@ -128,27 +138,44 @@ function publish(
 }
 
 /** Active sites without an offer hold no position, but their deviation is priced at their bus. */
-function positionsOfOthers({ state }: Context, document: ClearingDocument): void {
+function positionsOfOthers({ state }: Context, document: ClearingDocument, outcome: Outcome): void {
   const { feeder, interval, buses, pricesUcPerWh } = document;
   const market = marketKey(feeder, interval);
   const index = new Map(buses.map(({ id }, i) => [id, i]));
+  const earlier = earlierRounds(document, outcome);
   for (const gateway of members.names(state, feeder)) {
     if ((members.get(state, feeder, gateway) as number) < 0 || positions.has(state, market, gateway)) continue;
     const bus = index.get(sites.get(state, gateway, 'admission')?.bus ?? '');
     const priceUcPerWh = bus === undefined ? undefined : pricesUcPerWh[bus];
     const salt = signers.get(state, gateway, 'last')?.salt;
-    if (priceUcPerWh === undefined || salt === undefined) continue;
-    positions.set(state, market, gateway, { positionWh: 0, priceUcPerWh, salt });
+    if (bus === undefined || priceUcPerWh === undefined || salt === undefined) continue;
+    const lots = earlier.map((lotOf) => lotOf(gateway, bus));
+    positions.set(state, market, gateway, { earlier: lots, positionWh: 0, priceUcPerWh, salt });
   }
+}
+
+/** Of each round before the last: a site's part of its position and the price at its bus. */
+function earlierRounds(
+  { orders }: ClearingDocument,
+  outcome: Outcome,
+): ((gateway: string, bus: number) => Lot)[] {
+  if (outcome.status === 'void') return [];
+  return outcome.rounds.slice(0, -1).map(({ clearing }) => {
+    const fills = fillsBySite(orders, clearing.fillsWh);
+    return (gateway, bus) => {
+      const { exportWh, importWh } = fills.get(gateway) ?? NO_FILL;
+      return { positionWh: exportWh - importWh, priceUcPerWh: clearing.pricesUcPerWh[bus] as number };
+    };
+  });
 }
 
 /** What the settlement will need. Void = nothing traded, nothing lost. */
 function clearedRow({ tariff }: ClearingDocument, outcome: Outcome): ClearedRow {
   if (outcome.status === 'void') {
-    return { lineTariffsUc: '0', lossWh: 0, tariff, utilityPositionWh: 0, utilityUcPerWh: 0 };
+    return { lineTariffsUc: '0', lossWh: 0, tariff, utilityUc: '0' };
   }
-  const { lineTariffsUc, lossWh, utilityPositionWh, utilityUcPerWh } = outcome.account;
-  return { lineTariffsUc: String(lineTariffsUc), lossWh, tariff, utilityPositionWh, utilityUcPerWh };
+  const { lineTariffsUc, lossWh, utilityUc } = outcome.account;
+  return { lineTariffsUc: String(lineTariffsUc), lossWh, tariff, utilityUc: String(utilityUc) };
 }
 
 interface SiteFill {
@@ -160,7 +187,7 @@ interface SiteFill {
 }
 const NO_FILL: SiteFill = { bus: -1, exportWh: 0, importWh: 0, unfilled: null };
 
-function fillsBySite({ orders, fillsWh }: ClearingDocument): Map<string, SiteFill> {
+function fillsBySite(orders: readonly ClearingOrder[], fillsWh: ArrayLike<number>): Map<string, SiteFill> {
   const bySite = new Map<string, SiteFill>();
   for (const [i, order] of orders.entries()) {
     const { gateway, bus, side, energyWh } = order;
@@ -176,7 +203,7 @@ function fillsBySite({ orders, fillsWh }: ClearingDocument): Map<string, SiteFil
 
 /** The line whose limit kept a site's step from its market, and its shadow price; a step too dear for it was kept by none. */
 function bindingOf(
-  { buses }: ClearingDocument,
+  { buses, pricesUcPerWh }: ClearingDocument,
   outcome: Outcome,
   { bus, unfilled }: SiteFill,
 ): { readonly bindingLine: string; readonly bindingUcPerWh: number } {
@@ -186,7 +213,7 @@ function bindingOf(
   const sells = unfilled.side === 'supply';
   const line = (sells ? supplyLines[bus] : demandLines[bus]) ?? -1;
   const shadowUcPerWh = shadowsUcPerWh[line] ?? 0;
-  const nodalUcPerWh = outcome.clearing.pricesUcPerWh[bus] as number;
+  const nodalUcPerWh = pricesUcPerWh[bus] as number;
   const beyond = sells
     ? unfilled.priceUcPerWh > nodalUcPerWh + shadowUcPerWh
     : unfilled.priceUcPerWh < nodalUcPerWh - shadowUcPerWh;

@@ -3,6 +3,7 @@
 
 import { sha256 } from '@noble/hashes/sha2.js';
 import { concatBytes, fromHex, toBase64url, utf8 } from '../base/bytes.ts';
+import { floorDiv } from '../base/integers.ts';
 import { isoSeconds } from '../base/interval.ts';
 import { sha256Hex, type Verify } from '../protocol/envelope.ts';
 import type { Genesis } from '../protocol/genesis.ts';
@@ -42,6 +43,13 @@ export function gateProblem({ genesis, timeMs }: Context, interval: number): str
   const opensMs = startMs(genesis, interval) - genesis.interval.gateOpenMs;
   if (timeMs < opensMs) return `early: the gate of interval ${interval} opens at ${isoSeconds(opensMs)}`;
   return null;
+}
+
+/** The round that an offer of this block joins, from 1: the time the gate is open is cut into equal parts. */
+export function roundAt({ genesis, timeMs }: Context, interval: number): number {
+  const { gateOpenMs, gateCloseMs } = genesis.interval;
+  const openForMs = timeMs - (startMs(genesis, interval) - gateOpenMs);
+  return 1 + floorDiv(openForMs * genesis.rounds, gateOpenMs - gateCloseMs);
 }
 
 export type DueType = 'clearing' | 'expiry' | 'settlement';

@@ -93,6 +93,7 @@ function settleSite({ genesis, state }: Context, market: ClearedRow, gateway: st
   const { tariff } = market;
   const common = {
     corrections: 0,
+    earlier: position?.earlier ?? [],
     positionWh: position?.positionWh ?? 0,
     priceUcPerWh: position?.priceUcPerWh ?? null,
     uncertaintyWh: delivery?.uncertaintyWh ?? 0,
@@ -177,8 +178,7 @@ function notCleared({ state }: Context, feeder: string, interval: number): Clear
             sellUcPerWh: tariff.sellUcPerWh,
             sellWhMax: tariff.sellWhMax,
           },
-    utilityPositionWh: 0,
-    utilityUcPerWh: 0,
+    utilityUc: '0',
   };
 }
 

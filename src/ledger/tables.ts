@@ -4,6 +4,7 @@
 import type { Json } from '../base/canonical.ts';
 import { floorDiv, mulDivFloor } from '../base/integers.ts';
 import { intervalAt, intervalEndMs, intervalStartMs } from '../base/interval.ts';
+import type { Lot } from '../market/settle.ts';
 import type { Admission, Feeder, Genesis } from '../protocol/genesis.ts';
 import type { OfferStep } from '../protocol/requests.ts';
 import { type State, Table } from './state.ts';
@@ -86,6 +87,8 @@ export const latest = new Table<number>('latest');
 export type OfferRow = {
   readonly buy: readonly OfferStep[];
   readonly height: number;
+  /** The first round it takes part in, from 1. */
+  readonly round: number;
   readonly salt: string;
   readonly sell: readonly OfferStep[];
   readonly sequence: number;
@@ -101,15 +104,20 @@ export type ClearedRow = {
   readonly lineTariffsUc: string;
   readonly lossWh: number;
   readonly tariff: TariffRecord | null;
-  /** Cleared supply less cleared demand of the utility, and the nodal price at the root. */
-  readonly utilityPositionWh: number;
-  readonly utilityUcPerWh: number;
+  /** What the utility receives for its cleared supply less its cleared demand. */
+  readonly utilityUc: string;
 };
 /** market/<feeder>/<interval>: until the settlement. */
 export const markets = new Table<ClearedRow>('market');
 
 /** position/<feeder>.<interval>/<gateway>: of every site that the clearing found active; until the settlement. Void: no price. */
-export type PositionRow = { readonly positionWh: number; readonly priceUcPerWh: number | null; readonly salt: string };
+export type PositionRow = {
+  /** Of rounds before the last. */
+  readonly earlier: readonly Lot[];
+  readonly positionWh: number;
+  readonly priceUcPerWh: number | null;
+  readonly salt: string;
+};
 export const positions = new Table<PositionRow>('position');
 
 export type Counters = {
@@ -133,6 +141,7 @@ export type SettledSite = {
   readonly corrections: number;
   readonly counters: Counters | null;
   readonly deliveredWh: number;
+  readonly earlier: readonly Lot[];
   readonly imbalanceUc: number;
   readonly positionWh: number;
   /** Nodal price of the clearing; null if there was none for this site. */

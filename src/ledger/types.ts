@@ -54,10 +54,13 @@ export interface AddressedProof extends LeafProof {
 /**
  * Everything needed to check a clearing without trust: what it was given (lines with their limits in force, baseline,
  * orders in consensus order, tariff) and what came out (fills, the utility's two last, flows, nodal prices, trades).
- * Its hash is the digest in notices.
+ * With several rounds `certificates` has what each of them made; fills, flows and totals are then the sums, prices and
+ * tightened limits the last round's. Its hash is the digest in notices.
  */
 export type ClearingDocument = {
   readonly buses: readonly Bus[];
+  /** Of each round, if there are several; else empty. */
+  readonly certificates: readonly RoundCertificate[];
   readonly feeder: string;
   readonly fillsWh: readonly number[];
   /** By bus, Wh over its line towards the root, without the baseline. */
@@ -69,6 +72,7 @@ export type ClearingDocument = {
   readonly pricesUcPerWh: readonly number[];
   /** Why it is void, or empty. */
   readonly reason: string;
+  readonly rounds: number;
   readonly status: 'cleared' | 'void';
   readonly tariff: TariffRecord | null;
   readonly tightened: readonly TightenedLine[];
@@ -88,12 +92,19 @@ export type TightenedLine = {
   readonly upMaxWh: number | null;
 };
 
-/** One step of a site's offer; `bus` is an index into the buses. */
+/** What one of several rounds made of the energy and capacity that earlier ones left: figures as in the document. */
+export type RoundCertificate = Pick<
+  ClearingDocument,
+  'fillsWh' | 'flowsWh' | 'pricesUcPerWh' | 'tightened' | 'tradedWh' | 'welfareUc'
+>;
+
+/** One step of a site's offer; `bus` is an index into the buses, `round` the first it takes part in, from 1. */
 export type ClearingOrder = {
   readonly bus: number;
   readonly energyWh: number;
   readonly gateway: string;
   readonly priceUcPerWh: number;
+  readonly round: number;
   readonly side: 'supply' | 'demand';
 };
 
@@ -101,6 +112,8 @@ export interface OpenOffer {
   readonly gateway: string;
   /** Place in time: application height, then a hash that nobody can steer. */
   readonly place: { readonly height: number; readonly tie: string };
+  /** The first round it takes part in, from 1. */
+  readonly round: number;
   readonly buy: readonly { readonly energyWh: number; readonly priceUcPerWh: number }[];
   readonly sell: readonly { readonly energyWh: number; readonly priceUcPerWh: number }[];
 }

@@ -10,30 +10,39 @@ export function clear(feeder: FeederModel, book: OrderBook): Clearing {
   return certify(feeder, book, allocate(feeder, book));
 }
 
-/** One of several rounds: the book and feeder it was cleared on, for `verifyClearing`, and its result. */
-export interface Round {
-  readonly feeder: FeederModel;
-  readonly book: OrderBook;
-  readonly clearing: Clearing;
-}
-
 /**
- * Clears in rounds: order i takes part from round `joins[i]` (0 to rounds - 1) on, with what earlier rounds left of it, and
- * lines carry what earlier rounds left free. Who came in an earlier round is served before those of later ones, at the
- * price of welfare over all; each round is optimal for itself. With one round this is `clear`.
+ * Walks through the rounds of a clearing: order i takes part from round `joins[i]` (0 to rounds - 1) on, with what earlier
+ * rounds left of it, and lines carry what earlier rounds left free. Who came in an earlier round is served before those of
+ * later ones, at the price of welfare over all; each round is optimal for itself. `visit` gets each round's feeder and book
+ * and returns its clearing, made or already given and verified; null ends the walk.
  */
-export function clearRounds(feeder: FeederModel, book: OrderBook, joins: Uint8Array, rounds: number): Round[] {
-  const results: Round[] = [];
+export function walkRounds(
+  feeder: FeederModel,
+  book: OrderBook,
+  joins: Uint8Array,
+  rounds: number,
+  visit: (feeder: FeederModel, book: OrderBook, round: number) => Clearing | null,
+): void {
   const leftWh = book.energiesWh.slice();
   let current = feeder;
   for (let round = 0; round < rounds; round++) {
-    const open: OrderBook = { ...book, energiesWh: leftWh.map((energyWh, i) => (joins[i]! <= round ? energyWh : 0)) };
-    const clearing = clear(current, open);
-    results.push({ feeder: current, book: open, clearing });
+    const energiesWh = leftWh.map((energyWh, i) => (joins[i]! <= round ? energyWh : 0));
+    const clearing = visit(current, { ...book, energiesWh }, round);
+    if (clearing === null) return;
     for (let i = 0; i < book.size; i++) leftWh[i]! -= clearing.fillsWh[i]!;
     current = afterFlows(current, clearing.flowsWh);
   }
-  return results;
+}
+
+/** What all rounds make together; the prices are the last round's. */
+export function sumOfRounds(rounds: readonly Clearing[]): Clearing {
+  return rounds.reduce((sum, round) => ({
+    welfareUc: sum.welfareUc + round.welfareUc,
+    tradedWh: sum.tradedWh + round.tradedWh,
+    fillsWh: sum.fillsWh.map((fill, i) => fill + round.fillsWh[i]!),
+    flowsWh: sum.flowsWh.map((flow, bus) => flow + round.flowsWh[bus]!),
+    pricesUcPerWh: round.pricesUcPerWh,
+  }));
 }
 
 /** The feeder once these flows are taken: as baseline, and off the limits. */

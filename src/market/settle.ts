@@ -1,7 +1,7 @@
 // What one interval costs or brings each party, µ¤: + receives, - pays. Pure arithmetic; which delivery counts, and where
 // accounts are kept, is the ledger's. Source: the design, "What is traded, and who owes what".
 //
-//   site      position x nodal price of its bus, and its deviation = delivered - position:
+//   site      position x nodal price of its bus (each round's at its price), and its deviation = delivered - position:
 //               what lies within the certified uncertainty at the nodal price, without penalty;
 //               beyond: a shortfall pays max(utility's sell price, nodal price) + penalty,
 //               a surplus gets min(utility's buy price, nodal price) - penalty
@@ -27,13 +27,18 @@ export interface RootTariff {
   readonly sellUcPerWh: number;
 }
 
+/** A round's part of a position at the round's nodal price. */
+export type Lot = { readonly positionWh: number; readonly priceUcPerWh: number };
+
 export interface SiteInput {
   /** Cleared export - cleared import; 0 without a trade. */
   readonly positionWh: number;
   /** Metered export - import. */
   readonly deliveredWh: number;
-  /** Nodal price of the bus; null when the interval was not cleared. */
+  /** Nodal price of the bus, of the last round if there were several; null when the interval was not cleared. */
   readonly priceUcPerWh: number | null;
+  /** What of the position earlier rounds made, and the bus's price in each. */
+  readonly earlier?: readonly Lot[];
   /** The delivery's own, not above the cap that the operator certified. */
   readonly uncertaintyWh: number;
 }
@@ -48,22 +53,27 @@ export interface SiteAmounts {
 
 /** |energies| <= ENERGY_WH_MAX keeps every product below 2^53. Without a clearing the tariff alone prices, without a tariff the nodal price. */
 export function siteAmounts(site: SiteInput, tariff: RootTariff | null, penalties: Penalties): SiteAmounts {
-  const { positionWh, deliveredWh, priceUcPerWh, uncertaintyWh } = site;
+  const { positionWh, deliveredWh, priceUcPerWh, uncertaintyWh, earlier = [] } = site;
   const utilitySells = tariff?.sellUcPerWh ?? priceUcPerWh ?? 0;
   const utilityBuys = tariff?.buyUcPerWh ?? priceUcPerWh ?? 0;
   const deviationWh = deliveredWh - positionWh;
   const freeWh = clamp(deviationWh, 0 - uncertaintyWh, uncertaintyWh);
   const restWh = deviationWh - freeWh;
-  const freeUcPerWh = priceUcPerWh ?? (freeWh < 0 ? utilitySells : utilityBuys);
+  // Of several rounds the price that is worse for the site: nobody gains by not delivering what an earlier round paid better.
+  const ofRounds = [...(priceUcPerWh === null ? [] : [priceUcPerWh]), ...earlier.map((lot) => lot.priceUcPerWh)];
+  const nodalUcPerWh = ofRounds.length === 0 ? null : deviationWh < 0 ? Math.max(...ofRounds) : Math.min(...ofRounds);
+  const freeUcPerWh = nodalUcPerWh ?? (freeWh < 0 ? utilitySells : utilityBuys);
   const restUcPerWh =
     restWh < 0
-      ? Math.max(utilitySells, priceUcPerWh ?? utilitySells)
-      : Math.min(utilityBuys, priceUcPerWh ?? utilityBuys);
+      ? Math.max(utilitySells, nodalUcPerWh ?? utilitySells)
+      : Math.min(utilityBuys, nodalUcPerWh ?? utilityBuys);
   const penaltyUcPerWh = restWh < 0 ? penalties.shortfallPenaltyUcPerWh : penalties.surplusPenaltyUcPerWh;
   const penaltyUc = 0 - Math.abs(restWh) * penaltyUcPerWh;
+  const lastWh = earlier.reduce((leftWh, lot) => leftWh - lot.positionWh, positionWh);
+  const earlierUc = earlier.reduce((sum, lot) => sum + lot.positionWh * lot.priceUcPerWh, 0);
   return {
     // Adding 0 turns a negative zero into zero.
-    tradesUc: positionWh * (priceUcPerWh ?? 0) + 0,
+    tradesUc: lastWh * (priceUcPerWh ?? 0) + earlierUc + 0,
     imbalanceUc: freeWh * freeUcPerWh + restWh * restUcPerWh + penaltyUc + 0,
     penaltyUc,
   };
@@ -90,10 +100,8 @@ export interface MarketAccount {
   readonly congestionUc: bigint;
   /** Modelled losses of all flows, baseline included: the sum of floor(|flow| x loss). */
   readonly lossWh: number;
-  /** Utility's cleared sales - purchases. */
-  readonly utilityPositionWh: number;
-  /** Nodal price of the root. */
-  readonly utilityUcPerWh: number;
+  /** What the utility receives for its cleared sales less its purchases, at the root's price. */
+  readonly utilityUc: bigint;
 }
 
 export function marketAccount(feeder: FeederModel, book: OrderBook, clearing: Clearing): MarketAccount {
@@ -112,7 +120,18 @@ export function marketAccount(feeder: FeederModel, book: OrderBook, clearing: Cl
     congestionUc += BigInt(pricesUcPerWh[parents[bus]!]! - pricesUcPerWh[bus]!) * BigInt(flowWh) - tariffUc;
   }
   const utilityPositionWh = book.hasUtility ? fillsWh[book.size - 2]! - fillsWh[book.size - 1]! : 0;
-  return { lineTariffsUc, congestionUc, lossWh, utilityPositionWh, utilityUcPerWh: pricesUcPerWh[root]! };
+  const utilityUc = BigInt(utilityPositionWh) * BigInt(pricesUcPerWh[root]!);
+  return { lineTariffsUc, congestionUc, lossWh, utilityUc };
+}
+
+/** The account of all rounds. The last one's flows have those before as baseline: its losses are the losses. */
+export function accountOfRounds(rounds: readonly MarketAccount[]): MarketAccount {
+  return rounds.reduce((sum, round) => ({
+    lineTariffsUc: sum.lineTariffsUc + round.lineTariffsUc,
+    congestionUc: sum.congestionUc + round.congestionUc,
+    lossWh: round.lossWh,
+    utilityUc: sum.utilityUc + round.utilityUc,
+  }));
 }
 
 export interface SettledSite {
@@ -134,13 +153,14 @@ export interface CommonAmounts {
 /** The utility's and the operator's side of an interval, from all its settled sites. */
 export function commonAmounts(
   sites: readonly SettledSite[],
-  market: Pick<MarketAccount, 'lossWh' | 'utilityPositionWh' | 'utilityUcPerWh'> & {
+  market: Pick<MarketAccount, 'lossWh'> & {
     readonly lineTariffsUc: bigint | string;
+    readonly utilityUc: bigint | string;
     readonly tariff: RootTariff | null;
   },
 ): CommonAmounts {
   const { tariff } = market;
-  const positionUc = BigInt(market.utilityPositionWh) * BigInt(market.utilityUcPerWh);
+  const positionUc = BigInt(market.utilityUc);
   let sitesUc = 0n;
   let tradesUc = positionUc;
   let meteredWh = 0n;

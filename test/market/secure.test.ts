@@ -3,9 +3,9 @@
 import { describe, expect, test } from 'vitest';
 import { seededRandom } from '../../src/base/random.ts';
 import { orderBook } from '../../src/market/book.ts';
-import { clear, clearRounds } from '../../src/market/clear.ts';
+import { clear, walkRounds } from '../../src/market/clear.ts';
 import { type BusRecord, buildFeeder } from '../../src/market/feeder.ts';
-import type { Order } from '../../src/market/types.ts';
+import type { Clearing, FeederModel, Order, OrderBook } from '../../src/market/types.ts';
 import { verifyClearing } from '../../src/market/verify.ts';
 import {
   clearSecurely,
@@ -29,6 +29,20 @@ const line = (id: string, parent: string | null, resistanceUohm = 100_000, react
   nominalV: 400,
 });
 const STREET = [line('root', null), line('a', 'root'), line('b', 'a')];
+interface Round {
+  readonly feeder: FeederModel;
+  readonly book: OrderBook;
+  readonly clearing: Clearing;
+}
+function clearRounds(feeder: FeederModel, book: OrderBook, joins: Uint8Array, rounds: number): Round[] {
+  const done: Round[] = [];
+  walkRounds(feeder, book, joins, rounds, (left, open) => {
+    const clearing = clear(left, open);
+    done.push({ feeder: left, book: open, clearing });
+    return clearing;
+  });
+  return done;
+}
 const order = (bus: number, side: Order['side'], priceUcPerWh: number, energyWh: number): Order => ({
   bus,
   side,

@@ -109,7 +109,7 @@ test('what buyers pay is what sellers, operator and utility receive, to the last
 
 test('an assumed delivery moves money, not energy: the operator holds it, the utility is not billed for it', () => {
   const site = { positionWh: 0, deliveredWh: -100, priceUcPerWh: 20, uncertaintyWh: 0 };
-  const market = { lineTariffsUc: 0n, lossWh: 10, utilityPositionWh: 0, utilityUcPerWh: 20, tariff: TARIFF };
+  const market = { lineTariffsUc: 0n, lossWh: 10, utilityUc: 0n, tariff: TARIFF };
   const settled = { ...site, ...siteAmounts(site, TARIFF, PENALTIES) };
   const losses = 10n * 30n;
   expect(commonAmounts([{ ...settled, counters: {} }], market)).toMatchObject({
