@@ -155,10 +155,7 @@ function positionsOfOthers({ state }: Context, document: ClearingDocument, outco
 }
 
 /** Of each round before the last: a site's part of its position and the price at its bus. */
-function earlierRounds(
-  { orders }: ClearingDocument,
-  outcome: Outcome,
-): ((gateway: string, bus: number) => Lot)[] {
+function earlierRounds({ orders }: ClearingDocument, outcome: Outcome): ((gateway: string, bus: number) => Lot)[] {
   if (outcome.status === 'void') return [];
   return outcome.rounds.slice(0, -1).map(({ clearing }) => {
     const fills = fillsBySite(orders, clearing.fillsWh);

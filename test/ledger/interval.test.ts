@@ -1,13 +1,14 @@
 // One interval from offers to accounts, and what happens when a step of it is missing.
 
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { JsonObject } from '../../src/base/canonical.ts';
 import { fastVerify } from '../../src/keys/verify.ts';
 import { clearingHolds } from '../../src/ledger/clearing-document.ts';
+import type { ClearingDocument } from '../../src/ledger/types.ts';
 import { attest } from '../../src/protocol/header.ts';
 import type { Notice, Settlement } from '../../src/protocol/replies.ts';
 import { checkProof } from '../../src/protocol/replies.ts';
-import { metered, minutesAfter, publicKeyOf, signerOf, T, testGenesis, World } from './world.ts';
+import { MINUTE, metered, minutesAfter, publicKeyOf, signerOf, T, testGenesis, World } from './world.ts';
 
 const OPEN = minutesAfter(T, -20);
 const GATE = minutesAfter(T, -5);
@@ -438,4 +439,66 @@ test('a chain that stood still settles what is overdue with the feeder and tarif
   expect([T, T + 1, T + 3].map((t) => settlementsOf(world, 'farm', t)[0]?.imbalanceUc)).toEqual([worst, worst, worst]);
   expect(settlementsOf(world, 'farm', T + 4)[0]?.provisional).toBe(true);
   expect(balances(world)).toBe(0n);
+});
+
+describe('two rounds', () => {
+  // The gate is open for 55 minutes: who offers in the first 27.5 is in the first round.
+  function inTwoRounds(): World {
+    const world = new World(testGenesis({ rounds: 2 }));
+    world.block(minutesAfter(T, -41), world.tariff());
+    world.block(
+      minutesAfter(T, -40),
+      world.offer('farm', T, [[8000, 3000]]),
+      world.offer('factory', T, [], [[12_000, 2000]]),
+    );
+    world.block(GATE - 5 * MINUTE, world.offer('house', T, [], [[28_000, 2000]]));
+    world.block(GATE);
+    return world;
+  }
+
+  test('who offers early is served before who pays more later, each at the prices of its round', () => {
+    const world = inTwoRounds();
+    expect(noticeOf(world, 'factory')).toMatchObject({ status: 'cleared', positionWh: -2000 });
+    expect(noticeOf(world, 'house').positionWh).toBe(-1000);
+    const { trades, positionWh } = noticeOf(world, 'farm');
+    expect(positionWh).toBe(3000);
+    expect(trades.map(({ buyer, energyWh }) => [buyer, energyWh])).toEqual([
+      ['factory', 2000],
+      ['house', 1000],
+    ]);
+    expect(trades[0]?.sellerUcPerWh).toBeLessThan(12_000);
+    expect(trades[1]?.sellerUcPerWh).toBeGreaterThan(20_000);
+    const document = world.ledger.clearing('f1', T) as ClearingDocument;
+    expect(document.orders.map(({ gateway, round }) => [gateway, round]).sort()).toEqual([
+      ['factory', 1],
+      ['farm', 1],
+      ['house', 2],
+    ]);
+    expect(document.certificates).toHaveLength(2);
+    expect(clearingHolds(document)).toBe(true);
+    for (const wrong of [
+      { rounds: 1 },
+      { certificates: [] },
+      { certificates: [...document.certificates].reverse() },
+      { orders: document.orders.map((order) => ({ ...order, round: 1 })) },
+    ]) {
+      expect(clearingHolds({ ...document, ...wrong })).toBe(false);
+    }
+  });
+
+  test('what an earlier round paid is paid; a deviation is priced by the round that is worse for the site', () => {
+    const world = inTwoRounds();
+    world.block(END, world.delivery('farm', T, 3000, 0), world.delivery('house', T, 0, 1000));
+    world.block(END + MINUTE, world.delivery('factory', T, 0, 1990, { uncertaintyWh: 10 }));
+    world.block(SETTLE);
+    const { trades } = noticeOf(world, 'farm');
+    const soldUc = trades.reduce((sum, { energyWh, sellerUcPerWh }) => sum + energyWh * sellerUcPerWh, 0);
+    expect(settlementsOf(world, 'farm')[0]).toMatchObject({ tradesUc: soldUc, imbalanceUc: 0 });
+    const [first, last] = (world.ledger.clearing('f1', T) as ClearingDocument).certificates.map(
+      ({ pricesUcPerWh }) => pricesUcPerWh[3] as number,
+    ) as [number, number];
+    expect(first).toBeLessThan(last);
+    expect(settlementsOf(world, 'factory')[0]).toMatchObject({ tradesUc: -2000 * first, imbalanceUc: 10 * first });
+    expect(balances(world)).toBe(0n);
+  });
 });
