@@ -130,6 +130,12 @@ export function offersInOrder(state: State, feeder: string, interval: number): O
   return offers
     .list(state, marketKey(feeder, interval))
     .filter(({ value }) => value.buy.length + value.sell.length > 0)
-    .map(({ name, value: { buy, height, round, sell, tie } }) => ({ buy, gateway: name, place: { height, tie }, round, sell }))
+    .map(({ name, value: { buy, height, round, sell, tie } }) => ({
+      buy,
+      gateway: name,
+      place: { height, tie },
+      round,
+      sell,
+    }))
     .sort((a, b) => a.place.height - b.place.height || compareStrings(a.place.tie, b.place.tie));
 }
