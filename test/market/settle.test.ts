@@ -4,9 +4,17 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { seededRandom } from '../../src/base/random.ts';
 import { orderBook } from '../../src/market/book.ts';
-import { clear } from '../../src/market/clear.ts';
+import { clear, walkRounds } from '../../src/market/clear.ts';
 import { type BusRecord, buildFeeder } from '../../src/market/feeder.ts';
-import { commonAmounts, marketAccount, siteAmounts, worstDelivery } from '../../src/market/settle.ts';
+import {
+  accountOfRounds,
+  commonAmounts,
+  type Lot,
+  type MarketAccount,
+  marketAccount,
+  siteAmounts,
+  worstDelivery,
+} from '../../src/market/settle.ts';
 import { pairTrades } from '../../src/market/trades.ts';
 import type { Clearing, FeederModel, Order, UtilityTariff } from '../../src/market/types.ts';
 import { randomInstance } from './instances.ts';
@@ -104,6 +112,44 @@ test('what buyers pay is what sellers, operator and utility receive, to the last
       0n,
     );
     expect(spread, label).toBe(account.lineTariffsUc + account.congestionUc);
+  }
+});
+
+test('the same in several rounds, and no deviation is priced better than any round paid', () => {
+  for (let seed = 1; seed <= 200; seed++) {
+    const { feeder, book, utility, label } = randomInstance(seed, 20, 40);
+    const next = seededRandom(seed);
+    const ordinary = book.size - (book.hasUtility ? 2 : 0);
+    const joins = Uint8Array.from({ length: book.size }, (_, i) => (i < ordinary ? Math.floor(next() * 3) : 0));
+    const accounts: MarketAccount[] = [];
+    const lots = Array.from({ length: ordinary }, (): Lot[] => []);
+    walkRounds(feeder, book, joins, 3, (left, open) => {
+      const clearing = clear(left, open);
+      accounts.push(marketAccount(left, open, clearing));
+      for (const [i, lot] of lots.entries()) {
+        const positionWh = (book.supply[i] === 1 ? 1 : -1) * clearing.fillsWh[i]! + 0;
+        lot.push({ positionWh, priceUcPerWh: clearing.pricesUcPerWh[book.buses[i]!]! });
+      }
+      return clearing;
+    });
+    const account = accountOfRounds(accounts);
+    const sites = lots.map((lot) => {
+      const positionWh = lot.reduce((sum, part) => sum + part.positionWh, 0);
+      const deliveredWh = positionWh + Math.floor(next() * 21) - 10;
+      const { priceUcPerWh } = lot[2] as Lot;
+      const site = { positionWh, deliveredWh, priceUcPerWh, earlier: lot.slice(0, 2), uncertaintyWh: 3 };
+      const amounts = siteAmounts(site, utility ?? null, PENALTIES);
+      expect(amounts.tradesUc, label).toBe(lot.reduce((sum, part) => sum + part.positionWh * part.priceUcPerWh, 0) + 0);
+      for (const part of lot) {
+        expect(amounts.imbalanceUc, label).toBeLessThanOrEqual((deliveredWh - positionWh) * part.priceUcPerWh);
+      }
+      return { ...site, ...amounts, counters: {} };
+    });
+    const common = commonAmounts(sites, { ...account, tariff: utility ?? null });
+    const sitesUc = sites.reduce((sum, site) => sum + BigInt(site.tradesUc) + BigInt(site.imbalanceUc), 0n);
+    expect(sitesUc + common.utilityUc + common.operatorUc, label).toBe(0n);
+    expect(common.congestionUc, label).toBe(account.congestionUc);
+    expect(account.congestionUc >= 0n, label).toBe(true);
   }
 });
 
