@@ -6,8 +6,9 @@ import { sha512 } from '@noble/hashes/sha2.js';
 import { toBase64url, utf8 } from '../../src/base/bytes.ts';
 import type { JsonObject } from '../../src/base/canonical.ts';
 import { chainId, type Genesis } from '../../src/protocol/genesis.ts';
-import type { SignedKind } from '../../src/protocol/replies.ts';
-import { possessionBytes, type RequestKind } from '../../src/protocol/requests.ts';
+import { validatorSetHash } from '../../src/protocol/header.ts';
+import type { Leaf, SignedKind } from '../../src/protocol/replies.ts';
+import { approvalBytes, possessionBytes, type RequestKind } from '../../src/protocol/requests.ts';
 
 hashes.sha512 = sha512;
 
@@ -103,6 +104,15 @@ const metered = {
 const newAdmission = admission('gateway-house', 'north');
 const possession = (body: JsonObject, key: string): string =>
   toBase64url(testKey(key).sign(possessionBytes(GENESIS.chain, body)));
+const change = {
+  publicKey: testKey('validator-5').publicKey,
+  validator: 'validator-5',
+  validatorSet: validatorSetHash(GENESIS.validators),
+};
+const approval = (signer: string): JsonObject => ({
+  signature: toBase64url(testKey(signer).sign(approvalBytes(GENESIS.chain, change))),
+  signer,
+});
 
 /** Signer and body of one request of each kind. */
 export const REQUESTS: Readonly<Record<RequestKind, { signer: string; body: JsonObject }>> = {
@@ -167,9 +177,9 @@ export const REQUESTS: Readonly<Record<RequestKind, { signer: string; body: Json
     signer: 'operator-1',
     body: {
       ...common,
-      approvals: [],
-      change: { publicKey: null, validator: 'validator-4', validatorSet: '0'.repeat(64) },
-      possession: null,
+      approvals: ['operator-1', 'validator-1', 'validator-2', 'validator-3'].map(approval),
+      change,
+      possession: possession(change, 'validator-5'),
     },
   },
   'meter.swap': {
@@ -282,3 +292,58 @@ export const MESSAGES: Readonly<Record<SignedKind, { signer: string; body: JsonO
     body: { gateway: 'gateway-farm', header: hash('a'), height: 9, salt, sequence: 41 },
   },
 };
+
+/** One leaf of each kind. */
+export const LEAVES: readonly Leaf[] = [
+  {
+    kind: 'verdict',
+    reason: 'late: the gate of interval 1980040 closed at 2026-06-21T09:55:00Z',
+    request: 'b'.repeat(64),
+    requestKind: 'offer',
+    signer: 'gateway-farm',
+    verdict: 'refused',
+  },
+  {
+    bindingLine: 'south',
+    bindingUcPerWh: 1500,
+    clearing: 'c'.repeat(64),
+    feeder: 'feeder-1',
+    gateway: 'gateway-farm',
+    interval: INTERVAL,
+    kind: 'notice',
+    nodalPriceUcPerWh: 11_000,
+    positionWh: 400,
+    status: 'cleared',
+    trades: [
+      {
+        buyer: 'gateway-flat',
+        buyerUcPerWh: 11_750,
+        energyWh: 400,
+        lossWh: 11,
+        path: ['north', 'root', 'south'],
+        seller: 'gateway-farm',
+        sellerUcPerWh: 11_000,
+      },
+    ],
+  },
+  {
+    balanceUc: '4275000',
+    deliveredWh: 390,
+    deviationWh: -10,
+    gateway: 'gateway-farm',
+    imbalanceUc: -125_000,
+    interval: INTERVAL,
+    kind: 'settlement',
+    positionWh: 400,
+    provisional: false,
+    tradesUc: 4_400_000,
+  },
+  {
+    clearing: 'c'.repeat(64),
+    feeder: 'feeder-1',
+    interval: INTERVAL,
+    kind: 'clearing',
+    status: 'cleared',
+    tradedWh: null,
+  },
+];

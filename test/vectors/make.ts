@@ -12,7 +12,7 @@ import { attest, type Header, headerHash, NO_PARENT, validatorSetHash } from '..
 import { leafHash, merklePath, merkleRoot } from '../../src/protocol/merkle.ts';
 import { consensusQuorum, deviceQuorum, faultsTolerated } from '../../src/protocol/quorum.ts';
 import { encodeProof, type Leaf, leafBytes, type Proof } from '../../src/protocol/replies.ts';
-import { CANONICAL, GENESIS, MESSAGES, REQUESTS, salt, T0_MS, testKey, VALIDATORS } from './examples.ts';
+import { CANONICAL, GENESIS, LEAVES, MESSAGES, REQUESTS, salt, T0_MS, testKey, VALIDATORS } from './examples.ts';
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 const chain = GENESIS.chain;
@@ -99,6 +99,12 @@ export function vectors(): Record<string, unknown> {
       refused: CANONICAL.refused.map(({ rule, bytes }) => ({ rule, bytesHex: toHex(bytes) })),
     },
     'genesis.json': { genesis: canonicalText(GENESIS as unknown as Json), hash: genesisHash(GENESIS), chain },
+    'leaves.json': LEAVES.map((leaf) => ({
+      kind: leaf.kind,
+      salt,
+      canonicalLeaf: canonicalText(leaf as unknown as Json),
+      leafHash: toHex(leafHash(leafBytes(salt, leaf))),
+    })),
     'login.json': loginVector(),
     'merkle.json': merkleVectors(),
     'messages.json': messageVectors(MESSAGES),

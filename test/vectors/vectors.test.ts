@@ -7,8 +7,9 @@ import { parseCanonical } from '../../src/base/canonical.ts';
 import { refuseLogin } from '../../src/messaging/login.ts';
 import { decodeEnvelope, isSignedBy, type Verify } from '../../src/protocol/envelope.ts';
 import { parseGenesis } from '../../src/protocol/genesis.ts';
-import { bodyOf, checkProof, decodeProof, encodeProof } from '../../src/protocol/replies.ts';
-import { parseRequest } from '../../src/protocol/requests.ts';
+import { bodyOf, checkProof, decodeProof, encodeProof, leafSchema } from '../../src/protocol/replies.ts';
+import { approvalBytes, parseRequest, possessionBytes } from '../../src/protocol/requests.ts';
+import { testKey } from './examples.ts';
 import { fileText, vectors } from './make.ts';
 
 const read = (name: string) => JSON.parse(readFileSync(join(import.meta.dirname, name), 'utf8'));
@@ -74,6 +75,27 @@ test('a proof holds for its leaf and the set, and for no other leaf, place, salt
   expect(holds({ attestation: { ...proof.attestation, signer: 'validator-2' } })).toBe(false);
   set.delete('validator-1');
   expect(holds({})).toBe(false);
+});
+
+test('every leaf is well-formed', () => {
+  const all: { canonicalLeaf: string }[] = read('leaves.json');
+  for (const { canonicalLeaf } of all)
+    expect(leafSchema.safeParse(parseCanonical(utf8(canonicalLeaf))).success).toBe(true);
+  expect(all).toHaveLength(leafSchema.options.length);
+});
+
+test('a change of the validators is approved and its key is held', () => {
+  const { chain } = read('genesis.json');
+  const { canonicalBody } = read('requests.json').find(({ kind }: { kind: string }) => kind === 'membership');
+  const { approvals, change, possession } = JSON.parse(canonicalBody);
+  const holds = (signature: string, bytes: Uint8Array, key: string): boolean =>
+    zip215(fromBase64url(signature), bytes, fromBase64url(key));
+  expect(holds(possession, possessionBytes(chain, change), change.publicKey)).toBe(true);
+  expect(approvals).toHaveLength(4);
+  for (const { signature, signer } of approvals) {
+    expect(holds(signature, approvalBytes(chain, change), testKey(signer).publicKey), signer).toBe(true);
+    expect(holds(signature, possessionBytes(chain, change), testKey(signer).publicKey), signer).toBe(false);
+  }
 });
 
 test('a signature of another length is refused before any arithmetic', () => {
