@@ -238,6 +238,9 @@ export const CANONICAL: { accepted: string[]; refused: { rule: string; bytes: Ui
     '[1,[2,"3"]]',
     '{}',
     '{"a":{"b":[]},"b":1,"😀":2,"｡":3}',
+    // The outermost value is level 0.
+    `${'['.repeat(33)}${']'.repeat(33)}`,
+    `${'['.repeat(32)}0${']'.repeat(32)}`,
   ],
   refused: [
     { rule: 'no white space', bytes: utf8('{"a": 1}') },
@@ -254,7 +257,8 @@ export const CANONICAL: { accepted: string[]; refused: { rule: string; bytes: Ui
     { rule: 'no byte order mark', bytes: utf8('\ufeff1') },
     { rule: 'valid UTF-8', bytes: Uint8Array.of(0x22, 0xc3, 0x28, 0x22) },
     { rule: 'nothing after the value', bytes: utf8('1\n') },
-    { rule: 'at most 32 levels', bytes: utf8(`${'['.repeat(34)}${']'.repeat(34)}`) },
+    { rule: 'nothing deeper than level 32', bytes: utf8(`${'['.repeat(34)}${']'.repeat(34)}`) },
+    { rule: 'no plain value deeper than level 32', bytes: utf8(`${'['.repeat(33)}0${']'.repeat(33)}`) },
   ],
 };
 
