@@ -128,6 +128,7 @@ export function createSiteDelivering(options: {
     if (life?.phase === 'recorded') return null;
     if (life?.phase === 'refused' && one.corrections > 0) return giveUp(one, life.decision.reason);
     if (one.corrections >= CORRECTIONS_MAX) return giveUp(one, `${CORRECTIONS_MAX} corrections were not recorded`);
+    if (endMs - nowMs > clockSkewMsMax) return giveUp(one, 'it was metered by a clock that ran ahead');
     if (nowMs - endMs > OWED_MS_MAX) return giveUp(one, 'it is too old to be corrected');
     if (one.request === null && !metering.finishedByAll(interval)) {
       if (nowMs - endMs < DEVICES_WAIT_WALL_MS * genesis.clock.rate) return one;
@@ -163,7 +164,7 @@ export function createSiteDelivering(options: {
     },
     onMetered(grid) {
       const { interval } = grid.metered;
-      if (owed.every((other) => other.grid.metered.interval < interval))
+      if (owed.every((other) => other.grid.metered.interval !== interval))
         keep([...owed, { grid, request: null, corrections: 0 }]);
     },
   };

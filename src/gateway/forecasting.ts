@@ -2,6 +2,7 @@
 // keeps what it learnt. Owns the carrying between store and forecast/; knows no prices.
 
 import type { Clock } from '../base/clock.ts';
+import { isWattpactError } from '../base/errors.ts';
 import { intervalAt, intervalStartMs } from '../base/interval.ts';
 import { meanPowerW } from '../base/units.ts';
 import { createForecaster } from '../forecast/forecaster.ts';
@@ -66,14 +67,17 @@ export function createSiteForecasting(options: {
   const { site, store, intervalMs, clock } = options;
   const place = { latitude: site.location.latitude, longitude: site.location.longitude, timezone: site.timezone };
   const forecasters = new Map<string, Forecaster>();
+  const lastOver = intervalAt(clock.chainMs(), intervalMs) - 1;
   let learned = (store.settings.get('forecast learned') as number | null) ?? -1;
+  // Learnt under a clock that ran ahead: everything since would come too late.
+  if (learned > lastOver) learned = -1;
 
   function add(name: string, kind: ForecasterOptions['kind'], capacityW: number | null): void {
     const kept = store.settings.get(`forecast ${name}`) as string | null;
     const forecasterOptions = { kind, stepMs: intervalMs, ...place, ...(capacityW === null ? {} : { capacityW }) };
-    const usable = kept !== null && learned >= 0;
-    forecasters.set(name, usable ? createForecaster(forecasterOptions, kept) : createForecaster(forecasterOptions));
-    if (!usable) learned = -1;
+    const restored = kept !== null && learned >= 0 ? restore(forecasterOptions, kept) : null;
+    forecasters.set(name, restored ?? createForecaster(forecasterOptions));
+    if (restored === null) learned = -1;
   }
   for (const { id, role, ratedW } of generatorsOf(site)) add(id, role === 'wind' ? 'wind' : 'pv', ratedW);
   add(CONSUMPTION, 'load', null);
@@ -121,7 +125,7 @@ export function createSiteForecasting(options: {
     return first?.interval ?? null;
   }
 
-  learnUpTo(intervalAt(clock.chainMs(), intervalMs) - 1, START_MS_MAX);
+  learnUpTo(lastOver, START_MS_MAX);
 
   return {
     learnUpTo,
@@ -129,6 +133,16 @@ export function createSiteForecasting(options: {
       new Map(generatorsOf(site).map(({ id }) => [id, energies(id, first, count)] as const)),
     consumption: (first, count) => energies(CONSUMPTION, first, count),
   };
+}
+
+/** The forecaster as it was kept; null when this version cannot read it: the store has what it learnt from. */
+function restore(options: ForecasterOptions, kept: string): Forecaster | null {
+  try {
+    return createForecaster(options, kept);
+  } catch (error) {
+    if (isWattpactError(error) && error.code === 'forecast.state') return null;
+    throw error;
+  }
 }
 
 export function medianWh(forecast: EnergyForecast | undefined): number | null {

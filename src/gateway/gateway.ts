@@ -25,6 +25,7 @@ import { askTimedatectl, type ClockTrust, createClockGate } from './clockgate.ts
 import { createSiteControl } from './controlling.ts';
 import { createSiteDelivering } from './delivering.ts';
 import { createDemandDesk } from './demands.ts';
+import { doAll } from './duties.ts';
 import { controlConfigOf, generatorsOf, gridMeterOf } from './equipment.ts';
 import type { GatewayListener, SitePowers } from './events.ts';
 import { createSiteForecasting } from './forecasting.ts';
@@ -72,7 +73,7 @@ export interface GatewayOptions {
 }
 
 export interface Gateway {
-  /** Monotonic time of the last finished tick: what a watchdog looks at. */
+  /** Monotonic time of the last tick in which every duty was done: what a watchdog looks at. */
   lastTickMs(): number;
   readonly demandUrl: string | null;
   stop(): Promise<void>;
@@ -302,31 +303,43 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     });
   }
 
-  async function tick(): Promise<void> {
+  async function meter(): Promise<void> {
     const metered = await metering.tick();
     for (const interval of metered) delivering.onMetered(interval);
     // Only then: a crash in between meters the interval again, and says it once.
     if (metered.length > 0) metering.keep();
-    trading.tick();
-    delivering.tick();
-    requester.tick();
+  }
+
+  function learn(): void {
     if (rebuilding.historyFrom() === null) forecasting.learnUpTo(intervalAt(clock.chainMs(), lengthMs) - 1, LEARN_MS);
-    askForMissing();
-    await control.tick();
-    tellPowers();
-    lastTickMs = clock.monotonicMs();
+  }
+
+  const duties = [
+    ['metering', meter],
+    ['trading', trading.tick],
+    ['delivering', delivering.tick],
+    ['requesting', requester.tick],
+    ['learning', learn],
+    ['asking', askForMissing],
+    ['control', control.tick],
+    ['telling', tellPowers],
+  ] as const;
+
+  async function tick(): Promise<void> {
+    const isWell = await doAll(duties, (duty, error) =>
+      log.error({ duty, error: describeError(error) }, 'duty failed'),
+    );
+    if (isWell) lastTickMs = clock.monotonicMs();
   }
 
   let timer: NodeJS.Timeout | null = null;
   let running: Promise<void> = Promise.resolve();
   function loop(): void {
     const startedMs = clock.monotonicMs();
-    running = tick()
-      .catch((error) => log.error({ error: describeError(error) }, 'tick failed'))
-      .then(() => {
-        if (stopping) return;
-        timer = setTimeout(loop, Math.max(0, TICK_MS - (clock.monotonicMs() - startedMs)));
-      });
+    running = tick().then(() => {
+      if (stopping) return;
+      timer = setTimeout(loop, Math.max(0, TICK_MS - (clock.monotonicMs() - startedMs)));
+    });
   }
 
   const housekeeping: ScheduledTask = schedule(HOUSEKEEPING, () => store.prune(clock.chainMs(), lengthMs));

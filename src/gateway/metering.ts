@@ -6,7 +6,7 @@ import { intervalAt } from '../base/interval.ts';
 import type { Log } from '../base/log.ts';
 import type { DeviceReadings, Fieldbus, Reading } from '../fieldbus/types.ts';
 import { createMeter, type Meter, type MeterState } from '../metering/meter.ts';
-import type { MeteredInterval, MeterReading } from '../metering/types.ts';
+import type { MeteredInterval, MeterReading, MeterSpec } from '../metering/types.ts';
 import type { Device, Profile, SiteFile } from '../site/types.ts';
 import type { GatewayStore, StoredEnergy } from '../store/gateway.ts';
 import { generatorsOf, gridMeterOf, meterSpecOf } from './equipment.ts';
@@ -31,7 +31,10 @@ interface Metered {
   readonly device: Device;
   readonly channels: Readonly<Record<string, Channel>>;
   readonly power: string;
-  readonly meter: Meter;
+  readonly spec: MeterSpec;
+  meter: Meter;
+  /** Chain time of its newest reading; null before the first. */
+  fedMs: number | null;
 }
 
 export interface GridInterval {
@@ -78,7 +81,7 @@ export function createSiteMetering(options: {
     const spec = meterSpecOf({ device, profile, channels, powerMaxW, intervalMs, chainRate });
     const kept = store.settings.get(`meter ${subject}`) as MeterState | null;
     const meter = kept === null ? createMeter(spec) : createMeter(spec, kept);
-    meters.push({ subject, device, channels, power, meter });
+    meters.push({ subject, device, channels, power, spec, meter, fedMs: kept?.lastMs ?? null });
   }
 
   const { importLimitW, exportLimitW } = site.connection;
@@ -162,6 +165,15 @@ export function createSiteMetering(options: {
       log.warn({ subject: metered.subject, interval, marks: done.marks }, 'metering: interval has marks');
   }
 
+  /** A meter takes no reading older than its last one: after a clock that ran ahead it would be silent until then. */
+  function beginAnew(metered: Metered): void {
+    log.warn({ subject: metered.subject }, 'metering: the clock was set back; the meter begins anew');
+    metered.meter = createMeter(metered.spec);
+    metered.fedMs = null;
+    finished.delete(metered.subject);
+    if (metered.subject === SITE) start = null;
+  }
+
   function keep(): void {
     for (const { subject, meter } of meters) store.settings.set(`meter ${subject}`, meter.state());
     keptAtMs = clock.monotonicMs();
@@ -193,6 +205,8 @@ export function createSiteMetering(options: {
         meters.map(async (metered) => {
           const reading = meterReading(metered, await look(metered));
           if (reading === null) return;
+          if (metered.fedMs !== null && reading.atMs < metered.fedMs - intervalMs) beginAnew(metered);
+          metered.fedMs = Math.max(metered.fedMs ?? 0, reading.atMs);
           if (metered.subject === SITE) follow(reading);
           for (const interval of metered.meter.feed(reading)) {
             keepInterval(metered, interval);

@@ -177,3 +177,11 @@ test('after an outage, intervals that are settled already are corrected, the las
     outage.map((interval) => `${interval === INTERVAL ? 'delivery' : 'correction'} ${interval - INTERVAL}`),
   );
 });
+
+test('an interval that a clock running ahead has metered is given up, and holds up no true one', () => {
+  const site = delivering();
+  site.onMetered(grid(INTERVAL + 40));
+  site.onMetered(grid());
+  site.tick();
+  expect(kinds()).toEqual(['delivery 0']);
+});

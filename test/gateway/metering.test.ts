@@ -1,0 +1,82 @@
+// From readings to intervals: over a clock that is set back, and with a meter that never answers.
+
+import { beforeEach, expect, test } from 'vitest';
+import { SILENT } from '../../src/base/log.ts';
+import type { Reading } from '../../src/fieldbus/types.ts';
+import { createSiteMetering, type SiteMetering } from '../../src/gateway/metering.ts';
+import { loadSite } from '../../src/site/load.ts';
+import { type GatewayStore, openGatewayStore } from '../../src/store/gateway.ts';
+import { INTERVAL, INTERVAL_MS } from '../vectors/examples.ts';
+
+const { site, profiles } = loadSite('devices/demo/house.yaml');
+const MINUTE = 60_000;
+let store: GatewayStore;
+let chainMs: number;
+let importWh: number;
+
+beforeEach(() => {
+  store = openGatewayStore(':memory:');
+  chainMs = INTERVAL * INTERVAL_MS - MINUTE;
+  importWh = 1_000;
+});
+
+/** The grid meter answers; every other device is silent. */
+function metering(): SiteMetering {
+  const good = (value: number): Reading => ({ value, quality: 'good', reason: null, atMs: chainMs, monotonicMs: 0 });
+  const readings = (device: string): Map<string, Reading> =>
+    device !== 'meter'
+      ? new Map()
+      : new Map([
+          ['gridPowerW', good(600)],
+          ['importEnergyWh', good(importWh)],
+          ['exportEnergyWh', good(50)],
+        ]);
+  return createSiteMetering({
+    site,
+    profiles,
+    fieldbus: { readings, refresh: async (device) => readings(device) },
+    store,
+    clock: { chainMs: () => chainMs, monotonicMs: () => 0 },
+    intervalMs: INTERVAL_MS,
+    chainRate: 1,
+    curtailing: () => new Set(),
+    log: SILENT,
+  });
+}
+
+/** Minutes of 600 W; the intervals that are finished in them. */
+async function run(meters: SiteMetering, minutes: number): Promise<number[]> {
+  const finished: number[] = [];
+  for (let i = 0; i < minutes; i++) {
+    chainMs += MINUTE;
+    importWh += 10;
+    for (const { metered } of await meters.tick()) finished.push(metered.interval - INTERVAL);
+  }
+  return finished;
+}
+
+test('a site whose other meters are dead from the start is metered at its connection', async () => {
+  const meters = metering();
+  await meters.tick();
+  expect(await run(meters, 32)).toEqual([0, 1]);
+  expect(meters.energyOf('site', 'import', INTERVAL)?.energyWh).toBe(150);
+  expect(meters.energyOf('pv', 'generation', INTERVAL)).toBeNull();
+  expect(meters.finishedByAll(INTERVAL)).toBe(false);
+});
+
+test('after a clock that ran a year ahead, metering goes on with the right time; over a restart too', async () => {
+  const ahead = 365 * 24 * 60 * MINUTE;
+  const meters = metering();
+  await meters.tick();
+  await run(meters, 1);
+  chainMs += ahead;
+  await meters.tick();
+  meters.keep();
+  chainMs -= ahead;
+  expect(await run(meters, 32)).toEqual([1]);
+  chainMs += ahead;
+  await meters.tick();
+  meters.keep();
+  chainMs -= ahead;
+  expect(await run(metering(), 32)).toEqual([3]);
+});
