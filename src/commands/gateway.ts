@@ -85,10 +85,10 @@ async function gateway(siteFile: string, flags: Flags): Promise<void> {
     emit: tellParent,
   });
   const notifier = createNotifier({ environment: process.env, monotonicMs: machine.clock.monotonicMs, log });
-  await notifier.ready(`site ${siteId} on chain ${genesis.chain}`);
-  notifier.watch(running.lastTickMs);
   runUntilSignal(async () => {
     await notifier.stopping();
     await running.stop();
   });
+  await notifier.ready(`site ${siteId} on chain ${genesis.chain}`);
+  notifier.watch(running.lastTickMs);
 }

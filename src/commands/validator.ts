@@ -55,10 +55,10 @@ async function validator(flags: Flags): Promise<void> {
     emit: tellParent,
   });
   const notifier = createNotifier({ environment: process.env, monotonicMs: machine.clock.monotonicMs, log });
-  await notifier.ready(`${flags.id} on chain ${genesis.chain}`);
-  notifier.watch(running.lastStatusMs);
   runUntilSignal(async () => {
     await notifier.stopping();
     await running.stop();
   });
+  await notifier.ready(`${flags.id} on chain ${genesis.chain}`);
+  notifier.watch(running.lastStatusMs);
 }
