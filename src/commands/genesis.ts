@@ -31,6 +31,8 @@ function check(file: string, { json }: { json?: true }): void {
     feeders: loaded.feeders.map(({ id }) => id),
     gateways: loaded.gateways.map(({ gateway }) => gateway),
     intervalMinutes: loaded.interval.lengthMs / 60_000,
+    rounds: loaded.rounds,
+    tariffRule: loaded.tariffRule,
   };
   if (json === true) {
     printJson(summary);
@@ -44,5 +46,9 @@ function check(file: string, { json }: { json?: true }): void {
   printLine(`operators   ${summary.operators.join(', ')}`);
   printLine(`feeders     ${summary.feeders.join(', ')}`);
   printLine(`gateways    ${summary.gateways.length === 0 ? 'none yet' : summary.gateways.join(', ')}`);
-  printLine(`interval    ${summary.intervalMinutes} minutes`);
+  printLine(`interval    ${summary.intervalMinutes} minutes, cleared in ${summary.rounds} round(s)`);
+  const { distanceUcPerWhKm, energyUcPerWh, loadingPercent } = summary.tariffRule;
+  printLine(
+    `tariffs     ${distanceUcPerWhKm} µ¤/Wh a km, lost energy ${energyUcPerWh} µ¤/Wh, lines used to ${loadingPercent} %`,
+  );
 }

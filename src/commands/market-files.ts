@@ -165,15 +165,19 @@ async function readLineRecords(
 export interface OrderFile {
   readonly ids: readonly string[];
   readonly book: OrderBook;
+  /** The first round that each order takes part in, from 0. */
+  readonly joins: Uint8Array;
 }
 
-/** Orders in the file's order, which is the consensus order. */
-export async function readOrders(path: string, feeder: FeederModel): Promise<OrderFile> {
+/** Orders in the file's order, which is the consensus order. With several rounds a column `round` says where each joins. */
+export async function readOrders(path: string, feeder: FeederModel, rounds = 1): Promise<OrderFile> {
   const busOf = new Map(feeder.ids.map((id, bus) => [id, bus]));
   const lineOf = new Map<string, number>();
   const columns = growingColumns();
-  for await (const { line, cells } of readCsv(path, ['id', 'bus', 'side', 'price_uc_per_wh', 'energy_wh'])) {
-    const [id, busId, side, price, energy] = cells as [string, string, string, string, string];
+  const joins: number[] = [];
+  const names = ['id', 'bus', 'side', 'price_uc_per_wh', 'energy_wh', ...(rounds > 1 ? ['round'] : [])];
+  for await (const { line, cells } of readCsv(path, names)) {
+    const [id, busId, side, price, energy, round] = cells as [string, string, string, string, string, string?];
     if (id === '') throw at_(path, line, 'the order has no id');
     const earlier = lineOf.get(id);
     if (earlier !== undefined) throw at_(path, line, `order ${id} is already in line ${earlier}`);
@@ -188,8 +192,10 @@ export async function readOrders(path: string, feeder: FeederModel): Promise<Ord
       integer(path, line, 'price_uc_per_wh', price, -PRICE_UC_PER_WH_MAX, PRICE_UC_PER_WH_MAX),
       integer(path, line, 'energy_wh', energy, 0, ENERGY_WH_MAX),
     );
+    if (round !== undefined) joins.push(integer(path, line, 'round', round, 1, rounds) - 1);
   }
-  return { ids: [...lineOf.keys()], book: columns.book() };
+  const book = columns.book();
+  return { ids: [...lineOf.keys()], book, joins: rounds > 1 ? Uint8Array.from(joins) : new Uint8Array(book.size) };
 }
 
 /** Columns that double as they fill. */
@@ -224,24 +230,24 @@ export interface ResultTimes {
   readonly verify: number;
 }
 
-/** The result as pieces of one JSON document. */
+/** A clearing as a result states it; `tightened` is null without a voltage band. */
+export interface StatedClearing {
+  readonly clearing: Clearing;
+  readonly tightened: readonly TightenedLine[] | null;
+}
+
+/** The result as pieces of one JSON document: the whole, and with several rounds what each of them made. */
 export function* resultText(
   feeder: FeederModel,
   orders: OrderFile,
-  clearing: Clearing,
+  whole: StatedClearing,
   trades: readonly OrderTrade[] | null,
-  tightened: readonly TightenedLine[] | null,
+  rounds: readonly StatedClearing[],
   ms: ResultTimes,
 ): Generator<string> {
   const { ids } = orders;
-  yield `{"welfareUc":"${clearing.welfareUc}","tradedWh":"${clearing.tradedWh}","fills":`;
-  yield* list(ids.length, (i) => `{"id":${JSON.stringify(ids[i])},"energyWh":${clearing.fillsWh[i]}}`);
-  const names = feeder.ids.map((id) => JSON.stringify(id));
-  const lines = names.map((_, bus) => bus).filter((bus) => bus !== feeder.root);
-  yield ',"flows":';
-  yield* list(lines.length, (i) => `{"bus":${names[lines[i]!]},"wh":${clearing.flowsWh[lines[i]!]}}`);
-  yield ',"prices":';
-  yield* list(names.length, (bus) => `{"bus":${names[bus]},"ucPerWh":${clearing.pricesUcPerWh[bus]}}`);
+  yield '{';
+  yield* clearingText(feeder, ids, whole);
   if (trades !== null) {
     yield ',"trades":';
     yield* list(trades.length, (i) => {
@@ -251,14 +257,36 @@ export function* resultText(
       return `{${parties},"energyWh":${energyWh},${prices},"lossWh":${lossWh}}`;
     });
   }
-  if (tightened !== null) {
-    yield ',"tightened":';
-    yield* list(tightened.length, (i) => {
-      const { bus, upMaxWh, downMaxWh } = tightened[i] as TightenedLine;
-      return `{"bus":${names[bus]},"upMaxWh":${limit(upMaxWh)},"downMaxWh":${limit(downMaxWh)}}`;
-    });
+  if (rounds.length > 1) {
+    for (const [i, round] of rounds.entries()) {
+      yield i === 0 ? ',"rounds":[{' : ',{';
+      yield* clearingText(feeder, ids, round);
+      yield '}';
+    }
+    yield ']';
   }
   yield `,"ms":${JSON.stringify(ms)}}\n`;
+}
+
+function* clearingText(
+  feeder: FeederModel,
+  ids: readonly string[],
+  { clearing, tightened }: StatedClearing,
+): Generator<string> {
+  yield `"welfareUc":"${clearing.welfareUc}","tradedWh":"${clearing.tradedWh}","fills":`;
+  yield* list(ids.length, (i) => `{"id":${JSON.stringify(ids[i])},"energyWh":${clearing.fillsWh[i]}}`);
+  const names = feeder.ids.map((id) => JSON.stringify(id));
+  const lines = names.map((_, bus) => bus).filter((bus) => bus !== feeder.root);
+  yield ',"flows":';
+  yield* list(lines.length, (i) => `{"bus":${names[lines[i]!]},"wh":${clearing.flowsWh[lines[i]!]}}`);
+  yield ',"prices":';
+  yield* list(names.length, (bus) => `{"bus":${names[bus]},"ucPerWh":${clearing.pricesUcPerWh[bus]}}`);
+  if (tightened === null) return;
+  yield ',"tightened":';
+  yield* list(tightened.length, (i) => {
+    const { bus, upMaxWh, downMaxWh } = tightened[i] as TightenedLine;
+    return `{"bus":${names[bus]},"upMaxWh":${limit(upMaxWh)},"downMaxWh":${limit(downMaxWh)}}`;
+  });
 }
 
 /** No limit is null in a result. */
@@ -280,76 +308,110 @@ function* list(length: number, item: (i: number) => string): Generator<string> {
 }
 
 export interface ResultFile {
-  readonly clearing: Clearing;
+  /** The whole: with several rounds their sums, and the last one's prices. */
+  readonly whole: Clearing;
+  /** What each round made; with one round the whole. */
+  readonly rounds: readonly { readonly clearing: Clearing; readonly tightened: readonly TightenedLine[] }[];
   /** Trades by order index as the file has them, or null if it has none. */
   readonly trades: readonly Omit<OrderTrade, 'via'>[] | null;
-  /** Limits that the voltage check tightened. */
-  readonly tightened: readonly TightenedLine[];
 }
 
+type Wrong = (message: string) => WattpactError;
+
 /** A result file as a clearing of these orders; throws for what is missing, twice, unknown or of the wrong type. */
-export async function readResult(path: string, feeder: FeederModel, orders: OrderFile): Promise<ResultFile> {
-  const wrong = (message: string): WattpactError => new WattpactError('market.result', `${path}: ${message}`);
+export async function readResult(
+  path: string,
+  feeder: FeederModel,
+  orders: OrderFile,
+  rounds = 1,
+): Promise<ResultFile> {
+  const wrong: Wrong = (message) => new WattpactError('market.result', `${path}: ${message}`);
   if (!existsSync(path)) throw wrong('there is no such file');
   if (statSync(path).size > RESULT_BYTES_MAX) throw wrong(`larger than ${RESULT_BYTES_MAX} bytes`);
-  let result: Record<string, unknown>;
+  let result: unknown;
   try {
-    result = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>;
+    result = JSON.parse(await readFile(path, 'utf8'));
   } catch (cause) {
     throw wrong(`not JSON: ${(cause as Error).message}`);
   }
-  if (typeof result !== 'object' || result === null) throw wrong('not a result');
-
-  const numbers = (field: string, key: string, value: string, index: ReadonlyMap<string, number>): Float64Array => {
-    const rows = result[field];
-    if (!Array.isArray(rows)) throw wrong(`${field} is no list`);
-    const column = new Float64Array(index.size).fill(Number.NaN);
-    for (const [i, row] of rows.entries()) {
-      const at = index.get(row?.[key]);
-      const number = row?.[value];
-      if (at === undefined) throw wrong(`${field}[${i}] names unknown ${key} ${JSON.stringify(row?.[key])}`);
-      if (!Number.isSafeInteger(number)) throw wrong(`${field}[${i}].${value} is no whole number`);
-      if (!Number.isNaN(column[at])) throw wrong(`${field}[${i}] names ${key} ${row[key]} twice`);
-      column[at] = number;
-    }
-    return column;
-  };
-  const complete = (field: string, column: Float64Array, names: readonly string[]): Float64Array => {
-    const missing = column.findIndex((value) => Number.isNaN(value));
-    if (missing >= 0) throw wrong(`${field} lacks ${names[missing]}`);
-    return column;
-  };
-  const total = (field: string): bigint => {
-    const text = result[field];
-    if (typeof text !== 'string' || !/^(?:0|-?[1-9][0-9]{0,40})$/.test(text))
-      throw wrong(`${field} is no whole number in a string`);
-    return BigInt(text);
-  };
-
+  if (!isObject(result)) throw wrong('not a result');
   const orderOf = new Map(orders.ids.map((id, i) => [id, i]));
-  const busOf = new Map(feeder.ids.map((id, bus) => [id, bus]));
-  const flowsWh = numbers('flows', 'bus', 'wh', busOf);
-  if (Number.isNaN(flowsWh[feeder.root])) flowsWh[feeder.root] = 0;
-  const clearing: Clearing = {
-    welfareUc: total('welfareUc'),
-    tradedWh: total('tradedWh'),
-    fillsWh: complete('fills', numbers('fills', 'id', 'energyWh', orderOf), orders.ids),
-    flowsWh: complete('flows', flowsWh, feeder.ids),
-    pricesUcPerWh: complete('prices', numbers('prices', 'bus', 'ucPerWh', busOf), feeder.ids),
-  };
-  const tightened = (Array.isArray(result.tightened) ? result.tightened : []).map((row, i): TightenedLine => {
-    const bus = busOf.get(row?.bus);
-    if (bus === undefined) throw wrong(`tightened[${i}] names an unknown bus`);
-    return { bus, upMaxWh: row.upMaxWh ?? Infinity, downMaxWh: row.downMaxWh ?? Infinity };
+  const clearingOf = clearingReader(feeder, orders, orderOf);
+  const whole = clearingOf(result, wrong);
+  const trades = tradesOf(result.trades, orderOf, wrong);
+  if (rounds === 1) return { whole: whole.clearing, rounds: [whole], trades };
+  const given = result.rounds;
+  if (!Array.isArray(given) || given.length !== rounds) throw wrong(`rounds is no list of ${rounds}`);
+  const read = given.map((round: unknown, i) => {
+    const wrongThere: Wrong = (message) => wrong(`rounds[${i}]: ${message}`);
+    if (!isObject(round)) throw wrongThere('not a clearing');
+    return clearingOf(round, wrongThere);
   });
-  if (result.trades === undefined) return { clearing, trades: null, tightened };
-  if (!Array.isArray(result.trades)) throw wrong('trades is no list');
-  const trades = result.trades.map((row, i) => {
+  return { whole: whole.clearing, rounds: read, trades };
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+function clearingReader(
+  feeder: FeederModel,
+  orders: OrderFile,
+  orderOf: ReadonlyMap<string, number>,
+): (from: Record<string, unknown>, wrong: Wrong) => ResultFile['rounds'][number] {
+  const busOf = new Map(feeder.ids.map((id, bus) => [id, bus]));
+  return (from, wrong) => {
+    const numbers = (field: string, key: string, value: string, index: ReadonlyMap<string, number>): Float64Array => {
+      const rows = from[field];
+      if (!Array.isArray(rows)) throw wrong(`${field} is no list`);
+      const column = new Float64Array(index.size).fill(Number.NaN);
+      for (const [i, row] of rows.entries()) {
+        const at = index.get(row?.[key]);
+        const number = row?.[value];
+        if (at === undefined) throw wrong(`${field}[${i}] names unknown ${key} ${JSON.stringify(row?.[key])}`);
+        if (!Number.isSafeInteger(number)) throw wrong(`${field}[${i}].${value} is no whole number`);
+        if (!Number.isNaN(column[at])) throw wrong(`${field}[${i}] names ${key} ${row[key]} twice`);
+        column[at] = number;
+      }
+      return column;
+    };
+    const complete = (field: string, column: Float64Array, names: readonly string[]): Float64Array => {
+      const missing = column.findIndex((value) => Number.isNaN(value));
+      if (missing >= 0) throw wrong(`${field} lacks ${names[missing]}`);
+      return column;
+    };
+    const total = (field: string): bigint => {
+      const text = from[field];
+      if (typeof text !== 'string' || !/^(?:0|-?[1-9][0-9]{0,40})$/.test(text))
+        throw wrong(`${field} is no whole number in a string`);
+      return BigInt(text);
+    };
+    const flowsWh = numbers('flows', 'bus', 'wh', busOf);
+    if (Number.isNaN(flowsWh[feeder.root])) flowsWh[feeder.root] = 0;
+    const clearing: Clearing = {
+      welfareUc: total('welfareUc'),
+      tradedWh: total('tradedWh'),
+      fillsWh: complete('fills', numbers('fills', 'id', 'energyWh', orderOf), orders.ids),
+      flowsWh: complete('flows', flowsWh, feeder.ids),
+      pricesUcPerWh: complete('prices', numbers('prices', 'bus', 'ucPerWh', busOf), feeder.ids),
+    };
+    const tightened = (Array.isArray(from.tightened) ? from.tightened : []).map((row, i): TightenedLine => {
+      const bus = busOf.get(row?.bus);
+      if (bus === undefined) throw wrong(`tightened[${i}] names an unknown bus`);
+      return { bus, upMaxWh: row.upMaxWh ?? Infinity, downMaxWh: row.downMaxWh ?? Infinity };
+    });
+    return { clearing, tightened };
+  };
+}
+
+function tradesOf(rows: unknown, orderOf: ReadonlyMap<string, number>, wrong: Wrong): ResultFile['trades'] {
+  if (rows === undefined) return null;
+  if (!Array.isArray(rows)) throw wrong('trades is no list');
+  return rows.map((row, i) => {
     const seller = orderOf.get(row?.seller);
     const buyer = orderOf.get(row?.buyer);
     if (seller === undefined || buyer === undefined) throw wrong(`trades[${i}] names an unknown order`);
     const { energyWh, sellerUcPerWh, buyerUcPerWh, lossWh } = row;
     return { seller, buyer, energyWh, sellerUcPerWh, buyerUcPerWh, lossWh };
   });
-  return { clearing, trades, tightened };
 }

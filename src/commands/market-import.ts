@@ -6,19 +6,27 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { WattpactError } from '../base/errors.ts';
+import { PRICE_UC_PER_WH_MAX } from '../base/units.ts';
 import { CAPACITY_W_MAX } from '../market/feeder.ts';
 import { DEFAULT_TARIFF_RULE, lineTerms, type TariffRule } from '../market/tariffs.ts';
 import { at_, readCsv } from './market-files.ts';
 import { printLine } from './output.ts';
+import { loadGenesis } from './runtime.ts';
 
 /** Loss is stated at this share of the rating where no nominal load is known. */
 const REFERENCE_LOADING = 0.3;
 
 interface Network {
   readonly path: string;
-  readonly buses: ReadonlyMap<string, { readonly nominalV: number; readonly isRoot: boolean }>;
+  readonly buses: ReadonlyMap<string, NetworkBus>;
   readonly lines: readonly NetworkLine[];
   readonly loadsW: ReadonlyMap<string, number>;
+}
+
+interface NetworkBus {
+  readonly at: number;
+  readonly nominalV: number;
+  readonly isRoot: boolean;
 }
 
 interface NetworkLine {
@@ -32,23 +40,32 @@ interface NetworkLine {
   readonly limitVa: number | null;
 }
 
+interface ImportOptions extends Partial<TariffRule> {
+  readonly from: string;
+  readonly to: string;
+  readonly genesis?: string;
+}
+
 export function marketImportCommand(): Command {
   const number = (text: string): number => {
     if (!/^[0-9]{1,6}$/.test(text)) throw new WattpactError('usage.number', `"${text}" is no whole number`);
     return Number(text);
   };
-  const rule = DEFAULT_TARIFF_RULE;
+  const { distanceUcPerWhKm, energyUcPerWh, loadingPercent } = DEFAULT_TARIFF_RULE;
   return new Command('import')
     .description("turn a network's r, x, length and ampacity into a feeder's folder")
     .requiredOption('--from <folder>', 'folder with buses.csv, lines.csv and perhaps loads.csv')
     .requiredOption('--to <folder>', "the feeder's folder, created if need be")
-    .option('--distance-uc-per-wh-km <price>', 'charge a kilometre', number, rule.distanceUcPerWhKm)
-    .option('--energy-uc-per-wh <price>', 'price of lost energy', number, rule.energyUcPerWh)
-    .option('--loading-percent <share>', 'share of the rating that may be used', number, rule.loadingPercent)
-    .action(async (options: { from: string; to: string } & TariffRule) => {
-      const network = await readNetwork(options.from);
-      const written = writeFeeder(network, options, options.to);
-      printLine(`${options.to}: ${written.buses} buses, ${written.limited} of ${written.buses - 1} lines with a limit`);
+    .option('--genesis <file>', "take the rule's parameters from this genesis")
+    .option('--distance-uc-per-wh-km <price>', `charge a kilometre (default: ${distanceUcPerWhKm})`, number)
+    .option('--energy-uc-per-wh <price>', `price of lost energy (default: ${energyUcPerWh})`, number)
+    .option('--loading-percent <share>', `share of the rating that may be used (default: ${loadingPercent})`, number)
+    .action(async (options: ImportOptions) => {
+      const { from, to, genesis, ...given } = options;
+      const agreed = genesis === undefined ? DEFAULT_TARIFF_RULE : loadGenesis(genesis).tariffRule;
+      const network = await readNetwork(from);
+      const written = writeFeeder(network, { ...agreed, ...given }, to);
+      printLine(`${to}: ${written.buses} buses, ${written.limited} of ${written.buses - 1} lines with a limit`);
     });
 }
 
@@ -56,13 +73,13 @@ async function readNetwork(folder: string): Promise<Network> {
   const busesPath = join(folder, 'buses.csv');
   const linesPath = join(folder, 'lines.csv');
   const loadsPath = join(folder, 'loads.csv');
-  const buses = new Map<string, { nominalV: number; isRoot: boolean }>();
+  const buses = new Map<string, NetworkBus>();
   for await (const { line, cells } of readCsv(busesPath, ['bus', 'vn_kv', 'is_root'])) {
     const [bus, nominalKv, isRoot] = cells as [string, string, string];
     if (buses.has(bus)) throw at_(busesPath, line, `bus ${bus} appears twice`);
     const nominalV = Math.round(decimal(busesPath, line, 'vn_kv', nominalKv) * 1000);
     if (nominalV === 0) throw at_(busesPath, line, 'vn_kv is 0');
-    buses.set(bus, { nominalV, isRoot: isRoot === '1' || isRoot === 'true' });
+    buses.set(bus, { at: line, nominalV, isRoot: isRoot === '1' || isRoot === 'true' });
   }
   const lines: NetworkLine[] = [];
   const columns = ['from', 'to', 'r_ohm', 'x_ohm', 'limit_a?', 'limit_kva?', 'length_m?', 'in_service?'];
@@ -124,13 +141,17 @@ function writeFeeder(network: Network, rule: TariffRule, folder: string): { buse
   let linesCsv = 'bus,capacity_w,tariff_uc_per_wh,loss_ppm,r_uohm,x_uohm\n';
   let limited = 0;
   for (const bus of order) {
-    const { nominalV } = buses.get(bus) as { nominalV: number };
+    const { nominalV } = buses.get(bus) as NetworkBus;
     busesCsv += `${cell(bus)},${cell(parentOf.get(bus) ?? '')},${nominalV}\n`;
     const line = lineOf.get(bus);
     if (line === undefined) continue;
     const ratingVa = line.limitVa ?? (line.limitA === null ? null : Math.floor(Math.sqrt(3) * nominalV * line.limitA));
     const referenceW = belowW.get(bus) || Math.round((ratingVa ?? 0) * REFERENCE_LOADING);
     const terms = lineTerms({ ...line, nominalV, ratingVa, referenceW }, rule);
+    if (terms.tariffUcPerWh > PRICE_UC_PER_WH_MAX) {
+      const message = `its tariff would be ${terms.tariffUcPerWh} µ¤/Wh, the most is ${PRICE_UC_PER_WH_MAX}`;
+      throw at_(join(network.path, 'lines.csv'), line.at, message, "Check length_m, r_ohm and the rule's prices.");
+    }
     if (terms.capacityW !== null) limited++;
     const capacityW = terms.capacityW === null ? '' : Math.min(terms.capacityW, CAPACITY_W_MAX);
     linesCsv += `${cell(bus)},${capacityW},${terms.tariffUcPerWh},${terms.lossPpm},${line.resistanceUohm},${line.reactanceUohm}\n`;
@@ -149,9 +170,9 @@ function hang({ path, buses, lines }: Network): {
 } {
   const busesPath = join(path, 'buses.csv');
   const linesPath = join(path, 'lines.csv');
-  const roots = [...buses].filter(([, { isRoot }]) => isRoot).map(([bus]) => bus);
-  if (roots.length !== 1)
-    throw new WattpactError('csv.roots', `${busesPath}: ${roots.length} roots, there must be one`);
+  const [root, second] = [...buses].filter(([, { isRoot }]) => isRoot);
+  if (root === undefined) throw at_(busesPath, 1, 'no bus is the root', 'One bus needs is_root 1.');
+  if (second !== undefined) throw at_(busesPath, second[1].at, `two roots: ${root[0]} and ${second[0]}`);
   const touching = new Map<string, NetworkLine[]>();
   for (const line of lines) {
     for (const bus of [line.from, line.to]) {
@@ -160,7 +181,7 @@ function hang({ path, buses, lines }: Network): {
       else list.push(line);
     }
   }
-  const order = [roots[0] as string];
+  const order = [root[0]];
   const lineOf = new Map<string, NetworkLine>();
   const parentOf = new Map<string, string>();
   for (let i = 0; i < order.length; i++) {
@@ -176,8 +197,8 @@ function hang({ path, buses, lines }: Network): {
     }
   }
   if (order.length < buses.size) {
-    const island = [...buses.keys()].find((bus) => bus !== order[0] && !lineOf.has(bus));
-    throw new WattpactError('csv.island', `${linesPath}: no line in service leads to bus ${island}`);
+    const [bus, { at }] = [...buses].find(([id]) => id !== order[0] && !lineOf.has(id)) as [string, NetworkBus];
+    throw at_(busesPath, at, `no line in service leads to bus ${bus}`);
   }
   return { order, lineOf, parentOf };
 }

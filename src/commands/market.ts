@@ -6,6 +6,7 @@ import { Command } from 'commander';
 import { BugError, WattpactError } from '../base/errors.ts';
 import { allocate } from '../market/allocate.ts';
 import { certify } from '../market/certificate.ts';
+import { sumOfRounds, walkRounds } from '../market/clear.ts';
 import { congestionOf } from '../market/congestion.ts';
 import { pairTrades } from '../market/trades.ts';
 import type { Clearing, FeederModel, Finding, OrderBook, OrderTrade } from '../market/types.ts';
@@ -17,6 +18,7 @@ import {
   verifySecurely,
   voltageModel,
 } from '../market/voltage.ts';
+import { ROUNDS_MAX } from '../protocol/genesis.ts';
 import { type OrderFile, readFeeder, readOrders, readResult, resultText } from './market-files.ts';
 import { marketImportCommand } from './market-import.ts';
 import { EXIT_NO, printJson, printLine } from './output.ts';
@@ -25,6 +27,7 @@ interface InputOptions {
   readonly feeder: string;
   readonly orders: string;
   readonly interval: string;
+  readonly rounds: string;
   readonly voltageBand?: string;
   readonly json?: true;
 }
@@ -56,6 +59,7 @@ function withInputs(command: Command): Command {
     )
     .requiredOption('--orders <file>', 'CSV with id,bus,side,price_uc_per_wh,energy_wh in consensus order')
     .option('--interval <minutes>', 'length of the interval, whole minutes', '15m')
+    .option('--rounds <number>', 'clear in so many rounds; a column `round` of the orders says where each joins', '1')
     .option(
       '--voltage-band <percent>',
       'keep every bus within this of its nominal voltage; needs vn_v, r_uohm and x_uohm',
@@ -66,15 +70,17 @@ function withInputs(command: Command): Command {
 interface Inputs {
   readonly feeder: FeederModel;
   readonly orders: OrderFile;
+  readonly rounds: number;
   /** Null unless a voltage band is asked for. */
   readonly voltage: VoltageModel | null;
 }
 
 async function readInputs(options: InputOptions): Promise<Inputs> {
   const lengthMs = intervalMs(options.interval);
+  const rounds = roundsOf(options.rounds);
   const { feeder, records } = await readFeeder(options.feeder, lengthMs);
-  const orders = await readOrders(options.orders, feeder);
-  if (options.voltageBand === undefined) return { feeder, orders, voltage: null };
+  const orders = await readOrders(options.orders, feeder, rounds);
+  if (options.voltageBand === undefined) return { feeder, orders, rounds, voltage: null };
   if (!/^[1-9][0-9]?$/.test(options.voltageBand)) {
     throw new WattpactError(
       'usage.voltage',
@@ -90,7 +96,15 @@ async function readInputs(options: InputOptions): Promise<Inputs> {
       `${options.feeder}: a voltage band needs vn_v of every bus, and r_uohm and x_uohm of every line`,
     );
   }
-  return { feeder, orders, voltage };
+  return { feeder, orders, rounds, voltage };
+}
+
+function roundsOf(text: string): number {
+  const rounds = /^[1-9][0-9]?$/.test(text) ? Number(text) : 0;
+  if (rounds < 1 || rounds > ROUNDS_MAX) {
+    throw new WattpactError('usage.rounds', `rounds "${text}" is no whole number from 1 to ${ROUNDS_MAX}`);
+  }
+  return rounds;
 }
 
 function intervalMs(text: string): number {
@@ -105,47 +119,71 @@ function intervalMs(text: string): number {
 }
 
 async function clearFiles(options: InputOptions & { trades: boolean }): Promise<void> {
-  const { feeder, orders, voltage } = await readInputs(options);
-  const { book } = orders;
-  const { clearing, tightened, clearMs, certifyMs } =
-    voltage === null ? clearTimed(feeder, book) : clearInBand(feeder, book, voltage);
-  const [findings, verifyMs] = timed(() => findingsOf(feeder, book, voltage, clearing, tightened ?? []));
-  const ms = { clear: clearMs, certify: certifyMs, verify: verifyMs };
-  if (findings.length > 0) throw new BugError(`the clearing does not pass its own check: ${findings[0]?.message}`);
-  const trades = options.trades ? pairTrades(feeder, book, clearing) : null;
+  const { feeder, orders, rounds: count, voltage } = await readInputs(options);
+  const rounds: TimedRound[] = [];
+  walkRounds(feeder, orders.book, orders.joins, count, (left, open) => {
+    const round = clearTimed(left, open, voltage, options.trades);
+    rounds.push(round);
+    return round.clearing;
+  });
+  const last = rounds[rounds.length - 1] as TimedRound;
+  const clearing = sumOfRounds(rounds.map((round) => round.clearing));
+  const { tightened } = last;
+  const trades = options.trades ? rounds.flatMap((round) => round.trades) : null;
+  const ms = {
+    clear: sumMs(rounds, 'clearMs'),
+    certify: sumMs(rounds, 'certifyMs'),
+    verify: sumMs(rounds, 'verifyMs'),
+  };
   if (options.json) {
-    for (const piece of resultText(feeder, orders, clearing, trades, tightened, ms)) {
+    for (const piece of resultText(feeder, orders, { clearing, tightened }, trades, rounds, ms)) {
       if (!process.stdout.write(piece)) await once(process.stdout, 'drain');
     }
     return;
   }
-  printLine(`${book.size} orders on ${feeder.ids.length} buses`);
+  printLine(`${orders.book.size} orders on ${feeder.ids.length} buses`);
+  if (count > 1) {
+    for (const [i, round] of rounds.entries()) {
+      printLine(`round ${i + 1}: traded ${round.clearing.tradedWh} Wh, welfare ${round.clearing.welfareUc} µ¤`);
+    }
+  }
   printLine(`traded ${clearing.tradedWh} Wh, welfare ${clearing.welfareUc} µ¤`);
   printLine(priceSummary(clearing));
-  printLine(`short lines and their shadow prices, µ¤/Wh: ${shortLines(feeder, clearing)}`);
+  printLine(`short lines and their shadow prices, µ¤/Wh: ${shortLines(feeder, last.clearing)}`);
   if (trades !== null) printLine(`trades: ${trades.length}`);
   if (tightened !== null) printLine(`lines tightened to keep the voltage band: ${tightened.length}`);
   printLine(`cleared in ${ms.clear} ms, certified in ${ms.certify} ms, verified in ${ms.verify} ms`);
 }
 
-interface TimedClearing {
+interface TimedRound {
   readonly clearing: Clearing;
   readonly tightened: readonly TightenedLine[] | null;
+  readonly trades: readonly OrderTrade[];
   readonly clearMs: number;
   readonly certifyMs: number;
+  readonly verifyMs: number;
 }
 
-function clearTimed(feeder: FeederModel, book: OrderBook): TimedClearing {
-  const [fillsWh, clearMs] = timed(() => allocate(feeder, book));
-  const [clearing, certifyMs] = timed(() => certify(feeder, book, fillsWh));
-  return { clearing, tightened: null, clearMs, certifyMs };
+/** One round, checked. Within a voltage band every repeat is certified: its time counts as clearing. */
+function clearTimed(feeder: FeederModel, book: OrderBook, voltage: VoltageModel | null, pairs: boolean): TimedRound {
+  let cleared: Pick<TimedRound, 'clearing' | 'tightened' | 'clearMs' | 'certifyMs'>;
+  if (voltage === null) {
+    const [fillsWh, clearMs] = timed(() => allocate(feeder, book));
+    const [clearing, certifyMs] = timed(() => certify(feeder, book, fillsWh));
+    cleared = { clearing, tightened: null, clearMs, certifyMs };
+  } else {
+    const [secure, clearMs] = timed(() => clearSecurely(feeder, book, voltage, VOLTAGE_REPEATS_MAX));
+    if (secure.status === 'void') throw new WattpactError('market.void', secure.message);
+    cleared = { clearing: secure.clearing, tightened: secure.tightened, clearMs, certifyMs: 0 };
+  }
+  const { clearing, tightened } = cleared;
+  const [findings, verifyMs] = timed(() => findingsOf(feeder, book, voltage, clearing, tightened ?? []));
+  if (findings.length > 0) throw new BugError(`the clearing does not pass its own check: ${findings[0]?.message}`);
+  return { ...cleared, verifyMs, trades: pairs ? pairTrades(feeder, book, clearing) : [] };
 }
 
-/** Every repeat is certified within; its time counts as clearing. */
-function clearInBand(feeder: FeederModel, book: OrderBook, voltage: VoltageModel): TimedClearing {
-  const [secure, clearMs] = timed(() => clearSecurely(feeder, book, voltage, VOLTAGE_REPEATS_MAX));
-  if (secure.status === 'void') throw new WattpactError('market.void', secure.message);
-  return { clearing: secure.clearing, tightened: secure.tightened, clearMs, certifyMs: 0 };
+function sumMs(rounds: readonly TimedRound[], key: 'clearMs' | 'certifyMs' | 'verifyMs'): number {
+  return Math.round(rounds.reduce((sum, round) => sum + round[key], 0) * 10) / 10;
 }
 
 function findingsOf(
@@ -179,26 +217,42 @@ function shortLines(feeder: FeederModel, clearing: Clearing): string {
 }
 
 async function verifyFiles(options: InputOptions & { result: string }): Promise<void> {
-  const { feeder, orders, voltage } = await readInputs(options);
-  const { clearing, trades, tightened } = await readResult(options.result, feeder, orders);
-  const findings: { code: string; message: string }[] = findingsOf(
-    feeder,
-    orders.book,
-    voltage,
-    clearing,
-    tightened,
-  ).map(({ code, at, message }) => ({
-    code,
-    message: code === 'fill.range' ? message.replace(`order ${at}`, `order ${orders.ids[at]}`) : message,
-  }));
+  const { feeder, orders, rounds: count, voltage } = await readInputs(options);
+  const { whole, rounds, trades } = await readResult(options.result, feeder, orders, count);
+  const findings: { code: string; message: string }[] = [];
+  const paired: OrderTrade[] = [];
+  walkRounds(feeder, orders.book, orders.joins, count, (left, open, i) => {
+    const { clearing, tightened } = rounds[i] as (typeof rounds)[number];
+    for (const { code, at, message } of findingsOf(left, open, voltage, clearing, tightened)) {
+      const named = code === 'fill.range' ? message.replace(`order ${at}`, `order ${orders.ids[at]}`) : message;
+      findings.push({ code, message: count > 1 ? `round ${i + 1}: ${named}` : named });
+    }
+    if (findings.length > 0) return null;
+    if (trades !== null) for (const trade of pairTrades(left, open, clearing)) paired.push(trade);
+    return clearing;
+  });
+  if (findings.length === 0 && !isSum(whole, sumOfRounds(rounds.map(({ clearing }) => clearing)))) {
+    findings.push({ code: 'rounds', message: 'the whole is not what its rounds make together' });
+  }
   if (findings.length === 0 && trades !== null) {
-    const wrong = firstWrongTrade(pairTrades(feeder, orders.book, clearing), trades);
+    const wrong = firstWrongTrade(paired, trades);
     if (wrong >= 0) findings.push({ code: 'trade', message: `trades[${wrong}] is not the canonical pairing` });
   }
   if (options.json) printJson({ ok: findings.length === 0, findings });
   else if (findings.length === 0) printLine('verified: optimal and canonical');
   else for (const { code, message } of findings) printLine(`${code}: ${message}`);
   if (findings.length > 0) process.exitCode = EXIT_NO;
+}
+
+function isSum(whole: Clearing, sum: Clearing): boolean {
+  const same = (a: Float64Array, b: Float64Array): boolean => a.every((value, i) => value === b[i]);
+  return (
+    whole.welfareUc === sum.welfareUc &&
+    whole.tradedWh === sum.tradedWh &&
+    same(whole.fillsWh, sum.fillsWh) &&
+    same(whole.flowsWh, sum.flowsWh) &&
+    same(whole.pricesUcPerWh, sum.pricesUcPerWh)
+  );
 }
 
 function firstWrongTrade(right: readonly OrderTrade[], given: readonly Omit<OrderTrade, 'via'>[]): number {

@@ -11,7 +11,7 @@ import { PRICE_UC_PER_WH_MAX } from '../base/units.ts';
 import { admissionOf } from '../gateway/equipment.ts';
 import { generateKey, type Key } from '../keys/files.ts';
 import { DEFAULT_TARIFF_RULE } from '../market/tariffs.ts';
-import { chainId, type Genesis, parseGenesis } from '../protocol/genesis.ts';
+import { chainId, type Genesis, parseGenesis, ROUNDS_MAX } from '../protocol/genesis.ts';
 import { loadSite } from '../site/load.ts';
 import type { LoadedSite } from '../site/types.ts';
 import { parseYaml } from '../site/yaml.ts';
@@ -36,7 +36,7 @@ const consortiumSchema = z.strictObject({
     gateCloseMinutes: minutes.default(5),
     settlementMinutes: minutes.default(5),
   }),
-  rounds: z.int().min(1).max(16).default(1),
+  rounds: z.int().min(1).max(ROUNDS_MAX).default(1),
   settlement: z.strictObject({ shortfallPenaltyUcPerWh: price, surplusPenaltyUcPerWh: price }),
   tariffRule: z
     .strictObject({ distanceUcPerWhKm: price, energyUcPerWh: price, loadingPercent: z.int().min(0).max(1000) })

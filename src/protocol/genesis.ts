@@ -14,6 +14,9 @@ const durationSchema = z
   .min(0)
   .max(366 * 24 * 60 * MINUTE_MS);
 
+/** Most rounds of a clearing. */
+export const ROUNDS_MAX = 16;
+
 const ohmsSchema = z.int().min(0).max(1_000_000_000);
 
 /** A line of a radial feeder, named by the bus at its lower end; the root has no parent and no line. */
@@ -130,7 +133,7 @@ export const genesisSchema = z
     operators: z.array(keySchema).min(1).max(64),
     operatorThreshold: z.int().min(1).max(64),
     /** An interval's market clears in so many rounds; the time its gate is open is cut into as many equal parts. */
-    rounds: z.int().min(1).max(16),
+    rounds: z.int().min(1).max(ROUNDS_MAX),
     settlement: z.strictObject({
       /** Added to the price that a shortfall pays, taken from the price that a surplus gets. */
       shortfallPenaltyUcPerWh: priceSchema.min(0),

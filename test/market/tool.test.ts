@@ -10,6 +10,8 @@ import { readFeeder, readOrders, readResult } from '../../src/commands/market-fi
 import { orderBook } from '../../src/market/book.ts';
 import { clear } from '../../src/market/clear.ts';
 import { verifyClearing } from '../../src/market/verify.ts';
+import { chainId } from '../../src/protocol/genesis.ts';
+import { GENESIS } from '../vectors/examples.ts';
 
 const DATA = process.env.WATTPACT_DATA ?? join(import.meta.dirname, '../../../shared/data');
 const SRC = join(import.meta.dirname, '../../src/commands');
@@ -120,6 +122,46 @@ describe('clear and verify', () => {
       `wattpact: ${join(feeder, 'none.csv')}: there is no such file\n`,
     ]);
   });
+});
+
+test('rounds: early orders first; every round is in the result and is verified', () => {
+  const rows = [
+    's1,house,supply,5,150,1',
+    's2,root,supply,9,50,2',
+    'd1,root,demand,20,60,1',
+    'd2,street,demand,30,50,2',
+  ];
+  const header = 'id,bus,side,price_uc_per_wh,energy_wh';
+  const { feeder, orders } = files(BUSES, LINES, `${header},round\n${rows.join('\n')}\n`);
+  const inputs = ['--feeder', feeder, '--orders', orders, '--rounds', '2', '--json'];
+  const cleared = market('clear', ...inputs);
+  expect(cleared.stderr).toBe('');
+  const result = JSON.parse(cleared.stdout);
+  // The line of the house carries 100 Wh: 60 in the first round, what is left in the second.
+  const fills = (from: { fills: { energyWh: number }[] }): number[] => from.fills.map(({ energyWh }) => energyWh);
+  expect(result.rounds.map(fills)).toEqual([
+    [60, 0, 60, 0],
+    [40, 10, 0, 50],
+  ]);
+  expect(fills(result)).toEqual([100, 10, 60, 50]);
+  expect(result.tradedWh).toBe('110');
+  const path = join(feeder, 'result.json');
+  const verify = (changed: object): string[] => {
+    writeFileSync(path, JSON.stringify({ ...result, ...changed }));
+    const { status, stdout } = market('verify', ...inputs, '--result', path);
+    expect(status).toBe(stdout.includes('"ok":true') ? 0 : 1);
+    return JSON.parse(stdout).findings.map(({ code }: { code: string }) => code);
+  };
+  expect(verify({})).toEqual([]);
+  expect(verify({ tradedWh: '111' })).toEqual(['rounds']);
+  expect(verify({ rounds: [...result.rounds].reverse() })).not.toEqual([]);
+  expect(verify({ trades: [...result.trades].reverse() })).toEqual(['trade']);
+
+  const late = files(BUSES, LINES, `${header},round\n${rows.join('\n').replace(/2$/, '3')}\n`);
+  const refused = (...args: string[]): string => market('clear', '--feeder', feeder, ...args).stderr;
+  expect(refused('--orders', late.orders, '--rounds', '2')).toContain('orders.csv:5: round is "3"');
+  expect(refused('--orders', files().orders, '--rounds', '2')).toContain('orders.csv:1: no column round');
+  expect(refused('--orders', orders, '--rounds', '17')).toContain('no whole number from 1 to 16');
 });
 
 describe('refused with file and line', () => {
@@ -250,12 +292,40 @@ describe('import', () => {
     expect(market('verify', ...args, '--result', path).stdout).toBe('{"ok":true,"findings":[]}\n');
   });
 
-  test('refuses loops and islands with file and line', () => {
+  test('takes the rule of a genesis; what is given on the command line goes first', () => {
+    const rule = { distanceUcPerWhKm: 0, energyUcPerWh: 50_000, loadingPercent: 80 };
+    const { chain: _chain, ...rest } = { ...GENESIS, tariffRule: rule };
+    const genesis = join(folder, 'genesis.json');
+    writeFileSync(genesis, JSON.stringify({ ...rest, chain: chainId(rest) }));
+    const to = join(folder, 'by-genesis');
+    const lines = (...more: string[]): string => {
+      market('import', '--from', network(LINES_OK), '--to', to, '--genesis', genesis, ...more);
+      return readFileSync(join(to, 'lines.csv'), 'utf8').split('\n')[1] as string;
+    };
+    expect(lines()).toBe('LV,200000,25,500,10000,40000');
+    expect(lines('--loading-percent', '50')).toBe('LV,125000,25,500,10000,40000');
+  });
+
+  test('refuses loops, islands, no and two roots, and tariffs out of range, with file and line', () => {
     const to = join(folder, 'refused');
     const loop = market('import', '--from', network(LINES_OK.replace('line,0', 'line,1')), '--to', to);
     expect(loop.stderr).toMatch(/lines\.csv:[34]: closes a loop/);
     const island = market('import', '--from', network(LINES_OK.replace('250,line,1', '250,line,0')), '--to', to);
-    expect(island.stderr).toContain('no line in service leads to bus end, east');
+    expect(island.stderr).toContain('buses.csv:4: no line in service leads to bus end, east');
+    const roots = network(LINES_OK);
+    const withRoots = (text: string): string => {
+      writeFileSync(join(roots, 'buses.csv'), text);
+      return market('import', '--from', roots, '--to', to).stderr;
+    };
+    expect(withRoots('bus,vn_kv,is_root\nMV,20,1\nLV,0.4,1\n"end, east",0.4,0\n')).toContain(
+      'buses.csv:3: two roots: MV and LV',
+    );
+    expect(withRoots('bus,vn_kv,is_root\nMV,20,0\nLV,0.4,0\n"end, east",0.4,0\n')).toContain(
+      'buses.csv:1: no bus is the root',
+    );
+    const far = LINES_OK.replace('142,,250', '142,,250000');
+    const dear = market('import', '--from', network(far), '--to', to, '--distance-uc-per-wh-km', '9999');
+    expect(dear.stderr).toContain('lines.csv:3: its tariff would be');
   });
 });
 
