@@ -3,7 +3,7 @@
 
 import { sha256 } from '@noble/hashes/sha2.js';
 import { concatBytes, fromHex, toBase64url, utf8 } from '../base/bytes.ts';
-import { floorDiv } from '../base/integers.ts';
+import { compareStrings, floorDiv } from '../base/integers.ts';
 import { isoSeconds } from '../base/interval.ts';
 import { sha256Hex, type Verify } from '../protocol/envelope.ts';
 import type { Genesis } from '../protocol/genesis.ts';
@@ -31,9 +31,13 @@ export function derivedSalt(kind: Leaf['kind'], interval: number, gateway: strin
   return toBase64url(sha256(utf8(`wattpact/1/salt\n${kind}\n${interval}\n${gateway}\n${salt}`)).slice(0, 16));
 }
 
-/** Decides between requests of one height: known only when the parent is final, so neither sender nor primary can steer it. */
-export function tieOf(parent: string, request: string): string {
-  return sha256Hex(concatBytes(fromHex(parent), fromHex(request)));
+/**
+ * Decides between offers of one height: SHA-256(seed, request id), the seed being SHA-256 of the ids of all offers of the
+ * market in ascending order. Nobody who does not know every other offer can tell what a salt of his own would bring.
+ */
+export function tiesOf(requests: readonly string[]): Map<string, string> {
+  const seed = sha256(concatBytes(...[...requests].sort(compareStrings).map(fromHex)));
+  return new Map(requests.map((request) => [request, sha256Hex(concatBytes(seed, fromHex(request)))]));
 }
 
 /** Why an interval takes no requests now, or null while its gate is open. */

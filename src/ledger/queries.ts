@@ -2,6 +2,7 @@
 
 import { compareStrings } from '../base/integers.ts';
 import type { Leaf } from '../protocol/replies.ts';
+import { tiesOf } from './context.ts';
 import { validatorKeys, withMeter } from './parties.ts';
 import { proofAt, type ResultTree, resultTree } from './results.ts';
 import type { State } from './state.ts';
@@ -125,17 +126,15 @@ export function queries({ store, state }: Sources): Queries {
   };
 }
 
-/** Offers that still stand, first come first. */
+/** Offers that still stand, first come first; within a height the order may change until the gate closes. */
 export function offersInOrder(state: State, feeder: string, interval: number): OpenOffer[] {
-  return offers
+  const standing = offers
     .list(state, marketKey(feeder, interval))
-    .filter(({ value }) => value.buy.length + value.sell.length > 0)
-    .map(({ name, value: { buy, height, round, sell, tie } }) => ({
-      buy,
-      gateway: name,
-      place: { height, tie },
-      round,
-      sell,
-    }))
+    .filter(({ value }) => value.buy.length + value.sell.length > 0);
+  const ties = tiesOf(standing.map(({ value }) => value.request));
+  return standing
+    .map(({ name, value: { buy, height, request, round, sell } }) => {
+      return { buy, gateway: name, place: { height, tie: ties.get(request) as string }, round, sell };
+    })
     .sort((a, b) => a.place.height - b.place.height || compareStrings(a.place.tie, b.place.tie));
 }

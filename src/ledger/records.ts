@@ -5,7 +5,7 @@ import { mulDivFloor } from '../base/integers.ts';
 import { intervalEndMs } from '../base/interval.ts';
 import type { Admission } from '../protocol/genesis.ts';
 import type { RequestBody } from '../protocol/requests.ts';
-import { type Context, gateProblem, roundAt, schedule, scheduleExpiry, tieOf } from './context.ts';
+import { type Context, gateProblem, roundAt, schedule, scheduleExpiry } from './context.ts';
 import { pvBoundPpm } from './sun.ts';
 import { ALL, energyWh, gateMs, grids, histories, marketKey, members, offers, records, startMs } from './tables.ts';
 
@@ -94,11 +94,11 @@ export function offer(context: Context, site: Admission, request: string, body: 
   offers.set(state, market, site.gateway, {
     buy: body.buy,
     height: context.height,
+    request,
     round: roundAt(context, body.interval),
     salt: body.salt,
     sell: body.sell,
     sequence: body.sequence,
-    tie: tieOf(context.parent, request),
   });
   const atMs = gateMs(genesis, body.interval);
   schedule(state, { atMs, type: 'clearing', feeder: site.feeder, interval: body.interval });

@@ -87,12 +87,13 @@ export const latest = new Table<number>('latest');
 export type OfferRow = {
   readonly buy: readonly OfferStep[];
   readonly height: number;
+  /** Its id. */
+  readonly request: string;
   /** The first round it takes part in, from 1. */
   readonly round: number;
   readonly salt: string;
   readonly sell: readonly OfferStep[];
   readonly sequence: number;
-  readonly tie: string;
 };
 export const offers = new Table<OfferRow>('offer');
 

@@ -110,7 +110,7 @@ export type ClearingOrder = {
 
 export interface OpenOffer {
   readonly gateway: string;
-  /** Place in time: application height, then a hash that nobody can steer. */
+  /** Place in time: application height, then a hash of all standing offers of the market. */
   readonly place: { readonly height: number; readonly tie: string };
   /** The first round it takes part in, from 1. */
   readonly round: number;

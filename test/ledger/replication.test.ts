@@ -190,7 +190,7 @@ test('a disk that fails leaves the ledger at the last durable block, and the blo
   expect(clean.apply(batch, CERTIFICATE)).toEqual(world.ledger.head());
 });
 
-test("the order of requests in a batch moves nobody's place in time: the hash of the parent decides", () => {
+test("the order of requests in a batch moves nobody's place in time: the hash decides", () => {
   fc.assert(
     fc.property(fc.shuffledSubarray([...NAMES], { minLength: 4 }), (order) => {
       const world = new World(GENESIS);
