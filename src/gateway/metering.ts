@@ -112,13 +112,16 @@ export function createSiteMetering(options: {
 
   async function look(metered: Metered): Promise<DeviceReadings> {
     const readings = fieldbus.readings(metered.device.id);
+    const needed = readingsNeeded(metered);
+    // A device that is silent is found again by its own polling: asked out of turn every second, it would hold up all others and control.
+    if (!needed.some((measurand) => readings.get(measurand)?.quality === 'good')) return readings;
     const nowMs = clock.chainMs();
     const sinceEdge = nowMs % intervalMs;
     const nearEdge = Math.min(sinceEdge, intervalMs - sinceEdge) <= EDGE_WALL_MS * chainRate;
     const counters = Object.values(metered.channels).map(({ measurand }) => readings.get(measurand));
     const old = counters.some((reading) => reading !== undefined && nowMs - reading.atMs > COUNTER_AGE_MAX_MS);
     if (!nearEdge && !old) return readings;
-    return fieldbus.refresh(metered.device.id, readingsNeeded(metered));
+    return fieldbus.refresh(metered.device.id, needed);
   }
 
   function meterReading(metered: Metered, readings: DeviceReadings): MeterReading | null {

@@ -13,19 +13,22 @@ const MINUTE = 60_000;
 let store: GatewayStore;
 let chainMs: number;
 let importWh: number;
+let refreshed: Set<string>;
 
 beforeEach(() => {
   store = openGatewayStore(':memory:');
   chainMs = INTERVAL * INTERVAL_MS - MINUTE;
   importWh = 1_000;
+  refreshed = new Set();
 });
 
 /** The grid meter answers; every other device is silent. */
 function metering(): SiteMetering {
   const good = (value: number): Reading => ({ value, quality: 'good', reason: null, atMs: chainMs, monotonicMs: 0 });
+  const silent = (): Reading => ({ ...good(0), value: null, quality: 'missing', reason: 'never read', atMs: 0 });
   const readings = (device: string): Map<string, Reading> =>
     device !== 'meter'
-      ? new Map()
+      ? new Map(['generationPowerW', 'generationEnergyWh'].map((measurand) => [measurand, silent()]))
       : new Map([
           ['gridPowerW', good(600)],
           ['importEnergyWh', good(importWh)],
@@ -34,7 +37,13 @@ function metering(): SiteMetering {
   return createSiteMetering({
     site,
     profiles,
-    fieldbus: { readings, refresh: async (device) => readings(device) },
+    fieldbus: {
+      readings,
+      async refresh(device) {
+        refreshed.add(device);
+        return readings(device);
+      },
+    },
     store,
     clock: { chainMs: () => chainMs, monotonicMs: () => 0 },
     intervalMs: INTERVAL_MS,
@@ -62,6 +71,8 @@ test('a site whose other meters are dead from the start is metered at its connec
   expect(meters.energyOf('site', 'import', INTERVAL)?.energyWh).toBe(150);
   expect(meters.energyOf('pv', 'generation', INTERVAL)).toBeNull();
   expect(meters.finishedByAll(INTERVAL)).toBe(false);
+  // Nobody waits for the silent ones out of turn.
+  expect([...refreshed]).toEqual(['meter']);
 });
 
 test('after a clock that ran a year ahead, metering goes on with the right time; over a restart too', async () => {
