@@ -103,21 +103,27 @@ export interface FeederFolder {
 const UOHM_MAX = 1_000_000_000;
 const NOMINAL_V_MAX = 1_000_000;
 
+const ONE_ROOT = 'Leave the parent of one bus empty.';
+
 /** A feeder's folder as records, and its model for intervals of `lengthMs`. */
 export async function readFeeder(folder: string, lengthMs: number): Promise<FeederFolder> {
   const busesPath = join(folder, 'buses.csv');
   const linesPath = join(folder, 'lines.csv');
   const busLines: number[] = [];
+  let root: string | null = null;
   const parents = new Map<string, string | null>();
   const nominals = new Map<string, number>();
   for await (const { line, cells } of readCsv(busesPath, ['bus', 'parent', 'vn_v?'])) {
     const [id, parent, nominal] = cells as [string, string, string];
     if (id === '') throw at_(busesPath, line, 'bus has no name');
     if (parents.has(id)) throw at_(busesPath, line, `bus ${id} appears twice`);
+    if (parent === '' && root !== null) throw at_(busesPath, line, `two roots: ${root} and ${id}`, ONE_ROOT);
+    if (parent === '') root = id;
     parents.set(id, parent === '' ? null : parent);
     if (nominal !== '') nominals.set(id, integer(busesPath, line, 'vn_v', nominal, 1, NOMINAL_V_MAX));
     busLines.push(line);
   }
+  if (root === null) throw at_(busesPath, 1, 'no bus is the root', ONE_ROOT);
   const lines = await readLineRecords(linesPath, parents);
   const records: BusRecord[] = [];
   for (const [id, parent] of parents) {

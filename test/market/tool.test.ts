@@ -173,7 +173,8 @@ describe('refused with file and line', () => {
       ['bus,parent\nroot,\nstreet,house\nhouse,street\n'],
       'buses.csv:3: bus street does not lead to the root',
     ],
-    ['two roots', ['bus,parent\nroot,\nstreet,\nhouse,street\n', `${lineHead}house,,0,0\n`], 'buses.csv:3: two roots'],
+    ['two roots', ['bus,parent\nroot,\nstreet,\nhouse,street\n'], 'buses.csv:3: two roots: root and street'],
+    ['no root', ['bus,parent\nroot,root\nstreet,root\nhouse,street\n'], 'buses.csv:1: no bus is the root'],
     [
       'an unknown parent',
       ['bus,parent\nroot,\nstreet,x\nhouse,street\n'],
