@@ -44,8 +44,12 @@ export interface DecidedBlock {
 export interface Application {
   /** The header of the last applied block (genesis: height 0). */
   head(): Header;
-  /** Why this request would not be ordered at all (bad signature, unknown signer, duplicate, expired), or null. A hint, not a verdict. */
-  check(request: Envelope): string | null;
+  /**
+   * Why this request would not be ordered at all in a block made now, chain time (bad signature, unknown signer, duplicate, expired, valid for
+   * too long), or null. A hint, not a verdict. It must not accept what `propose` at that time passes over: waiting work that no primary
+   * may order would cost one primary after the other its place.
+   */
+  check(request: Envelope, nowMs: number): string | null;
   /** Chain time of the next due operation (clearing, settlement, expiry), or null. */
   dueAtMs(): number | null;
   /** The batch to propose now out of pending requests in order of arrival: bounded, nothing known twice. May be empty of requests. */

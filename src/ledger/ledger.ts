@@ -190,10 +190,8 @@ export function createLedger({ genesis, verify, store, log }: LedgerOptions): Le
       return () => listeners.delete(listener);
     },
     head: () => head,
-    check: (envelope) => {
-      const problem = intake.problem(state, envelope);
-      return problem ?? (intake.open(envelope).request.body.validUntilMs < head.timeMs ? 'expired' : null);
-    },
+    check: (envelope, nowMs) =>
+      intake.problem(state, envelope) ?? intake.timeProblem(envelope, Math.max(nowMs, head.timeMs + 1)),
     dueAtMs: () => nextDueMs(state),
     propose,
     verify: verifyBatch,

@@ -76,7 +76,7 @@ export function createDoor(options: {
     const publisher = envelope.signer;
     const id = messageId(chain, envelope);
     if (speaker.repeat(id, publisher)) return;
-    const refusal = ledger.check(envelope);
+    const refusal = ledger.check(envelope, clock.chainMs());
     if (refusal === null) submit(envelope);
     else speaker.hint(id, publisher, refusal);
   }

@@ -3,10 +3,10 @@
 import { describe, expect, test } from 'vitest';
 import { toBase64url } from '../../src/base/bytes.ts';
 import type { JsonObject } from '../../src/base/canonical.ts';
-import type { Envelope } from '../../src/protocol/envelope.ts';
+import { type Envelope, seal } from '../../src/protocol/envelope.ts';
 import { validatorSetHash } from '../../src/protocol/header.ts';
 import { approvalBytes, possessionBytes } from '../../src/protocol/requests.ts';
-import { metered, minutesAfter, publicKeyOf, signerOf, T, T0_MS, testGenesis, World } from './world.ts';
+import { MINUTE, metered, minutesAfter, publicKeyOf, signerOf, T, T0_MS, testGenesis, World } from './world.ts';
 
 const NOW = minutesAfter(T, -20);
 const AFTER = minutesAfter(T, 16);
@@ -418,7 +418,7 @@ test('a refusal leaves nothing behind but its verdict and the sequence', () => {
   expect(world.ledger.openOffers('f1', T).map(({ gateway }) => gateway)).toEqual(['farm']);
   expect(world.ledger.lastSequence('house')).toBe(1);
   expect(world.ledger.proofOf(world.idOf(refused))?.proof.leaf).toMatchObject({ verdict: 'refused', signer: 'house' });
-  expect(world.ledger.check(refused)).toBe('already ordered');
+  expect(world.ledger.check(refused, T0_MS)).toBe('already ordered');
 });
 
 test('a lower sequence of the same statement does not replace a higher one', () => {
@@ -519,7 +519,7 @@ test('a rekeyed gateway: the old key is void, open offers fall, sequence and acc
   const verdicts = world.block(NOW + 1, rekey, old);
   expect(verdicts.map(({ reason }) => reason)).toEqual(['', 'the key of house changed in this block']);
   expect(world.ledger.openOffers('f1', T)).toEqual([]);
-  expect(world.ledger.check(world.offer('house', T, [[1, 300]]))).toBe('the signature does not hold');
+  expect(world.ledger.check(world.offer('house', T, [[1, 300]]), T0_MS)).toBe('the signature does not hold');
   expect(world.ledger.party('house')?.publicKey).toBe(publicKeyOf('house-2'));
   expect(world.ledger.lastSequence('house')).toBe(2);
 });
@@ -528,7 +528,7 @@ test('a revoked gateway is heard no more, and nothing more is expected of it', (
   const world = new World();
   world.block(NOW, world.offer('house', T, [[1, 100]]), world.offer('farm', T, [[1, 100]]));
   expect(world.tell(NOW + 1, world.sign('operator1', 'gateway.revoke', { gateway: 'house' }))).toBe('');
-  expect(world.ledger.check(world.offer('house', T, [[1, 300]]))).toBe('house is unknown or revoked');
+  expect(world.ledger.check(world.offer('house', T, [[1, 300]]), T0_MS)).toBe('house is unknown or revoked');
   expect(world.ledger.openOffers('f1', T).map(({ gateway }) => gateway)).toEqual(['farm']);
   world.block(minutesAfter(T, -5));
   world.block(minutesAfter(T, 20));
@@ -590,4 +590,21 @@ test('a forecast of a lower sequence does not replace a higher one', () => {
   const [first, second] = [forecast(world), forecast(world)];
   world.block(NOW, second);
   expect(world.tell(NOW + 1, first)).toBe('superseded: sequence 2 of the same statement is already recorded');
+});
+
+test.each([
+  ['expired', -1, /^expired at/],
+  ['at its last instant', 0, null],
+  ['as far ahead as genesis allows', 120 * MINUTE, null],
+  ['a millisecond further', 120 * MINUTE + 1, /valid for longer/],
+])('what no block made now may hold is not taken in: %s', (_name, aheadMs, reason) => {
+  const world = new World();
+  const nowMs = T0_MS + 30 * MINUTE;
+  const { body, kind, signer } = world.offer('house', T, [[9000, 500]]);
+  const request = seal(world.genesis.chain, kind, signer, { ...body, validUntilMs: nowMs + aheadMs }, signerOf(signer));
+  const said = world.ledger.check(request, nowMs);
+  if (reason === null) expect(said).toBeNull();
+  else expect(said).toMatch(reason);
+  // What is taken in is proposed, and what is not is not: nothing waits that no primary may order.
+  expect(world.ledger.propose([request], nowMs).requests.length).toBe(reason === null ? 1 : 0);
 });

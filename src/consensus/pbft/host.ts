@@ -115,14 +115,14 @@ export function createHost(ports: HostPorts, records: readonly LogRecord[] | nul
   }
 
   function refusalOf(id: string, request: Envelope): { id: string; reason: string }[] {
-    const reason = application.check(request);
+    const reason = application.check(request, ports.now().chainMs);
     return reason === null ? [] : [{ id, reason }];
   }
 
   function requestInput(request: Envelope): Input[] {
     const id = ports.requestId(request);
     if (replica.pool.has(id) || poolRefuses(replica, request.signer) !== null) return [];
-    if (application.check(request) !== null) return [];
+    if (application.check(request, ports.now().chainMs) !== null) return [];
     return [{ type: 'request', id, request, bytes: ports.requestBytes(request) }];
   }
 
@@ -155,7 +155,7 @@ export function createHost(ports: HostPorts, records: readonly LogRecord[] | nul
     submit(request) {
       const id = ports.requestId(request);
       if (replica.pool.has(id)) return null;
-      const reason = poolRefuses(replica, request.signer) ?? application.check(request);
+      const reason = poolRefuses(replica, request.signer) ?? application.check(request, ports.now().chainMs);
       if (reason === null) feed({ type: 'request', id, request, bytes: ports.requestBytes(request) });
       return reason;
     },
