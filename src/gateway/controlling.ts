@@ -30,8 +30,8 @@ export const LEASE_MS = 10_000;
 const MISSING: Measured = { value: null, quality: 'missing', monotonicMs: Number.NEGATIVE_INFINITY };
 
 export interface SiteControl {
-  /** One tick: measure, decide, lease. Never throws; never two at once. */
-  tick(): Promise<void>;
+  /** One tick: measure, decide, lease. Waits for no device: one that is slow to take its set-point holds up no other. */
+  tick(): void;
   readonly last: ControlOutput | null;
   /** Generators held back now. */
   curtailing(): ReadonlySet<string>;
@@ -62,8 +62,9 @@ export function createSiteControl(options: {
   const grid = gridMeterOf(site);
   let state: ControlState = initialControlState();
   let last: ControlOutput | null = null;
-  let busy = false;
   const held = new Set<string>();
+  /** Set-points being written; what they should be meanwhile comes with a later tick. */
+  const underWay = new Set<string>();
   const failures = new Map<string, string>();
 
   function measured(device: string, measurand: string): Measured {
@@ -125,14 +126,16 @@ export function createSiteControl(options: {
 
   async function apply({ device, control: name, value }: Setpoint): Promise<void> {
     const key = `${device} ${name}`;
+    if (underWay.has(key)) return;
+    underWay.add(key);
     try {
       if (value === null) {
         if (!held.has(key)) return;
         await fieldbus.release(device, name);
         held.delete(key);
       } else {
-        const lease = await fieldbus.lease(device, name, value, LEASE_MS);
         held.add(key);
+        const lease = await fieldbus.lease(device, name, value, LEASE_MS);
         if (lease.state === 'failed') throw new Error(lease.reason ?? 'the device did not take the value');
       }
       if (failures.delete(key)) log.info({ device, control: name }, 'set-point taken again');
@@ -140,27 +143,23 @@ export function createSiteControl(options: {
       const reason = describeError(error);
       if (failures.get(key) !== reason) log.warn({ device, control: name, value, reason }, 'set-point not taken');
       failures.set(key, reason);
+    } finally {
+      underWay.delete(key);
     }
   }
 
   return {
-    async tick() {
-      if (busy) return;
-      busy = true;
-      try {
-        const seen = input();
-        for (const [id, { value, quality }] of seen.loadStates) {
-          const load = site.loads.find((candidate) => candidate.id === id);
-          if (load !== undefined && value !== null && quality === 'good') {
-            loadNeeds.onSeen(id, load.kind === 'modulating' ? value : value > 0 ? load.ratedW : 0);
-          }
+    tick() {
+      const seen = input();
+      for (const [id, { value, quality }] of seen.loadStates) {
+        const load = site.loads.find((candidate) => candidate.id === id);
+        if (load !== undefined && value !== null && quality === 'good') {
+          loadNeeds.onSeen(id, load.kind === 'modulating' ? value : value > 0 ? load.ratedW : 0);
         }
-        last = control(config, state, seen);
-        state = last.state;
-        await Promise.all(last.setpoints.map(apply));
-      } finally {
-        busy = false;
       }
+      last = control(config, state, seen);
+      state = last.state;
+      for (const setpoint of last.setpoints) void apply(setpoint);
     },
     get last() {
       return last;
@@ -169,6 +168,8 @@ export function createSiteControl(options: {
     async release() {
       for (const key of [...held]) {
         const [device = '', name = ''] = key.split(' ');
+        // A write under way comes first: the field bus takes them in order.
+        underWay.delete(key);
         await apply({ device, control: name, value: null });
       }
     },

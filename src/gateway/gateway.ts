@@ -109,6 +109,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const orders = createOrderBook(store, clock);
   let sequenceKnown = false;
   let stopping = false;
+  function onFailure(duty: string, error: unknown): void {
+    log.error({ duty, error: describeError(error) }, 'duty failed');
+  }
   const lastWithOffers = intervalAt(clock.chainMs() + genesis.interval.gateOpenMs, lengthMs);
   const rebuilding = createRebuilding(store, lastWithOffers);
   /** The same until it is answered: an answer may take longer than asking again. */
@@ -136,13 +139,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       onOrder(order, operator) {
         orders.add(operator, order);
         log.warn({ operator, order }, "operator's order");
-        if (!stopping) control.tick().catch((error) => log.error({ error: describeError(error) }, 'control failed'));
+        if (!stopping) void doAll([['control', control.tick]], onFailure);
       },
       onSequence(sequence) {
         store.requests.raiseSequence(rebuilding.onSequence(sequence));
         sequenceKnown = true;
         askSalt = null;
         log.info({ sequence: store.requests.lastSequence() }, 'goes on from the last sequence');
+        // The gate may close before the loop's next turn.
+        if (!stopping) void doAll([['trading', trading.tick]], onFailure);
       },
       onHistory(deliveries, nextFrom) {
         rebuilding.onHistory(deliveries, nextFrom);
@@ -310,13 +315,18 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     if (metered.length > 0) metering.keep();
   }
 
+  /** Before the last sequence is known nothing can be signed; `trouble` says so. */
+  function trade(): void {
+    if (sequenceKnown) trading.tick();
+  }
+
   function learn(): void {
     if (rebuilding.historyFrom() === null) forecasting.learnUpTo(intervalAt(clock.chainMs(), lengthMs) - 1, LEARN_MS);
   }
 
   const duties = [
     ['metering', meter],
-    ['trading', trading.tick],
+    ['trading', trade],
     ['delivering', delivering.tick],
     ['requesting', requester.tick],
     ['learning', learn],
@@ -326,10 +336,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   ] as const;
 
   async function tick(): Promise<void> {
-    const isWell = await doAll(duties, (duty, error) =>
-      log.error({ duty, error: describeError(error) }, 'duty failed'),
-    );
-    if (isWell) lastTickMs = clock.monotonicMs();
+    if (await doAll(duties, onFailure)) lastTickMs = clock.monotonicMs();
   }
 
   let timer: NodeJS.Timeout | null = null;

@@ -2,11 +2,15 @@
 // the plan decides when they run, control drives them.
 
 import type { Clock } from '../base/clock.ts';
+import { clamp } from '../base/integers.ts';
 import type { Millis } from '../base/units.ts';
 import type { LoadProgress } from '../dispatch/site-equipment.ts';
 import type { SiteFile } from '../site/types.ts';
 import type { GatewayStore } from '../store/gateway.ts';
 import { nextWindow } from './localtime.ts';
+
+/** Between two looks a load is taken to have gone on as it is; no longer than this, chain time. */
+const UNSEEN_MS_MAX = 5 * 60_000;
 
 interface LoadMemory {
   /** The window this is about. */
@@ -59,7 +63,8 @@ export function createLoadNeeds(options: {
       const memory = memories.get(id);
       const sameWindow = memory?.untilMs === window.untilMs;
       const on = powerW > 0;
-      const passedMs = nowMs - (seenAtMs.get(id) ?? nowMs);
+      // What it did while nobody looked is not known; a clock that is set back takes nothing away.
+      const passedMs = clamp(nowMs - (seenAtMs.get(id) ?? nowMs), 0, UNSEEN_MS_MAX);
       seenAtMs.set(id, nowMs);
       memories.set(id, {
         untilMs: window.untilMs,
