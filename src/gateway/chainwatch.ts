@@ -10,7 +10,7 @@ import { addVote, decidedWord, EMPTY_TALLY, supporters, type Tally } from '../co
 import type { Message, Messaging } from '../messaging/client.ts';
 import { decodeEnvelope, type Envelope, isSignedBy, parseEnvelope, type Verify } from '../protocol/envelope.ts';
 import type { Genesis } from '../protocol/genesis.ts';
-import { checkAttestation, type Header, headerHash } from '../protocol/header.ts';
+import { checkAttestation, type Header, headerHash, validatorSetHash } from '../protocol/header.ts';
 import { leafHash } from '../protocol/merkle.ts';
 import { deviceQuorum, faultsTolerated } from '../protocol/quorum.ts';
 import {
@@ -80,6 +80,7 @@ export function watchChain(options: {
   const { chain } = genesis;
   const validators = new Map(genesis.validators.map(({ id, publicKey }) => [id, publicKey]));
   const operators = new Map(genesis.operators.map(({ id, publicKey }) => [id, publicKey]));
+  const knownSet = validatorSetHash(genesis.validators);
   const n = validators.size;
   const k = deviceQuorum(n, options.quorumAtLeast);
 
@@ -93,6 +94,7 @@ export function watchChain(options: {
   function onAttestation(envelope: Envelope): void {
     const header = checkAttestation(chain, envelope, validators, verify);
     if (header === null) return drop('header', envelope.signer, 'not a genuine attestation');
+    if (header.validatorSet !== knownSet) return drop('header', envelope.signer, UNKNOWN_SET);
     heardAtMs = clock.monotonicMs();
     believe(envelope.signer, header);
   }
@@ -109,6 +111,7 @@ export function watchChain(options: {
     if (message.path[1] !== validator) return drop('proof', validator, 'published under another name');
     const header = checkProof(chain, proof, validators, verify);
     if (header === null) return drop('proof', validator, 'attestation or path does not hold');
+    if (header.validatorSet !== knownSet) return drop('proof', validator, UNKNOWN_SET);
     heardAtMs = clock.monotonicMs();
     believe(validator, header);
     switch (proof.leaf.kind) {
@@ -238,5 +241,8 @@ export function watchChain(options: {
   };
 }
 
+/** A set that this gateway does not know may count by other keys and another k: nothing of it is believed. */
+const UNKNOWN_SET =
+  'it was made under a set of validators that this gateway does not know: give it the genesis of the chain as it is now';
 /** Canonical JSON sorts keys: a proof begins with its attestation. */
 const PROOF_HEAD = '{"attestation"';

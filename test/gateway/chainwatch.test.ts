@@ -106,6 +106,10 @@ const never: [string, (() => void)[]][] = [
   ["a reply published under another validator's topic", [() => reply(proofBytes(v1, verdictLeaf(ID)), v3)]],
   ['a reply of another chain', [() => reply(proofBytes(v3, verdictLeaf(ID), { chain: `${chain.slice(0, -1)}0` }), v3)]],
   [
+    'a reply under a set of validators that it does not know',
+    [() => reply(proofBytes(v3, verdictLeaf(ID), { validatorSet: 'cd'.repeat(32) }), v3)],
+  ],
+  [
     'hints',
     [1, 2, 3].map(
       (i) => () => reply(signedBytes('hint', `validator-${i}`, { reason: 'no', request: ID }), `validator-${i}`),
