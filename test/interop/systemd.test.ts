@@ -145,7 +145,7 @@ test('an installation into a staging folder runs, and goes away again', () => {
       env: { ...process.env, DESTDIR: root },
       encoding: 'utf8',
     });
-  expect(run()).toMatch(/^Installed\. Next/);
+  expect(run()).toMatch(/^Installed\. Next/m);
   expect(readlinkSync(join(root, 'usr/local/bin/wattpact'))).toBe('/opt/wattpact/systemd/wattpact');
   const help = execFileSync(join(root, 'opt/wattpact/systemd/wattpact'), ['--help'], { encoding: 'utf8' });
   expect(help).toMatch(/Usage: wattpact/);
