@@ -159,6 +159,8 @@ class Client implements Messaging {
 
   async publish(channel: Channel, path: readonly string[], payload: Uint8Array): Promise<readonly string[]> {
     const name = topic(this.#options.chain, channel, ...path);
+    // Who listens where it speaks need not take its own words apart when a broker hands them back.
+    if (this.#listeners.has(channel)) this.#duplicates.isDuplicate(name, payload, this.#options.clock.monotonicMs());
     return this.#toAll((connection) => connection.publish(name, payload));
   }
 

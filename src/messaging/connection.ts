@@ -115,6 +115,7 @@ export class Connection {
     client.on('message', (topic, payload) => {
       if (client !== this.#client) return;
       this.received += 1;
+      this.#gather(client);
       this.#options.onMessage(topic, payload);
     });
     client.on('error', (error) => this.#failed(client, reasonOf(error)));
@@ -170,8 +171,17 @@ export class Connection {
       this.#inFlight.add(flight);
       this.#inFlightBytes += flight.bytes;
       const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
+      this.#gather(client);
       client.publish(topic, bytes, { qos: 1, retain }, (error) => flight.settle(error === undefined || error === null));
     });
+  }
+
+  /** What is written in a turn of the loop (acknowledgements, votes, proofs of a block) leaves in one call of the system. */
+  #gather(client: MqttClient): void {
+    const socket = client.stream as unknown as Socket;
+    if (socket.writableCorked > 0) return;
+    socket.cork();
+    setImmediate(() => socket.uncork());
   }
 
   /** Says goodbye properly: the will is not sent. */

@@ -150,12 +150,23 @@ export class GuardedStream extends Duplex {
     if (this.#wait === null) this.socket.resume();
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    this.socket.write(chunk, done);
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    this.#gather();
+    this.socket.write(chunk);
+    done();
   }
 
-  override _writev(chunks: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
-    this.socket.write(Buffer.concat(chunks.map(({ chunk }) => chunk)), done);
+  override _writev(chunks: { chunk: Buffer }[], done: () => void): void {
+    this.#gather();
+    for (const { chunk } of chunks) this.socket.write(chunk);
+    done();
+  }
+
+  /** What is written to one client in a turn of the loop leaves in one call of the system: that call costs more than the packet. */
+  #gather(): void {
+    if (this.socket.writableCorked > 0) return;
+    this.socket.cork();
+    setImmediate(() => this.socket.uncork());
   }
 
   override _final(done: (error?: Error | null) => void): void {
@@ -164,6 +175,7 @@ export class GuardedStream extends Duplex {
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     if (this.#wait !== null) clearTimeout(this.#wait);
+    this.socket.uncork(); // a refusal said in this turn still leaves
     this.socket.destroy();
     done(error);
   }
