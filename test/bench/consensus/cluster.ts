@@ -12,6 +12,8 @@ import { createVoteLog } from '../../../src/store/votes.ts';
 const CLI = resolve(import.meta.dirname, '../../../src/cli.ts');
 /** A validator that is not ready by then will not be. */
 const READY_MS_MAX = 60_000;
+/** What it logs then. */
+const READY = 'validator started';
 
 export interface Cluster {
   readonly genesis: Genesis;
@@ -66,8 +68,9 @@ export async function startCluster(validators: number, gatewayCount: number): Pr
         ...where,
       ];
       const child = spawn(process.execPath, args, {
-        stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-        env: { ...process.env, WATTPACT_LOG: 'warn' },
+        // As a service runs: a log, and no parent that wants to hear of every vote.
+        stdio: ['ignore', 'pipe', 'inherit'],
+        env: { ...process.env, WATTPACT_LOG: 'info' },
       });
       processes.set(id, child);
       return untilReady(id, child);
@@ -97,8 +100,8 @@ function untilReady(id: string, child: ChildProcess): Promise<void> {
   return new Promise((done, fail) => {
     const timer = setTimeout(() => fail(new Error(`${id} is not ready after ${READY_MS_MAX} ms`)), READY_MS_MAX);
     child.once('exit', (code) => fail(new Error(`${id} ended with ${code}`)));
-    child.on('message', (message: { type?: string }) => {
-      if (message.type !== 'ready') return;
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      if (!text.includes(READY)) return;
       clearTimeout(timer);
       done();
     });
@@ -155,7 +158,7 @@ function genesisOf(validators: ReadonlyMap<string, Key>, gateways: ReadonlyMap<s
       uncertaintyWhMax: 0,
     })),
     interval: {
-      lengthMs: 15 * minute,
+      lengthMs: minute, // short: what a request leaves in the state is forgotten within the run
       gateOpenMs: 60 * minute,
       requestMs: 10 * minute,
       gateCloseMs: 5 * minute,

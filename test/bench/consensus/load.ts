@@ -13,6 +13,9 @@ import { deviceQuorum } from '../../../src/protocol/quorum.ts';
 import { decodeProof } from '../../../src/protocol/replies.ts';
 import type { Cluster } from './cluster.ts';
 
+/** A request that was not ordered by then is asked anew; its id is remembered as long. */
+const VALID_FOR_MS = 30_000;
+
 export interface Load {
   /** Resolves when the request is counted: how long it took, and what the verdict was. */
   ask(gateway: string): Promise<{ readonly tookMs: number; readonly verdict: string }>;
@@ -99,11 +102,11 @@ export async function startLoad(cluster: Cluster): Promise<Load> {
       const body = {
         device: `${gateway}-wind`,
         energyWh,
-        interval: intervalAt(Date.now(), genesis.interval.lengthMs) + 2,
+        interval: intervalAt(Date.now() + genesis.interval.gateCloseMs, genesis.interval.lengthMs) + 2,
         quantilesWh: Array.from({ length: 7 }, () => energyWh),
         salt: toBase64url(randomBytes(16)),
         sequence,
-        validUntilMs: Date.now() + 30 * 60_000,
+        validUntilMs: Date.now() + VALID_FOR_MS,
       };
       signatures.made++;
       const request = seal(chain, 'forecast', gateway, body, (gateways.get(gateway) as Key).sign);

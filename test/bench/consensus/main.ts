@@ -42,10 +42,12 @@ export async function main(args: string[]): Promise<void> {
     const write = writeMs(cluster.folder);
     const crypto = cryptoMs();
     const times: number[] = [];
+    const cpuAtRest = cluster.cpuMs();
     for (let i = 0; i < Number(values.latency); i++) times.push(await ask(names[i % names.length] as string));
     const boundMs = STEPS * (hop + write);
 
     const cpuBefore = cluster.cpuMs();
+    const cpuAloneMs = (cpuBefore - cpuAtRest) / times.length;
     const rssBefore = cluster.rssMiB();
     const untilMs = performance.now() + Number(values.seconds) * 1000;
     const startedMs = performance.now();
@@ -77,6 +79,7 @@ export async function main(args: string[]): Promise<void> {
           hopMs: round(hop),
           writeMs: round(write),
           vsBound: round(median(times) / boundMs),
+          validatorsCpuMsPerRequest: round(cpuAloneMs),
         },
         throughput: {
           perS: Math.round(perS),
