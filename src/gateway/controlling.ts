@@ -72,8 +72,16 @@ export function createSiteControl(options: {
     if (reading === undefined) return MISSING;
     return { value: reading.value, quality: reading.quality, monotonicMs: reading.monotonicMs };
   }
-  function measuredIfThere(device: string, measurand: string): Measured | null {
-    return fieldbus.readings(device).has(measurand) ? measured(device, measurand) : null;
+  /**
+   * A value that changes slowly and is polled slowly (state of charge, live limits): how old it may be is the field bus's to judge, by the
+   * point's own pace. Held to the age of a power it would be missing half of the time.
+   */
+  function slowlyMeasured(device: string, measurand: string): Measured {
+    const found = measured(device, measurand);
+    return found.quality === 'good' ? { ...found, monotonicMs: clock.monotonicMs() } : found;
+  }
+  function slowlyMeasuredIfThere(device: string, measurand: string): Measured | null {
+    return fieldbus.readings(device).has(measurand) ? slowlyMeasured(device, measurand) : null;
   }
 
   function input(): ControlInput {
@@ -110,9 +118,9 @@ export function createSiteControl(options: {
       batteries: site.storage.map(({ id, device }) => ({
         id,
         powerW: measured(device, 'batteryPowerW'),
-        stateOfChargePercent: measured(device, 'stateOfChargePercent'),
-        chargePowerMaxW: measuredIfThere(device, 'chargePowerMaxW'),
-        dischargePowerMaxW: measuredIfThere(device, 'dischargePowerMaxW'),
+        stateOfChargePercent: slowlyMeasured(device, 'stateOfChargePercent'),
+        chargePowerMaxW: slowlyMeasuredIfThere(device, 'chargePowerMaxW'),
+        dischargePowerMaxW: slowlyMeasuredIfThere(device, 'dischargePowerMaxW'),
       })),
       generatorPowersW: new Map(generatorsOf(site).map(({ id }) => [id, measured(id, 'generationPowerW')])),
       loadStates: new Map(site.loads.map((load) => [load.id, measured(load.device, stateOf(load.control))])),
@@ -159,6 +167,7 @@ export function createSiteControl(options: {
       }
       last = control(config, state, seen);
       state = last.state;
+      log.debug({ mode: last.mode, setpoints: last.setpoints }, `control: ${last.explanation}`);
       for (const setpoint of last.setpoints) void apply(setpoint);
     },
     get last() {

@@ -72,3 +72,50 @@ test('a device that does not answer a write is not written again meanwhile, the 
   expect(released.sort()).toEqual(['battery', 'pv']);
   answer(lease('battery', 'batterySetpointW', 0));
 });
+
+test('a state of charge that is polled every ten seconds is as good between two polls', async () => {
+  const nowMs = 60_000;
+  const leased: [string, number][] = [];
+  const controlled = createSiteControl({
+    site,
+    config: controlConfigOf(site, 1, 0),
+    genesis: GENESIS,
+    fieldbus: {
+      start: async () => undefined,
+      stop: async () => undefined,
+      readings: (device) =>
+        new Map(
+          Object.entries({ ...VALUES[device], ...(device === 'battery' ? { stateOfChargePercent: 60 } : {}) }).map(
+            ([measurand, value]): [string, Reading] => [
+              measurand,
+              {
+                value,
+                quality: 'good',
+                reason: null,
+                atMs: T0_MS,
+                monotonicMs: measurand === 'stateOfChargePercent' ? nowMs - 9_000 : nowMs,
+              },
+            ],
+          ),
+        ),
+      refresh: async () => new Map(),
+      async lease(device, control, value) {
+        leased.push([device, value]);
+        return { device, control, value, revertTo: 0, state: 'active', reason: null };
+      },
+      release: async () => undefined,
+    },
+    metering: { risesSinceStart: () => ({ importRiseWh: 0, exportRiseWh: 0 }) },
+    loadNeeds: { progress: () => new Map(), onSeen: () => undefined },
+    positionWh: () => 2_400,
+    plan: () => null,
+    orders: () => [],
+    overrides: () => [],
+    operatorReachable: () => true,
+    clockSynchronised: () => true,
+    clock: { chainMs: () => T0_MS + 120_000, monotonicMs: () => nowMs },
+    log: SILENT,
+  });
+  await controlled.tick();
+  expect(leased.some(([device, value]) => device === 'battery' && value > 0)).toBe(true);
+});
