@@ -7,7 +7,7 @@ export interface PbftTerms {
   /** Most requests and bytes of requests shown to the application for one batch. */
   readonly batchRequestsMax: number;
   readonly batchBytesMax: number;
-  /** Longest a primary waits for more requests after the first. */
+  /** Longest a primary waits for more requests after the first. 0 = not at all: the next batch fills while this one is agreed on. */
   readonly batchMs: number;
   /** Work waits this long without a new block: the primary is given up. Doubles with each view that fails, up to the maximum. */
   readonly viewMs: number;
@@ -44,7 +44,7 @@ export function pbftTerms(genesis: Genesis, overrides: Partial<PbftTerms> = {}):
   return {
     batchRequestsMax: genesis.limits.batchRequestsMax,
     batchBytesMax: Math.min(genesis.limits.batchBytesMax, MESSAGE_BYTES_MAX - MESSAGE_OVERHEAD_BYTES),
-    batchMs: 2,
+    batchMs: 0,
     viewMs,
     viewMsMax: viewMs * 32,
     resendMs: Math.ceil(viewMs / 4),
