@@ -47,26 +47,27 @@ export function cutBefore(span: Span): string {
   return `${span.table} ${span.address}`;
 }
 
-/** Where to cut a refused block: before the span behind its largest hole; without holes, in the middle. Null: it is one span and cannot be cut. */
+/** Where to cut a refused block: before the span behind its largest hole; without holes, in the middle. Null: it cannot be cut. */
 export function cutOf(block: Block, spans: readonly Span[]): string | null {
   const inside = spans
     .filter((span) => span.table === block.table && span.address >= block.address)
     .filter((span) => span.address + span.count <= block.address + block.count)
     .sort((a, b) => a.address - b.address);
+  // A block can only be cut where no span reaches over: points that share registers stay together.
+  const clean: Span[] = [];
   let best: Span | null = null;
   let widest = 0;
   let end = inside[0] === undefined ? 0 : inside[0].address + inside[0].count;
   for (const span of inside.slice(1)) {
+    if (span.address >= end) clean.push(span);
     if (span.address - end > widest) {
       widest = span.address - end;
       best = span;
     }
     end = Math.max(end, span.address + span.count);
   }
-  if (best !== null) return cutBefore(best);
-  const later = inside.filter((span) => span.address > (inside[0] as Span).address);
-  const middle = later[Math.floor(later.length / 2)];
-  return middle === undefined ? null : cutBefore(middle);
+  const cut = best ?? clean[Math.floor(clean.length / 2)];
+  return cut === undefined ? null : cutBefore(cut);
 }
 
 /** The registers of a part and its scale register; an empty list when the device lacks the SunSpec model. */

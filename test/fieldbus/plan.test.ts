@@ -83,6 +83,13 @@ test('every span is in one block, no block is too large, no hole too wide', () =
   );
 });
 
+test('spans that share registers stay together, and the block is cut elsewhere', () => {
+  const span = (address: number, count: number) => ({ table: 'holding' as const, address, count });
+  const wanted = [span(2, 1), span(1, 2), span(0, 1)];
+  const [block] = planBlocks(wanted, { registersMax: 60, holeMax: 20, cuts: new Set() });
+  expect(cutOf(block as Exclude<typeof block, undefined>, wanted)).toBe('holding 1');
+});
+
 test('a refused block is cut until only single spans are left', () => {
   fc.assert(
     fc.property(spans, (wanted) => {
@@ -93,7 +100,11 @@ test('a refused block is cut until only single spans are left', () => {
         if (fresh.length === 0) {
           // Nothing inside a block is left that it could be cut before.
           for (const block of blocks) {
-            const starts = wanted.filter((entry) => inside(block, entry)).map(({ address }) => address);
+            const within = wanted.filter((entry) => inside(block, entry));
+            // A span that another one reaches over cannot be cut off.
+            const reachedOver = (at: number): boolean =>
+              within.some(({ address, count }) => address < at && at < address + count);
+            const starts = within.map(({ address }) => address).filter((address) => !reachedOver(address));
             const uncut = new Set(starts.filter((address) => !cuts.has(`${block.table} ${address}`)));
             uncut.delete(block.address);
             expect(uncut).toEqual(new Set());
