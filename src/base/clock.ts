@@ -21,11 +21,6 @@ export function chainFromWall(terms: ChainClockTerms, wallMs: number): number {
   return Math.floor(terms.originMs + (wallMs - terms.wallOriginMs) * terms.rate);
 }
 
-/** Wall milliseconds that pass while `chainMs` of chain time pass. */
-export function wallDuration(terms: ChainClockTerms, chainMs: number): number {
-  return chainMs / terms.rate;
-}
-
 /** A clock from a source of wall time and a source of monotonic time. */
 export function chainClock(terms: ChainClockTerms, wallMs: () => number, monotonicMs: () => number): Clock {
   return { chainMs: () => chainFromWall(terms, wallMs()), monotonicMs };

@@ -48,8 +48,6 @@ export interface ChainListener {
 
 export interface Chainwatch {
   readonly quorum: { readonly k: number; readonly n: number };
-  /** Highest header that k validators attested. */
-  verified(): Header | null;
   /** Monotonic time at which an attested header or proof came last; null before the first. */
   heardAtMs(): number | null;
   /** Begins to count answers to an ask for the last sequence, by its salt; goes on counting when asked again with the same. */
@@ -228,7 +226,6 @@ export function watchChain(options: {
 
   return {
     quorum: { k, n },
-    verified: () => headers.verified,
     heardAtMs: () => heardAtMs,
     expectSequence(salt) {
       if (salt === sequenceSalt) return;

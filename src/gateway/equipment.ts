@@ -106,24 +106,16 @@ export function meterSpecOf(options: {
   };
 }
 
-const ADMITTED: Readonly<Partial<Record<Device['role'], Admission['devices'][number]['kind'][]>>> = {
-  pv: ['pv'],
-  hybrid: ['pv'],
-  wind: ['wind'],
-  'grid-meter': ['meter'],
-  meter: ['meter'],
-};
-
 /** What the operator admits of a site: generators and batteries with what they can do at most. */
 export function admissionOf(
   site: SiteFile,
   terms: { gateway: string; publicKey: string; feeder: string; bus: string; uncertaintyWhMax: number },
 ): Admission {
-  const generators = site.devices.flatMap(({ id, role, ratedW }) =>
-    (ADMITTED[role] ?? [])
-      .filter((kind) => kind !== 'meter')
-      .map((kind) => ({ capacityW: Math.round(ratedW ?? site.connection.exportLimitW), id, kind })),
-  );
+  const generators = generatorsOf(site).map(({ id, role, ratedW }) => ({
+    capacityW: Math.round(ratedW ?? site.connection.exportLimitW),
+    id,
+    kind: role === 'wind' ? ('wind' as const) : ('pv' as const),
+  }));
   const batteries = site.storage.map(({ id, chargeLimitW, dischargeLimitW }) => ({
     capacityW: Math.round(Math.max(chargeLimitW, dischargeLimitW)),
     id,

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { canonicalBytes, type Json } from '../base/canonical.ts';
 import { WattpactError } from '../base/errors.ts';
 import { ENERGY_WH_MAX, PRICE_UC_PER_WH_MAX } from '../base/units.ts';
-import { hashSchema, idSchema, publicKeySchema, sha256Hex } from './envelope.ts';
+import { idSchema, publicKeySchema, sha256Hex } from './envelope.ts';
 
 const MINUTE_MS = 60_000;
 const wattsSchema = z.int().min(0).max(4_000_000_000);
@@ -179,8 +179,6 @@ export const genesisSchema = z
     }
   });
 export type Genesis = z.infer<typeof genesisSchema>;
-
-export const genesisHashSchema = hashSchema;
 
 /** SHA-256 of the canonical genesis without its chain id, hex. Installed on every gateway. */
 export function genesisHash(genesis: Omit<Genesis, 'chain'>): string {
