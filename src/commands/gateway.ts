@@ -12,6 +12,7 @@ import { createNotifier } from './notify.ts';
 import { loadGenesis, runtime, runUntilSignal, tellParent } from './runtime.ts';
 
 interface Flags {
+  readonly profiles?: readonly string[];
   readonly id?: string;
   readonly clock: ClockTrust;
   readonly demandHttp?: Address;
@@ -35,6 +36,10 @@ export function gatewayCommand(): Command {
   return new Command('gateway')
     .description('run the gateway of a site')
     .argument('<site>', 'site file (YAML) with a market section')
+    .option(
+      '--profiles <dir...>',
+      'folders with profiles of your own (`profiles` beside the site file is always looked into)',
+    )
     .option('--id <gateway>', 'id under which the operator admitted the site (default: gateway-<site id>)')
     .addOption(
       new Option(
@@ -50,7 +55,7 @@ export function gatewayCommand(): Command {
 }
 
 async function gateway(siteFile: string, flags: Flags): Promise<void> {
-  const loaded = loadSite(siteFile);
+  const loaded = loadSite(siteFile, flags.profiles);
   const { market, id: siteId } = loaded.site;
   if (market === null) {
     throw new WattpactError('site.market', `${siteFile}: the site has no market section`, {

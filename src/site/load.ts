@@ -11,15 +11,19 @@ import { YAML_CHARACTERS_MAX } from './yaml.ts';
 /** Profiles that come with the project. */
 export const PROFILES_DIR = resolve(import.meta.dirname, '../../profiles');
 
-/** A site file and its profiles. `profileDirs` are searched in order; the shipped profiles last. Paths of `market` become absolute. */
+/**
+ * A site file and its profiles. `profileDirs` are searched in order, then `profiles` beside the site file, the shipped profiles last.
+ * Paths of `market` become absolute.
+ */
 export function loadSite(file: string, profileDirs: readonly string[] = []): LoadedSite {
   const site = withAbsolutePaths(parseSite(readText(file, 'site'), file), dirname(resolve(file)));
   const profiles = new Map<string, Profile>();
+  const dirs = profileDirsOf(file, profileDirs);
   const problems: string[] = [];
   for (const device of site.devices) {
     if (profiles.has(device.profile)) continue;
     try {
-      profiles.set(device.profile, loadProfile(device.profile, profileDirs));
+      profiles.set(device.profile, loadProfile(device.profile, dirs));
     } catch (error) {
       if (!(error instanceof WattpactError)) throw error;
       problems.push(
@@ -30,6 +34,11 @@ export function loadSite(file: string, profileDirs: readonly string[] = []): Loa
   if (problems.length > 0) throw new WattpactError('site.invalid', problems.join('\n'));
   checkProfiles(site, profiles, file);
   return { file, site, profiles };
+}
+
+/** Folders in which a site's own profiles are looked for, in order. */
+export function profileDirsOf(file: string, profileDirs: readonly string[]): string[] {
+  return [...profileDirs, join(dirname(resolve(file)), 'profiles')];
 }
 
 /** A profile by its name (`eastron/sdm630`) or the path of its file. Errors: `profile.unknown`, `profile.invalid`. */
@@ -57,14 +66,6 @@ export function profileNames(profileDirs: readonly string[] = []): string[] {
     ),
   );
   return [...new Set(names)].sort();
-}
-
-/** The same site with a bus elsewhere: the demo's ports are known only when its devices are up. */
-export function withBusAddress(site: SiteFile, bus: string, host: string, port: number): SiteFile {
-  return {
-    ...site,
-    buses: site.buses.map((entry) => (entry.id === bus && entry.kind !== 'rtu' ? { ...entry, host, port } : entry)),
-  };
 }
 
 function withAbsolutePaths(site: SiteFile, folder: string): SiteFile {

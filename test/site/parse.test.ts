@@ -1,9 +1,10 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { WattpactError } from '../../src/base/errors.ts';
-import { loadProfile, loadSite, profileNames, withBusAddress } from '../../src/site/load.ts';
+import { loadProfile, loadSite, profileNames } from '../../src/site/load.ts';
 import { nearest } from '../../src/site/nearest.ts';
 import { checkProfiles, parseProfile, parseSite, profileName } from '../../src/site/parse.ts';
 import { YAML_CHARACTERS_MAX } from '../../src/site/yaml.ts';
@@ -292,9 +293,22 @@ test('the site files that ship are valid', () => {
   for (const file of files) expect(loadSite(join(ROOT, 'devices', file)).profiles.size).toBeGreaterThan(0);
 });
 
-test('a bus can be moved, a name comes from the path', () => {
-  const site = withBusAddress(parseSite(SITE, 's.yaml'), 'one', '10.0.0.1', 1502);
-  expect(site.buses[0]).toMatchObject({ host: '10.0.0.1', port: 1502 });
+test('profiles beside the site file come before the shipped ones', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'wattpact-site-'));
+  try {
+    copyFileSync(join(ROOT, 'devices/demo/farm.yaml'), join(dir, 'farm.yaml'));
+    mkdirSync(join(dir, 'profiles/eastron'), { recursive: true });
+    const shipped = readFileSync(join(ROOT, 'profiles/eastron/sdm630.yaml'), 'utf8');
+    writeFileSync(join(dir, 'profiles/eastron/sdm630.yaml'), shipped.replace('SDM630-Modbus V2', 'our own'));
+    const { profiles } = loadSite(join(dir, 'farm.yaml'));
+    expect(profiles.get('eastron/sdm630')?.model).toBe('our own');
+    expect(profiles.get('sunspec/wind-inverter')?.maker).toBe('SunSpec');
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+});
+
+test('a name comes from the path', () => {
   expect(profileName('/x/profiles/eastron/sdm630.yaml')).toBe('eastron/sdm630');
   expect(nearest('grid-metr', ['grid-meter', 'meter'])).toBe('grid-meter');
   expect(nearest('zzzzzzzzzz', ['grid-meter', 'meter'])).toBe(null);
