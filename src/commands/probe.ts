@@ -8,6 +8,9 @@ import type { LoadedSite, Profile } from '../site/types.ts';
 import { deviceOf, printTable, withBus } from './bus-tools.ts';
 import { EXIT_NO, printJson, printLine } from './output.ts';
 
+/** Registers of a long text are cut to this many characters on the screen. */
+const RAW_MAX = 40;
+
 interface Options {
   readonly json?: boolean;
   readonly profiles?: string[];
@@ -51,7 +54,8 @@ export async function probeSite(
     await withBus(bus, linesOn(bus, loaded.site, loaded.profiles), async (owner) => {
       for (const device of here) {
         const profile = loaded.profiles.get(device.profile) as Profile;
-        probes.push(await probeDevice(owner, device, points.length === 0 ? profile : only(profile, points)));
+        const all = points.length === 0;
+        probes.push(await probeDevice(owner, device, all ? profile : only(profile, points), { models: all }));
       }
     });
   }
@@ -76,6 +80,19 @@ function printProbe(probe: Probe): void {
       [reason ?? '', ...suspicions].filter(Boolean).join('; '),
     ]),
   );
+  for (const { id, address, length, title, values } of probe.models) {
+    printLine(`  model ${id} ${title ?? '(not known here)'}: from ${address}, ${length} registers`);
+    printTable(
+      values.map(({ name, value, text, unit, raw, reason }) => [
+        '   ',
+        name,
+        text ?? shownValue(value),
+        unit,
+        raw.length > RAW_MAX ? `${raw.slice(0, RAW_MAX)}...` : raw,
+        reason ?? '',
+      ]),
+    );
+  }
   for (const suspicion of probe.suspicions) printLine(`  ! ${suspicion}`);
 }
 

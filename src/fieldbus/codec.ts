@@ -4,8 +4,14 @@
 import { WattpactError } from '../base/errors.ts';
 import type { Part, Place, Table } from '../site/types.ts';
 
-/** SunSpec model -> protocol address of its ID register. Empty for devices with fixed addresses. */
-export type Layout = ReadonlyMap<number, number>;
+/** Where a device has a SunSpec model: protocol address of its ID register, and how many registers follow its header. */
+export interface ModelAt {
+  readonly address: number;
+  readonly length: number;
+}
+
+/** SunSpec model -> where it is. Empty for devices with fixed addresses. */
+export type Layout = ReadonlyMap<number, ModelAt>;
 export const NO_LAYOUT: Layout = new Map();
 
 /** Looks a register (or coil) up; undefined: not read. */
@@ -16,17 +22,32 @@ export type Decoded = { readonly value: number } | { readonly reason: string };
 /** SunSpec scale factors are powers of ten from -10 to 10; anything else is a sentinel or damage. */
 const SCALE_EXPONENT_MAX = 10;
 
-/** Protocol address of a place; null when the device has no such SunSpec model. */
-export function addressOf(place: Place, layout: Layout): number | null {
+/** Registers of a SunSpec model's header (ID and length). */
+const MODEL_HEADER = 2;
+
+/** Protocol address of a place; null when the device has no such SunSpec model, or one that ends before it. */
+export function addressOf(place: Place & { readonly length?: number }, layout: Layout): number | null {
   if (place.model === null) return place.address;
-  const start = layout.get(place.model);
-  return start === undefined ? null : start + place.address;
+  const model = layout.get(place.model);
+  if (model === undefined || place.address + (place.length ?? 1) > model.length + MODEL_HEADER) return null;
+  return model.address + place.address;
+}
+
+/** The part itself, or the first of its alternatives that the device has. */
+export function partAt(part: Part, layout: Layout): Part {
+  return alternativesOf(part).find((at) => addressOf(at, layout) !== null) ?? part;
+}
+
+/** The part and its alternatives. */
+export function alternativesOf(part: Part): Part[] {
+  return part.or === undefined ? [part] : [part, ...alternativesOf(part.or)];
 }
 
 /** The value of one part, or why there is none. A missing value is never 0. */
-export function decodePart(part: Part, registers: Registers, layout: Layout): Decoded {
+export function decodePart(wanted: Part, registers: Registers, layout: Layout): Decoded {
+  const part = partAt(wanted, layout);
   const start = addressOf(part, layout);
-  if (start === null) return { reason: `the device has no SunSpec model ${part.model}` };
+  if (start === null) return { reason: notThere(part, layout) };
   const words: number[] = [];
   for (let i = 0; i < part.length; i++) {
     const word = registers(part.table, start + i);
@@ -52,7 +73,8 @@ export function decodeText(words: readonly number[], byteOrder: Part['byteOrder'
  * Registers (or coils) that carry `value`. `current` gives the scale register and, for a field of bits, the other bits.
  * Errors: `fieldbus.range` when the value does not fit the register.
  */
-export function encodePart(part: Part, value: number, current: Registers, layout: Layout): number[] {
+export function encodePart(wanted: Part, value: number, current: Registers, layout: Layout): number[] {
+  const part = partAt(wanted, layout);
   const exponent = scaleExponent(part, current, layout);
   if (typeof exponent === 'string') throw new WattpactError('fieldbus.scale', `cannot write: ${exponent}`);
   const unscaled = (value / part.times - part.offset) / (part.scale * 10 ** exponent);
@@ -155,6 +177,11 @@ function currentWords(part: Part, current: Registers, layout: Layout): number[] 
   return Array.from({ length: part.length }, (_, i) => current(part.table, start + i) ?? 0);
 }
 
+function notThere({ model, address }: Place, layout: Layout): string {
+  if (model === null || !layout.has(model)) return `the device has no SunSpec model ${model}`;
+  return `the device's SunSpec model ${model} ends before ${address}`;
+}
+
 function swapBytes(word: number): number {
   return ((word & 0xff) << 8) | (word >> 8);
 }
@@ -173,7 +200,7 @@ function round9(value: number): number {
 function scaleExponent(part: Part, registers: Registers, layout: Layout): number | string {
   if (part.scaleRegister === null) return 0;
   const address = addressOf(part.scaleRegister, layout);
-  if (address === null) return `the device has no SunSpec model ${part.scaleRegister.model}`;
+  if (address === null) return notThere(part.scaleRegister, layout);
   const word = registers(part.scaleRegister.table, address);
   if (word === undefined) return `scale register ${address} not read`;
   const exponent = word > 0x7fff ? word - 0x1_0000 : word;

@@ -5,7 +5,17 @@ import { WattpactError } from '../base/errors.ts';
 import { clamp } from '../base/integers.ts';
 import type { Millis, Watts } from '../base/units.ts';
 import type { Part, Place, Point, Profile, Table } from '../site/types.ts';
-import { addressOf, decodePart, encodePart, encodeText, type Layout, type Registers, rawRange } from './codec.ts';
+import {
+  addressOf,
+  decodePart,
+  encodePart,
+  encodeText,
+  type Layout,
+  type ModelAt,
+  partAt,
+  type Registers,
+  rawRange,
+} from './codec.ts';
 import { type BaseOf, controlValue } from './control.ts';
 
 export interface Image {
@@ -30,8 +40,9 @@ export interface ImageOptions {
   readonly ratedW: Watts | null;
 }
 
-export function createImage(profile: Profile, options: ImageOptions): Image {
-  const layout = servedLayout(profile);
+export function createImage(given: Profile, options: ImageOptions): Image {
+  const layout = servedLayout(given);
+  const profile = withoutAlternatives(given, layout);
   const words: Record<Table, Map<number, number>> = {
     holding: new Map(),
     input: new Map(),
@@ -187,13 +198,22 @@ export function createImage(profile: Profile, options: ImageOptions): Image {
   };
 }
 
+/** The profile as the served device has it: of each part's alternatives the one whose model it serves. */
+function withoutAlternatives(profile: Profile, layout: Layout): Profile {
+  const points = [...profile.points].map(([name, point]): [string, Point] => [
+    name,
+    { ...point, parts: point.parts.map((part) => partAt(part, layout)) },
+  ]);
+  return { ...profile, points: new Map(points) };
+}
+
 /** SunSpec models one after the other from the first base, behind the marker `SunS`. */
 export function servedLayout(profile: Profile): Layout {
-  const layout = new Map<number, number>();
+  const layout = new Map<number, ModelAt>();
   let address = (profile.sunspec?.bases[0] ?? 0) + 2;
-  for (const model of profile.sunspec?.models ?? []) {
-    layout.set(model.id, address);
-    address += model.length + 2;
+  for (const { id, length } of profile.sunspec?.models ?? []) {
+    layout.set(id, { address, length });
+    address += length + 2;
   }
   return layout;
 }
@@ -205,7 +225,7 @@ function sunspecModels(profile: Profile, layout: Layout): [number, number[]][] {
   const blocks: [number, number[]][] = [[base, [0x5375, 0x6e53]]];
   let end = base + 2;
   for (const { id, length } of profile.sunspec.models) {
-    const start = layout.get(id) as number;
+    const start = (layout.get(id) as ModelAt).address;
     blocks.push([start, [id, length, ...new Array<number>(length).fill(0)]]);
     end = start + length + 2;
   }

@@ -1,7 +1,7 @@
 // Which blocks of registers to read for what is wanted. Pure.
 
 import type { Part, Table } from '../site/types.ts';
-import { addressOf, type Layout } from './codec.ts';
+import { addressOf, type Layout, partAt } from './codec.ts';
 
 export interface Block {
   readonly table: Table;
@@ -71,7 +71,8 @@ export function cutOf(block: Block, spans: readonly Span[]): string | null {
 }
 
 /** The registers of a part and its scale register; an empty list when the device lacks the SunSpec model. */
-export function spansOf(part: Part, layout: Layout): Span[] {
+export function spansOf(wanted: Part, layout: Layout): Span[] {
+  const part = partAt(wanted, layout);
   const address = addressOf(part, layout);
   if (address === null) return [];
   const spans: Span[] = [{ table: part.table, address, count: part.length }];

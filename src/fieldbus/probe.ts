@@ -2,13 +2,15 @@
 
 import { describeError } from '../base/errors.ts';
 import { MEASURANDS } from '../site/measurands.ts';
+import { SUNSPEC_MODELS } from '../site/sunspec-models.ts';
 import type { Device, Part, Point, Profile } from '../site/types.ts';
 import type { BusOwner } from './bus.ts';
 import { decodeText, type Layout, NO_LAYOUT, type Registers } from './codec.ts';
 import { isRefused } from './errors.ts';
 import { spansOf } from './plan.ts';
 import { factorOf, nameAtSite, pointValue } from './points.ts';
-import { findModels, layoutOf } from './sunspec.ts';
+import { findModels, layoutOf, type Model, type ReadHolding, readModel } from './sunspec.ts';
+import { decodeModel, type SunspecValue } from './sunspec-decode.ts';
 
 export interface ProbedPoint {
   readonly measurand: string;
@@ -27,12 +29,23 @@ export interface Identity {
   readonly fits: boolean;
 }
 
+export interface ProbedModel {
+  readonly id: number;
+  readonly address: number;
+  readonly length: number;
+  /** Null: a model that is not known here. */
+  readonly title: string | null;
+  readonly values: readonly SunspecValue[];
+}
+
 export interface Probe {
   readonly device: string;
   readonly identity: readonly Identity[];
   readonly points: readonly ProbedPoint[];
   /** What is suspicious about several points together. */
   readonly suspicions: readonly string[];
+  /** Every model of a SunSpec device with all its points, whatever the profile asks for. */
+  readonly models: readonly ProbedModel[];
   /** Why the device could not be probed at all. */
   readonly failure: string | null;
 }
@@ -43,20 +56,29 @@ const SUM_W = 50;
 /** Half of the register range: far beyond what a site sees, near to what swapped words show. */
 const WILD_POWER_W = 1_000_000;
 
-/** Reads everything a profile names, each point on its own. Errors are in the result; only a closed bus throws. */
-export async function probeDevice(bus: BusOwner, device: Device, profile: Profile): Promise<Probe> {
+/** Reads everything a profile names, each point on its own, and every SunSpec model when asked. Errors are in the result; only a closed bus throws. */
+export async function probeDevice(
+  bus: BusOwner,
+  device: Device,
+  profile: Profile,
+  options: { readonly models: boolean } = { models: true },
+): Promise<Probe> {
   const read = (table: Part['table'], address: number, count: number): Promise<number[]> =>
     bus.request({ urgency: 'medium', unitId: device.unitId, gapMs: profile.line.gapMs, afterMs: 0 }, (line) =>
       line.read(device.unitId, table, address, count, profile.line.timeoutMs),
     );
-  const empty = { device: device.id, identity: [], points: [], suspicions: [] };
+  const holding = (address: number, count: number): Promise<number[]> => read('holding', address, count);
   let layout: Layout = NO_LAYOUT;
+  const models: ProbedModel[] = [];
   try {
     if (profile.sunspec !== null) {
-      layout = layoutOf(await findModels((address, count) => read('holding', address, count), profile.sunspec.bases));
+      const found = await findModels(holding, profile.sunspec.bases);
+      layout = layoutOf(found);
+      for (const model of options.models ? found : [])
+        models.push(await probeModel(model, holding, profile.line.registersMax));
     }
   } catch (error) {
-    return { ...empty, failure: describeError(error) };
+    return { device: device.id, identity: [], points: [], suspicions: [], models, failure: describeError(error) };
   }
   const registersOf = async (parts: readonly Part[]): Promise<Registers> => {
     const words = new Map<string, number>();
@@ -72,9 +94,15 @@ export async function probeDevice(bus: BusOwner, device: Device, profile: Profil
     for (const entry of profile.identify) identity.push(await identityOf(entry, layout, registersOf));
     for (const point of profile.points.values()) points.push(await probePoint(point, device, layout, registersOf));
   } catch (error) {
-    return { device: device.id, identity, points, suspicions: [], failure: describeError(error) };
+    return { device: device.id, identity, points, suspicions: [], models, failure: describeError(error) };
   }
-  return { device: device.id, identity, points, suspicions: together(points), failure: null };
+  return { device: device.id, identity, points, suspicions: together(points), models, failure: null };
+}
+
+async function probeModel(model: Model, read: ReadHolding, registersMax: number): Promise<ProbedModel> {
+  const table = SUNSPEC_MODELS.get(model.id);
+  const values = table === undefined ? [] : decodeModel(table, await readModel(read, model, registersMax));
+  return { ...model, title: table?.title ?? null, values };
 }
 
 type RegistersOf = (parts: readonly Part[]) => Promise<Registers>;

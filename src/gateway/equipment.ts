@@ -4,6 +4,7 @@ import { WattpactError } from '../base/errors.ts';
 import type { ControlConfig } from '../dispatch/control-types.ts';
 import type { Battery } from '../dispatch/equipment.ts';
 import { batteriesOf } from '../dispatch/site-equipment.ts';
+import { alternativesOf } from '../fieldbus/codec.ts';
 import type { ChannelSpec, MeterSpec } from '../metering/types.ts';
 import type { Admission } from '../protocol/genesis.ts';
 import type { Device, Profile, SiteFile } from '../site/types.ts';
@@ -85,7 +86,7 @@ export function meterSpecOf(options: {
     const point = profile.points.get(measurand);
     const counter = point?.counter ?? null;
     if (counter === null) return [name, { source: 'power', resolutionWh: 0, side }];
-    const [part] = point?.parts ?? [];
+    const float = point?.parts.flatMap(alternativesOf).find(({ type }) => type === 'f32');
     return [
       name,
       {
@@ -93,7 +94,7 @@ export function meterSpecOf(options: {
         resolutionWh: counter.resolutionWh,
         side,
         ...(counter.rolloverWh === null ? {} : { rolloverWh: counter.rolloverWh }),
-        ...(part?.type === 'f32' ? { float32UnitWh: part.scale } : {}),
+        ...(float === undefined ? {} : { float32UnitWh: float.scale }),
       },
     ];
   });

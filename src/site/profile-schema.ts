@@ -3,6 +3,8 @@
 import { z } from 'zod';
 import { CONTROLS, MEASURANDS, type MeasurandInfo } from './measurands.ts';
 import { listAt, recordAt, recordOf } from './raw.ts';
+import { NOT_IMPLEMENTED, sunspecPoint } from './sunspec-models.ts';
+import { SUNSPEC_NAME, sunspecPlaces, sunspecProblems } from './sunspec-names.ts';
 import type {
   Control,
   GoldenFrame,
@@ -30,15 +32,8 @@ const REGISTERS: Readonly<Record<string, number>> = {
   f64: 4,
   bit: 1,
 };
-/** `not implemented` of SunSpec, by type. Source: SunSpec Device Information Model Specification V1.1, table of types. */
-const SUNSPEC_SENTINELS: Readonly<Record<string, readonly bigint[]>> = {
-  s16: [0x8000n],
-  u16: [0xffffn],
-  s32: [0x8000_0000n],
-  u32: [0xffff_ffffn],
-  s64: [0x8000_0000_0000_0000n],
-  u64: [0xffff_ffff_ffff_ffffn],
-};
+/** `not implemented` of SunSpec, by type. An accumulator's 0 is left to the profile: a new meter shows it too. */
+const SUNSPEC_SENTINELS: Readonly<Record<string, readonly bigint[]>> = NOT_IMPLEMENTED;
 
 const addressSchema = z.int().min(0).max(65_535);
 const text = z.string().min(1).max(2_000);
@@ -87,6 +82,12 @@ const counterSchema = z.strictObject({
 const pointSchema = z
   .strictObject({
     ...z.strictObject(partShape).partial().shape,
+    sunspec: z
+      .array(z.string().regex(SUNSPEC_NAME, 'write it as 103.W or 101-103.W'))
+      .min(1)
+      .max(8)
+      .optional()
+      .meta({ description: "a point of SunSpec's models by its name: the first that the device has" }),
     sum: z.array(sumPartSchema).min(2).max(8).optional(),
     positive: z.enum(['import', 'export', 'discharging', 'charging']).optional(),
     poll: z.enum(['fast', 'medium', 'slow', 'once']).optional(),
@@ -100,7 +101,11 @@ const pointSchema = z
     note: text.optional(),
   })
   .superRefine((point, context) => {
-    if (point.sum === undefined) {
+    if (point.sunspec !== undefined) {
+      for (const key of ['sum', 'address', 'model', 'type', 'scaleRegister'] as const) {
+        if (point[key] !== undefined) context.addIssue({ code: 'custom', message: `has sunspec: leave out ${key}` });
+      }
+    } else if (point.sum === undefined) {
       if (point.address === undefined) context.addIssue({ code: 'custom', message: 'needs an address (or a sum)' });
       if (point.type === undefined) context.addIssue({ code: 'custom', message: 'needs a type' });
     } else if (point.address !== undefined || point.type !== undefined) {
@@ -315,7 +320,12 @@ function partReader(input: ProfileInput): PartReader {
 
 function pointOf(measurand: string, input: z.infer<typeof pointSchema>, part: PartReader): Point {
   const info = MEASURANDS[measurand] as MeasurandInfo;
-  const parts = input.sum === undefined ? [part(input as PartInput)] : input.sum.map((entry) => part(entry));
+  const parts =
+    input.sunspec !== undefined
+      ? [sunspecPart(input.sunspec, input, part)]
+      : input.sum === undefined
+        ? [part(input as PartInput)]
+        : input.sum.map((entry) => part(entry));
   const [min, max] = info.plausible;
   return {
     measurand,
@@ -337,6 +347,36 @@ function pointOf(measurand: string, input: z.infer<typeof pointSchema>, part: Pa
     group: input.group ?? null,
     note: input.note ?? null,
   };
+}
+
+/** A point of SunSpec's models by its name: the first, with the others as its alternatives. Names are known to be good: `profileProblems`. */
+function sunspecPart(names: readonly string[], input: z.infer<typeof pointSchema>, part: PartReader): Part {
+  const { scale, offset, sentinels, bits } = input;
+  const parts = names.flatMap(sunspecPlaces).map(({ model, name }): Part => {
+    const { field, offset: address } = sunspecPoint(model, name) as SunspecPlace;
+    const from = field.scale === null ? undefined : sunspecPoint(model, field.scale);
+    return part({
+      model,
+      address,
+      type: field.data,
+      length: field.registers,
+      table: 'holding',
+      byteOrder: 'big',
+      wordOrder: 'big',
+      sentinels: sentinels ?? (field.type.startsWith('a') ? [] : NOT_IMPLEMENTED[field.type].map(hexOf)),
+      ...(from === undefined ? {} : { scaleRegister: { table: 'holding' as const, model, address: from.offset } }),
+      ...(scale === undefined ? {} : { scale }),
+      ...(offset === undefined ? {} : { offset }),
+      ...(bits === undefined ? {} : { bits }),
+    });
+  });
+  return parts.reduceRight((or, first) => ({ ...first, or }));
+}
+
+type SunspecPlace = NonNullable<ReturnType<typeof sunspecPoint>>;
+
+function hexOf(raw: bigint): string {
+  return `0x${raw.toString(16)}`;
 }
 
 /** An unsigned integer counter starts again after its last value. */
@@ -431,6 +471,7 @@ export function profileProblems(raw: unknown): { path: PropertyKey[]; message: s
     }
   }
   visit(raw, [], (node, path) => {
+    if (Array.isArray(node.sunspec)) problems.push(...sunspecProblems(node.sunspec, [...path, 'sunspec'], models));
     if (typeof node.model === 'number' && typeof node.address === 'number' && !models.has(node.model)) {
       problems.push({
         path: [...path, 'model'],

@@ -181,6 +181,7 @@ const TABLES: readonly { readonly ids: readonly number[]; readonly title: string
     `,
   },
   {
+    // The standard spells three points of 201 PPVphAB, PPVphBC, PPVphCA; of the others PhVphAB and so on.
     ids: [201, 202, 203, 204],
     title: 'Meter',
     body: `

@@ -35,6 +35,8 @@ export interface Part extends Place {
   readonly bits: { readonly from: number; readonly count: number } | null;
   /** Factor inside a sum: -1 subtracts. */
   readonly times: number;
+  /** Where it is on devices that lack this one's SunSpec model. */
+  readonly or?: Part;
 }
 
 /** How often a point is read: power every second, counters and states every ten, temperature every minute, identity once. */

@@ -77,7 +77,8 @@ describe('decode', () => {
   });
 
   test('places in a SunSpec model follow its address', () => {
-    expect(addressOf({ table: 'holding', model: 103, address: 14 }, new Map([[103, 40069]]))).toBe(40083);
+    const layout = new Map([[103, { address: 40069, length: 50 }]]);
+    expect(addressOf({ table: 'holding', model: 103, address: 14 }, layout)).toBe(40083);
     expect(addressOf({ table: 'holding', model: 103, address: 14 }, NO_LAYOUT)).toBe(null);
   });
 

@@ -3,7 +3,7 @@
 import path from 'node:path';
 import modbusSerial from 'modbus-serial';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { addressOf, decodePart, type Layout, type Registers } from '../../src/fieldbus/codec.ts';
+import { addressOf, decodePart, type Layout, partAt, type Registers } from '../../src/fieldbus/codec.ts';
 import { releaseWrites, writesOf } from '../../src/fieldbus/control.ts';
 import { chooseSeries } from '../../src/simulator/site-series.ts';
 import type { BusAddress, VirtualSite } from '../../src/simulator/types.ts';
@@ -61,14 +61,14 @@ async function connect(address: BusAddress | undefined): Promise<Master> {
 
 /** Walks the SunSpec chain as a client does. */
 async function layoutOf(master: Master, profile: Profile): Promise<Layout> {
-  const layout = new Map<number, number>();
+  const layout = new Map<number, { address: number; length: number }>();
   if (profile.sunspec === null) return layout;
   let address = profile.sunspec.bases[0]!;
   expect((await master.readHoldingRegisters(address, 2)).data).toEqual([0x5375, 0x6e53]);
   for (address += 2; ; ) {
     const [id = 0xffff, length = 0] = (await master.readHoldingRegisters(address, 2)).data;
     if (id === 0xffff) return layout;
-    layout.set(id, address);
+    layout.set(id, { address, length });
     address += length + 2;
   }
 }
@@ -100,7 +100,8 @@ async function readDevice(master: Master, device: Device, profile: Profile): Pro
   return values;
 }
 
-async function registersOf(master: Master, part: Part, layout: Layout): Promise<Registers> {
+async function registersOf(master: Master, wanted: Part, layout: Layout): Promise<Registers> {
+  const part = partAt(wanted, layout);
   const words = new Map<string, number>();
   const places = part.scaleRegister === null ? [part] : [part, { ...part.scaleRegister, length: 1 }];
   for (const { length, ...place } of places) {
