@@ -6,6 +6,7 @@ import { Command } from 'commander';
 import type { Json } from '../base/canonical.ts';
 import { describeError, WattpactError } from '../base/errors.ts';
 import { intervalAt, isoSeconds } from '../base/interval.ts';
+import { commitsAgree, isCertified } from '../consensus/certificates.ts';
 import { fastVerify } from '../keys/verify.ts';
 import { audit } from '../ledger/audit.ts';
 import { checkProofFile, proofFile } from '../ledger/prove.ts';
@@ -14,7 +15,6 @@ import { messageId } from '../protocol/envelope.ts';
 import { headerHash } from '../protocol/header.ts';
 import type { Leaf } from '../protocol/replies.ts';
 import { type BookOptions, withBook, withLedger, withStore } from './chain-book.ts';
-import { commitsAgree, isCertified } from './chain-certificates.ts';
 import { EXIT_NO, printJson, printLine } from './output.ts';
 import { loadGenesis } from './runtime.ts';
 

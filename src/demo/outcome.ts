@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import { isoSeconds } from '../base/interval.ts';
-import { isCertified } from '../commands/chain-certificates.ts';
+import { isCertified } from '../consensus/certificates.ts';
 import { fastVerify } from '../keys/verify.ts';
 import { audit } from '../ledger/audit.ts';
 import type { Genesis } from '../protocol/genesis.ts';

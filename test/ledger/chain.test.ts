@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { toBase64url } from '../../src/base/bytes.ts';
 import type { Json, JsonObject } from '../../src/base/canonical.ts';
 import { chainCommand } from '../../src/commands/chain.ts';
-import { commitsAgree, isCertified } from '../../src/commands/chain-certificates.ts';
+import { commitsAgree, isCertified } from '../../src/consensus/certificates.ts';
 import { fastVerify } from '../../src/keys/verify.ts';
 import { type Audit, audit } from '../../src/ledger/audit.ts';
 import { checkProofFile, type ProofFile, proofFile } from '../../src/ledger/prove.ts';

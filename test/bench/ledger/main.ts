@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { isCertified } from '../../../src/commands/chain-certificates.ts';
+import { isCertified } from '../../../src/consensus/certificates.ts';
 import { fastVerify } from '../../../src/keys/verify.ts';
 import { audit } from '../../../src/ledger/audit.ts';
 import type { Envelope } from '../../../src/protocol/envelope.ts';

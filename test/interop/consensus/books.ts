@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import { parseCanonical } from '../../../src/base/canonical.ts';
-import { isCertified } from '../../../src/commands/chain-certificates.ts';
+import { isCertified } from '../../../src/consensus/certificates.ts';
 import type { LogRecord } from '../../../src/consensus/pbft/core/io.ts';
 import { fastVerify } from '../../../src/keys/verify.ts';
 import { audit } from '../../../src/ledger/audit.ts';
