@@ -1,9 +1,15 @@
 """Yardsticks of the forecast benchmark: what people use on servers, on the same rows with the same causality.
 
 usage: yardsticks.py FILE KIND STEP_MIN TZ LAT LON HORIZON LAST_DAYS WARMUP_DAYS REFIT_DAYS METHOD
-Prints one JSON object: n, mae, pinball, coverage80, scale. HORIZON is `next` or `day` (24 h, issued at 00, 06, 12, 18 UTC).
-METHOD: lightgbm (seven quantile models), histgb (scikit-learn, absolute error, quantiles of residuals), ridge (the same), mstl
-(statsforecast), mlforecast (recursive LightGBM). All are fitted anew every REFIT_DAYS from everything before the issue.
+HORIZON is `next` (issued before every step) or `day` (24 h, issued at 00, 06, 12, 18 UTC). The last LAST_DAYS of the file are read, the
+first WARMUP_DAYS of them are not scored. Prints one JSON object: n, mae, nmae, pinball, npinball (over the mean of the positive values),
+coverage80 (rows inside the 80 % band, of all rows). METHOD, each fitted anew every REFIT_DAYS from what had ended before:
+  lightgbm    seven quantile models; lags, calendar, clear sky; the change from the last value (PV: moved on with the sun)
+  histgb      the same inputs, scikit-learn, absolute error; bands are quantiles of its residuals
+  ridge       the same inputs and daily waves, scikit-learn; bands likewise
+  mlforecast  LightGBM through mlforecast: lags, rolling means, calendar; a day ahead recursively
+  ets, arima  statsforecast; next: on the difference to the usual of the time of day, day: on the trend of MSTL
+  mstl        statsforecast, day ahead alone: daily and weekly seasons, seasonal naive trend (fitted at each issue, as the two above)
 """
 
 import json
@@ -87,6 +93,8 @@ class Quantiles:
         self.method = method
 
     def fit(self, x, y):
+        self.columns = np.isfinite(x).any(axis=0)
+        x = x[:, self.columns]
         if self.method == "lightgbm":
             import lightgbm as lgb
 
@@ -118,6 +126,7 @@ class Quantiles:
         return self.model.predict(self.scaler.transform(np.where(np.isfinite(x), x, self.fill)))
 
     def predict(self, x):
+        x = x[:, self.columns]
         if self.method == "lightgbm":
             return np.sort(np.column_stack([m.predict(x) for m in self.models]), axis=1)
         return self.point(x)[:, None] + self.residuals
@@ -218,28 +227,45 @@ def day_ahead(series, kind, tz, lat, lon, warmup, refit_steps, method):
     return y[target][rows], forecasts[rows]
 
 
-def day_ahead_mstl(series, kind, warmup):
-    from statsforecast.models import MSTL, AutoETS
+def day_ahead_mstl(series, kind, warmup, method):
+    from statsforecast.models import ARIMA, MSTL, AutoETS, RandomWalkWithDrift
 
     per_day = int(pd.Timedelta(days=1) / series.index.freq)
-    y = series.interpolate(limit_direction="both").to_numpy()
     truth = series.to_numpy()
     actual, forecasts = [], []
     for issue in issues_of(series, per_day, warmup):
         if issue < warmup:
             continue
-        model = MSTL(season_length=[per_day, per_day * 7], trend_forecaster=AutoETS(model="ZNN"))
-        h = min(per_day, len(y) - issue)
+        trend = {"mstl": RandomWalkWithDrift, "ets": lambda: AutoETS(model="ZNN"), "arima": lambda: ARIMA(order=(1, 0, 1))}[method]()
+        model = MSTL(season_length=[per_day, per_day * 7], trend_forecaster=trend)
+        h = min(per_day, len(truth) - issue)
         history = series.iloc[max(0, issue - 28 * per_day):issue].interpolate(limit_direction="both").to_numpy()
         out = model.forecast(y=history, h=h, level=[50, 80, 90])
         order = ["lo-90", "lo-80", "lo-50", "mean", "hi-50", "hi-80", "hi-90"]
         forecasts.append(np.column_stack([out[name] for name in order]))
         actual.append(truth[issue:issue + h])
-    actual, forecasts = np.concatenate(actual), np.concatenate(forecasts)
+    return scored(np.concatenate(actual), np.concatenate(forecasts), kind)
+
+
+def scored(actual, forecasts, kind):
+    """The rows that can be scored; generation and consumption are not negative."""
     if kind != "net":
         forecasts = np.maximum(forecasts, 0)
-    rows = np.isfinite(actual)
+    rows = np.isfinite(actual) & np.isfinite(forecasts).all(axis=1)
     return actual[rows], forecasts[rows]
+
+
+def local_dates(tz):
+    def local(dates):
+        return dates.tz_localize("UTC").tz_convert(tz)
+
+    def minute(dates):
+        return local(dates).hour * 60 + local(dates).minute
+
+    def weekday(dates):
+        return local(dates).dayofweek
+
+    return minute, weekday
 
 
 def day_ahead_mlforecast(series, kind, tz, warmup, refit_steps):
@@ -251,9 +277,7 @@ def day_ahead_mlforecast(series, kind, tz, warmup, refit_steps):
     truth = series.to_numpy()
     frame = pd.DataFrame({"unique_id": "s", "ds": series.index.tz_localize(None), "y": series.ffill().to_numpy()})
     lags = [1, 2, 3, 4, per_day - 1, per_day, per_day + 1, per_day * 2, per_day * 7]
-    local = lambda dates: dates.tz_localize("UTC").tz_convert(tz)
-    minute = lambda dates: local(dates).hour * 60 + local(dates).minute
-    weekday = lambda dates: local(dates).dayofweek
+    minute, weekday = local_dates(tz)
     actual, forecasts, model, fitted = [], [], None, -refit_steps
     for issue in issues_of(series, per_day, warmup):
         if issue < warmup:
@@ -274,36 +298,56 @@ def day_ahead_mlforecast(series, kind, tz, warmup, refit_steps):
         point = model.predict(h=h)["q"].to_numpy()
         forecasts.append(point[:, None] + residuals)
         actual.append(truth[issue:issue + h])
-    actual, forecasts = np.concatenate(actual), np.concatenate(forecasts)
-    if kind != "net":
-        forecasts = np.maximum(forecasts, 0)
-    rows = np.isfinite(actual)
-    return actual[rows], forecasts[rows]
+    return scored(np.concatenate(actual), np.concatenate(forecasts), kind)
 
 
-def next_step_ets(series, kind, warmup):
-    """Seasonal exponential smoothing: the day's shape removed by its running mean, simple smoothing by statsforecast's SES on what remains."""
-    from statsforecast.models import SimpleExponentialSmoothingOptimized
+def next_step_mlforecast(series, kind, tz, warmup, refit_steps):
+    """Its features for every step (each from earlier steps alone), LightGBM's seven quantile models on them."""
+    import lightgbm as lgb
+    from mlforecast import MLForecast
+    from mlforecast.lag_transforms import RollingMean
+
+    per_day = int(pd.Timedelta(days=1) / series.index.freq)
+    truth = series.to_numpy()
+    frame = pd.DataFrame({"unique_id": "s", "ds": series.index.tz_localize(None), "y": series.ffill().to_numpy()})
+    minute, weekday = local_dates(tz)
+    maker = MLForecast(
+        models=[], freq=series.index.freq, lags=[1, 2, 3, 4, 5, 6, per_day - 1, per_day, per_day + 1, per_day * 2, per_day * 7],
+        lag_transforms={1: [RollingMean(4), RollingMean(16), RollingMean(per_day)]}, date_features=[minute, weekday])
+    made = maker.preprocess(frame, dropna=False)
+    x = made.drop(columns=["unique_id", "ds", "y"]).to_numpy(float)
+    last = x[:, 0]
+    known = np.isfinite(truth) & np.isfinite(last)
+    forecasts = np.full((len(truth), 7), np.nan)
+    for start in range(warmup, len(truth), refit_steps):
+        rows = np.flatnonzero(known[:start])
+        rows = rows[rows >= per_day]
+        model = Quantiles("lightgbm").fit(x[rows], truth[rows])
+        span = slice(start, min(len(truth), start + refit_steps))
+        forecasts[span] = model.predict(x[span])
+    return scored(truth[warmup:], forecasts[warmup:], kind)
+
+
+def next_step_statistical(series, kind, warmup, refit_steps, method):
+    """The usual of the time of day taken off; statsforecast's ETS or ARIMA on what remains, its parameters fitted anew at each refit."""
+    from statsforecast.models import ARIMA, AutoETS
 
     per_day = int(pd.Timedelta(days=1) / series.index.freq)
     y = series.to_numpy()
     usual = by_time_of_day(y, per_day)
     rest = pd.Series(y - usual).ffill().fillna(0).to_numpy()
-    week = per_day * 7
     forecasts = np.full((len(y), 7), np.nan)
-    for start in range(warmup, len(y), week):
-        end = min(len(y), start + week)
-        model = SimpleExponentialSmoothingOptimized()
-        model.fit(rest[:start])
-        alpha = float(model.model_["alpha"]) if "alpha" in getattr(model, "model_", {}) else 0.9
-        level = pd.Series(rest).ewm(alpha=alpha, adjust=False).mean().shift(1).to_numpy()
-        known = np.isfinite(y[:start]) & np.isfinite(usual[:start]) & np.isfinite(level[:start])
-        residuals = np.quantile((y - usual - level)[:start][known], QUANTILES)
-        forecasts[start:end] = (usual + level)[start:end, None] + residuals
-    if kind != "net":
-        forecasts = np.maximum(forecasts, 0)
-    rows = np.flatnonzero(np.isfinite(y) & np.isfinite(forecasts[:, 0]) & (np.arange(len(y)) >= warmup))
-    return y[rows], forecasts[rows]
+    for start in range(warmup, len(y), refit_steps):
+        end = min(len(y), start + refit_steps)
+        first = max(0, start - 28 * per_day)
+        model = AutoETS(model="ANN") if method == "ets" else ARIMA(order=(2, 0, 1))
+        model = model.fit(rest[first:start])
+        # One step ahead with those parameters: each fitted value knows the values before it alone.
+        ahead = model.forward(y=rest[first:end], h=1, fitted=True)["fitted"]
+        known = np.isfinite(y[first:start])
+        residuals = np.quantile((rest[first:start] - ahead[: start - first])[known], QUANTILES)
+        forecasts[start:end] = (usual[start:end] + ahead[start - first:])[:, None] + residuals
+    return scored(y[warmup:], forecasts[warmup:], kind)
 
 
 def main():
@@ -312,12 +356,14 @@ def main():
     per_day = int(pd.Timedelta(days=1) / series.index.freq)
     warmup, refit = int(warmup_days) * per_day, int(refit_days) * per_day
     lat, lon = float(lat), float(lon)
-    if method == "ets":
-        actual, forecasts = next_step_ets(series, kind, warmup)
-    elif method == "mstl":
-        actual, forecasts = day_ahead_mstl(series, kind, warmup)
+    if method in ("ets", "arima", "mstl"):
+        if horizon == "next":
+            actual, forecasts = next_step_statistical(series, kind, warmup, refit, method)
+        else:
+            actual, forecasts = day_ahead_mstl(series, kind, warmup, method)
     elif method == "mlforecast":
-        actual, forecasts = day_ahead_mlforecast(series, kind, tz, warmup, refit)
+        run = next_step_mlforecast if horizon == "next" else day_ahead_mlforecast
+        actual, forecasts = run(series, kind, tz, warmup, refit)
     else:
         run = next_step if horizon == "next" else day_ahead
         actual, forecasts = run(series, kind, tz, lat, lon, warmup, refit, method)
