@@ -15,6 +15,7 @@ import { messageId } from '../protocol/envelope.ts';
 import { headerHash } from '../protocol/header.ts';
 import type { Leaf } from '../protocol/replies.ts';
 import { type BookOptions, withBook, withLedger, withStore } from './chain-book.ts';
+import { checkpointCommand } from './chain-checkpoint.ts';
 import { EXIT_NO, printJson, printLine } from './output.ts';
 import { loadGenesis } from './runtime.ts';
 
@@ -47,6 +48,7 @@ export function chainCommand(): Command {
     .requiredOption('--genesis <file>', 'genesis of the chain')
     .option('--json', 'one JSON document on standard output')
     .action(checkFile);
+  chain.addCommand(checkpointCommand());
   return chain;
 }
 

@@ -8,6 +8,7 @@ import { startGateway } from '../gateway/gateway.ts';
 import { loadKey } from '../keys/files.ts';
 import { genesisHash } from '../protocol/genesis.ts';
 import { loadSite } from '../site/load.ts';
+import { readCheckpoint } from './chain-checkpoint.ts';
 import { createNotifier } from './notify.ts';
 import { loadGenesis, runtime, runUntilSignal, tellParent } from './runtime.ts';
 
@@ -15,6 +16,7 @@ interface Flags {
   readonly profiles?: readonly string[];
   readonly id?: string;
   readonly clock: ClockTrust;
+  readonly checkpoint?: readonly string[];
   readonly demandHttp?: Address;
   readonly demandMqtt?: Address;
 }
@@ -48,6 +50,10 @@ export function gatewayCommand(): Command {
       )
         .choices(['system', 'assumed'])
         .default('system'),
+    )
+    .option(
+      '--checkpoint <file...>',
+      "operators' checkpoints (`chain checkpoint`): wanted when the validators were last heard longer ago than the chain's trust period",
     )
     .option('--demand-http <host:port>', "door for customers' stated demand over HTTP", address)
     .option('--demand-mqtt <host:port>', "the same as an MQTT broker of the site's own", address)
@@ -83,6 +89,7 @@ async function gateway(siteFile: string, flags: Flags): Promise<void> {
     dir: market.dataDir,
     brokers: market.brokers,
     clockTrust: flags.clock,
+    checkpoints: (flags.checkpoint ?? []).map(readCheckpoint),
     demandHttp: flags.demandHttp ?? null,
     demandMqtt: flags.demandMqtt ?? null,
     ...machine,

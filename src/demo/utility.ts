@@ -4,8 +4,10 @@ import type { Clock } from '../base/clock.ts';
 import { intervalAt } from '../base/interval.ts';
 import type { Log } from '../base/log.ts';
 import type { RandomBytes } from '../base/random.ts';
+import { commitsAgree } from '../consensus/certificates.ts';
 import { watchChain } from '../gateway/chainwatch.ts';
 import { createRequester } from '../gateway/requester.ts';
+import { createTrust } from '../gateway/trust.ts';
 import type { Key } from '../keys/files.ts';
 import { fastVerify } from '../keys/verify.ts';
 import { connect } from '../messaging/client.ts';
@@ -49,13 +51,22 @@ export function startUtility(options: {
     random: options.random,
   });
   let recorded = false;
+  const trust = createTrust({
+    genesis,
+    store,
+    quorumAtLeast: 0,
+    verify: fastVerify,
+    agreed: commitsAgree(genesis.chain, fastVerify),
+    clock,
+    log,
+  });
   const watch = watchChain({
     genesis,
     gateway: utility,
     channels: ['reply'],
-    publicKey: key.publicKey,
     orderSequences: new Map(),
-    quorumAtLeast: 0,
+    trust,
+    history: null,
     verify: fastVerify,
     messaging,
     clock,
@@ -81,7 +92,7 @@ export function startUtility(options: {
     messaging,
     clock,
     randomBytes: options.randomBytes,
-    quorum: () => watch.quorum,
+    quorum: watch.quorum,
     mayNotSign: () => null,
     ask: () => undefined,
     emit: (event) => {

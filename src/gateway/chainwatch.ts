@@ -2,17 +2,17 @@
 // statements of absence, last sequences; and the operators' orders. Owns checking and counting; acts on nothing.
 
 import { toHex } from '../base/bytes.ts';
+import { parseCanonical } from '../base/canonical.ts';
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import { addAttestation, agreedSequence, type HeaderView, NO_HEADERS } from '../contract/headers.ts';
+import { addAttestation, agreedSequence, type HeaderView } from '../contract/headers.ts';
 import { addVote, decidedWord, EMPTY_TALLY, supporters, type Tally } from '../contract/tally.ts';
 import type { Message, Messaging } from '../messaging/client.ts';
-import { decodeEnvelope, type Envelope, isSignedBy, parseEnvelope, type Verify } from '../protocol/envelope.ts';
+import { decodeEnvelope, type Envelope, isSignedBy, type Verify } from '../protocol/envelope.ts';
 import type { Genesis } from '../protocol/genesis.ts';
-import { checkAttestation, type Header, headerHash, validatorSetHash } from '../protocol/header.ts';
+import { checkAttestation, type Header, headerHash, headerSchema } from '../protocol/header.ts';
 import { leafHash } from '../protocol/merkle.ts';
-import { deviceQuorum, faultsTolerated } from '../protocol/quorum.ts';
 import {
   bodyOf,
   checkProof,
@@ -24,6 +24,8 @@ import {
   type Settlement,
   type SignedBody,
 } from '../protocol/replies.ts';
+import type { HistoryCount, HistoryPart } from './history.ts';
+import type { Members, Trust } from './trust.ts';
 
 /** Largest reply or header accepted, bytes. A notice with many trades is the longest. */
 const REPLY_BYTES_MAX = 256 * 1024;
@@ -40,20 +42,19 @@ export interface ChainListener {
   onSettlement(settlement: Settlement): void;
   /** Signed by an operator, newer than every order of his before. */
   onOrder(order: Order, operator: string): void;
-  /** Deliveries of ours, each with our own signature (checked), and where to go on. */
-  onHistory(deliveries: readonly Envelope[], nextFrom: number | null): void;
+  /** Deliveries of ours that the chain recorded, each proven, and below which height none is missing. */
+  onHistory(part: HistoryPart): void;
   /** The validators agree on this last sequence of ours (salt = the ask's). */
   onSequence(sequence: number): void;
 }
 
 export interface Chainwatch {
-  readonly quorum: { readonly k: number; readonly n: number };
+  /** Of the validators in force now, or of those that agreed on a header. */
+  quorum(header?: Header): { readonly k: number; readonly n: number };
   /** Monotonic time at which an attested header or proof came last; null before the first. */
   heardAtMs(): number | null;
   /** Begins to count answers to an ask for the last sequence, by its salt; goes on counting when asked again with the same. */
   expectSequence(salt: string): void;
-  /** The first answer with this salt is taken: deliveries prove themselves. */
-  expectHistory(salt: string): void;
 }
 
 export function watchChain(options: {
@@ -62,62 +63,66 @@ export function watchChain(options: {
   gateway: string;
   /** What it listens to; a gateway hears all. */
   channels?: readonly ('header' | 'reply' | 'notice' | 'order')[];
-  /** This gateway's own key: what proves its past. */
-  publicKey: string;
+  trust: Trust;
+  /** Counts answers about the past; null: none are asked for. */
+  history: Pick<HistoryCount, 'take'> | null;
   /** Highest sequence of each operator's orders so far: kept over restarts, so that an old order never comes back. */
   orderSequences: Map<string, number>;
-  /** Contract terms may ask for more than 51 %. */
-  quorumAtLeast: number;
   verify: Verify;
   messaging: Pick<Messaging, 'subscribe'>;
   clock: Clock;
   log: Log;
   listener: ChainListener;
 }): Chainwatch {
-  const { genesis, gateway, verify, messaging, clock, log, listener, orderSequences } = options;
+  const { genesis, gateway, trust, verify, messaging, clock, log, listener, orderSequences } = options;
   const { chain } = genesis;
-  const validators = new Map(genesis.validators.map(({ id, publicKey }) => [id, publicKey]));
   const operators = new Map(genesis.operators.map(({ id, publicKey }) => [id, publicKey]));
-  const knownSet = validatorSetHash(genesis.validators);
-  const n = validators.size;
-  const k = deviceQuorum(n, options.quorumAtLeast);
 
-  let headers: HeaderView = NO_HEADERS;
+  let headers: HeaderView = { verified: trust.highest(), pending: new Map() };
   let heardAtMs: number | null = null;
   const subjects = new Map<string, Tally>();
-  let historySalt: string | null = null;
   let sequenceSalt: string | null = null;
   let sequenceAnswers = new Map<string, number>();
 
   function onAttestation(envelope: Envelope): void {
-    const header = checkAttestation(chain, envelope, validators, verify);
+    const members = membersOf(envelope);
+    if (members === null) return drop('header', envelope.signer, UNKNOWN_SET);
+    const header = checkAttestation(chain, envelope, members.keys, verify);
     if (header === null) return drop('header', envelope.signer, 'not a genuine attestation');
-    if (header.validatorSet !== knownSet) return drop('header', envelope.signer, UNKNOWN_SET);
     heardAtMs = clock.monotonicMs();
-    believe(envelope.signer, header);
+    believe(envelope.signer, header, members);
   }
 
-  function believe(validator: string, header: Header): void {
+  /** The validators whose word on a header counts, by what the attestation says of itself; null: not known, or no attestation. */
+  function membersOf({ body }: Envelope): Members | null {
+    const header = headerSchema.safeParse(body);
+    return header.success ? trust.of(header.data) : null;
+  }
+
+  function believe(validator: string, header: Header, { k }: Members): void {
     const before = headers.verified;
     headers = addAttestation(headers, validator, header, k);
-    if (headers.verified !== null && headers.verified !== before) listener.onHeader(headers.verified);
+    if (headers.verified === null || headers.verified === before) return;
+    trust.onVerified(headers.verified);
+    listener.onHeader(headers.verified);
   }
 
   function onProof(message: Message): void {
     const proof = decodeProof(message.payload);
     const validator = proof.attestation.signer;
     if (message.path[1] !== validator) return drop('proof', validator, 'published under another name');
-    const header = checkProof(chain, proof, validators, verify);
+    const members = membersOf(proof.attestation);
+    if (members === null) return drop('proof', validator, UNKNOWN_SET);
+    const header = checkProof(chain, proof, members.keys, verify);
     if (header === null) return drop('proof', validator, 'attestation or path does not hold');
-    if (header.validatorSet !== knownSet) return drop('proof', validator, UNKNOWN_SET);
     heardAtMs = clock.monotonicMs();
-    believe(validator, header);
+    believe(validator, header, members);
     switch (proof.leaf.kind) {
       case 'verdict':
         return listener.onVerdict(proof, header);
       case 'notice':
       case 'settlement':
-        if (proof.leaf.gateway === gateway) countSubject(proof, header, validator);
+        if (proof.leaf.gateway === gateway) countSubject(proof, header, validator, members.k);
         return;
       case 'clearing':
         return;
@@ -127,7 +132,7 @@ export function watchChain(options: {
   }
 
   /** A settlement may be replaced by a later block's: its height is part of what it is about. */
-  function countSubject({ leaf, salt }: Proof, header: Header, validator: string): void {
+  function countSubject({ leaf, salt }: Proof, header: Header, validator: string, k: number): void {
     if (leaf.kind !== 'notice' && leaf.kind !== 'settlement') return;
     const subject = `${leaf.kind} ${leaf.interval}${leaf.kind === 'settlement' ? ` ${header.height}` : ''}`;
     const said = `${toHex(leafHash(leafBytes(salt, leaf)))} ${header.height} ${headerHash(header)}`;
@@ -144,7 +149,7 @@ export function watchChain(options: {
   function onSigned(message: Message): void {
     const envelope = decodeEnvelope(message.payload, REPLY_BYTES_MAX);
     const validator = envelope.signer;
-    const publicKey = validators.get(validator);
+    const publicKey = trust.current().keys.get(validator);
     if (publicKey === undefined || message.path[1] !== validator) {
       return drop('reply', validator, 'not published by a validator');
     }
@@ -156,26 +161,25 @@ export function watchChain(options: {
     const sequence = bodyOf('sequence', envelope);
     if (sequence !== null) return onSequence(validator, sequence);
     const history = bodyOf('history', envelope);
-    if (history !== null) return onHistory(history);
+    if (history !== null) return onHistory(validator, history);
     drop('reply', validator, `kind ${envelope.kind} is not expected here`);
   }
 
   function onSequence(validator: string, body: SignedBody<'sequence'>): void {
     if (body.gateway !== gateway || body.salt !== sequenceSalt) return;
     sequenceAnswers.set(validator, body.sequence);
-    const agreed = agreedSequence(sequenceAnswers, n, faultsTolerated(n));
+    const { keys, n, f } = trust.current();
+    // Who left the validators since it answered does not count.
+    const answers = new Map([...sequenceAnswers].filter(([id]) => keys.has(id)));
+    const agreed = agreedSequence(answers, n, f);
     if (agreed === null) return;
     sequenceSalt = null;
     listener.onSequence(agreed);
   }
 
-  function onHistory({ deliveries, nextFrom, salt }: SignedBody<'history'>): void {
-    if (salt !== historySalt) return;
-    historySalt = null;
-    const own = deliveries
-      .map(parseEnvelope)
-      .filter((delivery) => delivery.signer === gateway && isSignedBy(chain, delivery, options.publicKey, verify));
-    listener.onHistory(own, nextFrom);
+  function onHistory(validator: string, answer: SignedBody<'history'>): void {
+    const part = options.history?.take(validator, answer) ?? null;
+    if (part !== null) listener.onHistory(part);
   }
 
   function onOrder(message: Message): void {
@@ -184,6 +188,7 @@ export function watchChain(options: {
     if (publicKey === undefined || !isSignedBy(chain, envelope, publicKey, verify)) {
       return drop('order', envelope.signer, 'not signed by an operator');
     }
+    if (envelope.kind === 'checkpoint') return trust.onCheckpoint(envelope);
     const order = bodyOf('order', envelope);
     if (order === null || order.gateway !== gateway) return;
     if (order.sequence <= (orderSequences.get(envelope.signer) ?? 0)) return;
@@ -206,10 +211,11 @@ export function watchChain(options: {
     };
   }
 
-  /** Replies come as proofs or as envelopes; a proof says so in its first keys. */
+  /** Replies come as proofs, as changes of the validators, or as envelopes; the first two say so in their first keys. */
   function onReply(message: Message): void {
     const head = new TextDecoder().decode(message.payload.subarray(0, PROOF_HEAD.length));
     if (head === PROOF_HEAD) onProof(message);
+    else if (head.startsWith(CHANGE_HEAD)) trust.onChange(parseCanonical(message.payload));
     else onSigned(message);
   }
 
@@ -225,21 +231,18 @@ export function watchChain(options: {
   }
 
   return {
-    quorum: { k, n },
+    quorum: (header) => (header === undefined ? null : trust.of(header)) ?? trust.current(),
     heardAtMs: () => heardAtMs,
     expectSequence(salt) {
       if (salt === sequenceSalt) return;
       sequenceSalt = salt;
       sequenceAnswers = new Map();
     },
-    expectHistory(salt) {
-      historySalt = salt;
-    },
   };
 }
 
 /** A set that this gateway does not know may count by other keys and another k: nothing of it is believed. */
-const UNKNOWN_SET =
-  'it was made under a set of validators that this gateway does not know: give it the genesis of the chain as it is now';
+const UNKNOWN_SET = 'it was made under validators that this gateway does not know or cannot trust now';
 /** Canonical JSON sorts keys: a proof begins with its attestation. */
 const PROOF_HEAD = '{"attestation"';
+const CHANGE_HEAD = '{"commits"';

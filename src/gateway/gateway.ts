@@ -8,13 +8,14 @@ import { describeError } from '../base/errors.ts';
 import { intervalAt } from '../base/interval.ts';
 import type { Log } from '../base/log.ts';
 import type { RandomBytes } from '../base/random.ts';
+import { commitsAgree } from '../consensus/certificates.ts';
 import { createFieldbus } from '../fieldbus/fieldbus.ts';
 import type { Key } from '../keys/files.ts';
 import { fastVerify } from '../keys/verify.ts';
 import { siteAccess } from '../messaging/access.ts';
 import { createBroker } from '../messaging/broker.ts';
 import { connect } from '../messaging/client.ts';
-import { encodeEnvelope, seal } from '../protocol/envelope.ts';
+import { type Envelope, encodeEnvelope, seal } from '../protocol/envelope.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import { faultsTolerated } from '../protocol/quorum.ts';
 import type { LoadedSite } from '../site/types.ts';
@@ -29,12 +30,13 @@ import { doAll } from './duties.ts';
 import { controlConfigOf, generatorsOf, gridMeterOf } from './equipment.ts';
 import type { GatewayListener, SitePowers } from './events.ts';
 import { createSiteForecasting } from './forecasting.ts';
-import { createRebuilding } from './history.ts';
+import { countHistory, createRebuilding } from './history.ts';
 import { createLoadNeeds } from './loadneeds.ts';
 import { createSiteMetering } from './metering.ts';
 import { createOrderBook } from './orders.ts';
 import { createRequester } from './requester.ts';
 import { createSiteTrading } from './trading.ts';
+import { createTrust } from './trust.ts';
 
 /** The loop's pace, wall ms. */
 const TICK_MS = 1_000;
@@ -62,6 +64,8 @@ export interface GatewayOptions {
   readonly dir: string;
   readonly brokers: readonly string[];
   readonly clockTrust: ClockTrust;
+  /** Operators' checkpoints given by hand: needed after a long silence. */
+  readonly checkpoints: readonly Envelope[];
   /** Doors for customers' stated demand: HTTP, and a broker of the site's own; null: closed. */
   readonly demandHttp: { readonly host: string; readonly port: number } | null;
   readonly demandMqtt: { readonly host: string; readonly port: number } | null;
@@ -116,21 +120,24 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const rebuilding = createRebuilding(store, lastWithOffers);
   /** The same until it is answered: an answer may take longer than asking again. */
   let askSalt: string | null = null;
+  let askedAtMs = Number.NEGATIVE_INFINITY;
+  const agreed = commitsAgree(chain, fastVerify);
+  const quorumAtLeast = site.contract.quorumAtLeast ?? 0;
+  const trust = createTrust({ genesis, store, quorumAtLeast, verify: fastVerify, agreed, clock, log });
+  for (const checkpoint of options.checkpoints) trust.onCheckpoint(checkpoint);
+  const history = countHistory({ chain, gateway, trust, agreed, clock, log });
   const watch = watchChain({
     genesis,
     gateway,
-    publicKey: key.publicKey,
+    trust,
+    history,
     orderSequences: orders.sequences,
-    quorumAtLeast: site.contract.quorumAtLeast ?? 0,
     verify: fastVerify,
     messaging,
     clock,
     log,
     listener: {
-      onHeader(header) {
-        store.saveHeader(header);
-        clockGate.onHeader(header);
-      },
+      onHeader: clockGate.onHeader,
       onVerdict: (proof, header) => requester.onVerdict(proof, header),
       onAbsent: (validator, body) => requester.onAbsent(validator, body),
       onHint: (validator, body) => requester.onHint(validator, body),
@@ -149,15 +156,19 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         // The gate may close before the loop's next turn.
         if (!stopping) void doAll([['trading', trading.tick]], onFailure);
       },
-      onHistory(deliveries, nextFrom) {
-        rebuilding.onHistory(deliveries, nextFrom);
+      onHistory({ deliveries, untilHeight }) {
+        rebuilding.onHistory(deliveries, untilHeight);
         askSalt = null;
-        log.info({ deliveries: deliveries.length, nextFrom }, 'history rebuilt from the chain');
+        log.info({ deliveries: deliveries.length, untilHeight }, 'history rebuilt from the chain');
+        // There may be a year of it: the next page at once.
+        if (deliveries.length > 0) askedAtMs = Number.NEGATIVE_INFINITY;
       },
     },
   });
 
   function mayNotSign(): string | null {
+    const obstacle = trust.obstacle();
+    if (obstacle !== null) return obstacle;
     if (!sequenceKnown) return 'the validators have not said yet what this gateway signed last';
     return clockGate.obstacle();
   }
@@ -165,15 +176,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   function ask(about: { requests?: readonly string[]; intervals?: readonly number[] }): void {
     askSalt ??= toBase64url(options.randomBytes(16));
     const salt = askSalt;
-    const historyFrom = rebuilding.historyFrom();
+    const historyFrom = rebuilding.wanted(trust.highest()?.height ?? null);
     if (!sequenceKnown) watch.expectSequence(salt);
-    if (historyFrom !== null) watch.expectHistory(salt);
+    if (historyFrom !== null) history.expect(salt, historyFrom);
     const body = {
       historyFrom,
       intervals: about.intervals ?? [],
       requests: about.requests ?? [],
       salt,
       sequence: !sequenceKnown,
+      setsFrom: trust.setsFrom(),
       timeMs: clock.chainMs(),
     };
     void messaging.publish('request', [gateway], encodeEnvelope(seal(chain, 'ask', gateway, body, key.sign)));
@@ -187,7 +199,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     messaging,
     clock,
     randomBytes: options.randomBytes,
-    quorum: () => watch.quorum,
+    quorum: watch.quorum,
     mayNotSign,
     ask: (requests) => ask({ requests }),
     emit,
@@ -279,7 +291,6 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
   // ------------------------------------------------------------------ the loop
   let lastTickMs = clock.monotonicMs();
-  let askedAtMs = Number.NEGATIVE_INFINITY;
 
   /** Asks again for what is still missing: the last sequence, the past, notices of intervals whose gate has closed. */
   function askForMissing(): void {
@@ -289,7 +300,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const next = intervalAt(chainMs + genesis.interval.gateCloseMs, lengthMs);
     const running = intervalAt(chainMs, lengthMs);
     const intervals = [running, next].filter((interval) => trading.positionWh(interval) === null);
-    if (sequenceKnown && rebuilding.historyFrom() === null && intervals.length === 0) return;
+    const isComplete = sequenceKnown && rebuilding.historyFrom() === null && !trust.isBehind();
+    if (isComplete && intervals.length === 0) return;
     askedAtMs = clock.monotonicMs();
     ask({ intervals: [...new Set(intervals)] });
   }

@@ -43,8 +43,8 @@ export function createRequester(options: {
   messaging: Pick<Messaging, 'send' | 'forget'>;
   clock: Clock;
   randomBytes: RandomBytes;
-  /** Identical words that decide, and out of how many validators. */
-  quorum: () => { readonly k: number; readonly n: number };
+  /** Identical words that decide, and out of how many validators: of those that agreed on a header, or now. */
+  quorum: (header?: Header) => { readonly k: number; readonly n: number };
   /** Why nothing may be signed now, or null. */
   mayNotSign: () => string | null;
   /** Asks the validators for these requests again. */
@@ -79,11 +79,11 @@ export function createRequester(options: {
   }
 
   /** One event through the life of a request: what changes is persisted, then acted on, then shown. */
-  function drive(id: string, event: LifeEvent): void {
+  function drive(id: string, event: LifeEvent, header?: Header): void {
     const entry = live.get(id);
     if (entry === undefined) return;
     const before = entry.life;
-    const { life, effect } = stepLife(before, event, quorum().k);
+    const { life, effect } = stepLife(before, event, quorum(header).k);
     if (life !== before) {
       entry.life = life;
       if (event.type !== 'tick') store.requests.saveLife(life);
@@ -123,7 +123,7 @@ export function createRequester(options: {
       const { verdict, reason } = leaf;
       const { height, timeMs } = header;
       const decision = { verdict, reason, height, header: headerHash(header), timeMs };
-      drive(leaf.request, { type: 'reply', validator: attestation.signer, decision });
+      drive(leaf.request, { type: 'reply', validator: attestation.signer, decision }, header);
     },
     onAbsent(validator, body) {
       drive(body.request, { type: 'absent', validator, timeMs: body.timeMs });

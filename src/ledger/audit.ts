@@ -145,6 +145,7 @@ function createReplica(genesis: Genesis, verify: Verify): Replica {
     leavesOf: () => [],
     requestsOf: () => [],
     clearing: () => null,
+    keptFrom: () => null,
   };
   return { ledger: createLedger({ genesis, verify, store, log: SILENT }), last: () => last };
 }

@@ -181,7 +181,12 @@ export function createLedger({ genesis, verify, store, log }: LedgerOptions): Le
     log.info({ height: head.height }, 'ledger restored from a snapshot');
   }
 
-  const ask: Queries = queries({ store, state: () => state });
+  const ask: Queries = queries({
+    operators: genesis.operators.map(({ id }) => id),
+    store,
+    state: () => state,
+    height: () => head.height,
+  });
   return {
     ...ask,
     genesis,

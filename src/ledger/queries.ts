@@ -20,7 +20,7 @@ import {
   sites as siteTable,
   tariffs,
 } from './tables.ts';
-import type { Block, LeafProof, Ledger, LedgerStore, OpenOffer, PartyRecord } from './types.ts';
+import type { Block, LeafProof, Ledger, LedgerStore, OpenOffer, PartyRecord, RecordedRequest } from './types.ts';
 import { maySee } from './visibility.ts';
 
 export type Queries = Pick<
@@ -32,6 +32,8 @@ export type Queries = Pick<
   | 'leavesOf'
   | 'clearing'
   | 'requestsOf'
+  | 'memberships'
+  | 'keptFrom'
   | 'maySee'
   | 'party'
   | 'parties'
@@ -42,6 +44,7 @@ export type Queries = Pick<
   | 'tariff'
   | 'openOffers'
   | 'account'
+  | 'accountProof'
   | 'accounts'
   | 'lastSequence'
 >;
@@ -50,12 +53,19 @@ export type Queries = Pick<
 const RECENT_MAX = 16;
 
 interface Sources {
+  readonly operators: readonly string[];
   readonly store: LedgerStore;
   /** The state at the head: another one after a snapshot is restored. */
   readonly state: () => State;
+  readonly height: () => number;
 }
 
-export function queries({ store, state }: Sources): Queries {
+export function queries({ operators, store, state, height }: Sources): Queries {
+  /** Changes of the validators in blocks up to `scanned`: asked for often, and there are few. */
+  const memberships: RecordedRequest[] = [];
+  let scanned = 0;
+  let kept: { readonly of: State; readonly fromHeight: number | null } | null = null;
+
   /** Blocks with their trees, the one used longest ago first: proofs are asked for in flocks. */
   const recent = new Map<number, { readonly block: Block; readonly tree: ResultTree }>();
 
@@ -93,6 +103,23 @@ export function queries({ store, state }: Sources): Queries {
       store.leavesOf(kind, gateway, fromInterval, untilInterval),
     clearing: (feeder, interval) => store.clearing(feeder, interval),
     requestsOf: (signer, fromHeight, toHeight, limit) => store.requestsOf(signer, fromHeight, toHeight, limit),
+    memberships() {
+      const until = height() + 1;
+      const found = operators
+        .flatMap((operator) => store.requestsOf(operator, scanned, until, Number.MAX_SAFE_INTEGER))
+        .filter(({ kind }) => kind === 'membership');
+      memberships.push(...found.sort((a, b) => a.height - b.height));
+      scanned = until;
+      return memberships;
+    },
+    keptFrom() {
+      // Only another snapshot makes another beginning, and with it comes another state.
+      if (kept?.of !== state() || kept.fromHeight === null) {
+        // The block that a snapshot ends with is not kept itself: the run begins above it.
+        kept = { of: state(), fromHeight: store.block(height()) === null ? null : store.keptFrom() };
+      }
+      return kept.fromHeight ?? height() + 1;
+    },
     maySee: (asker, subject) => maySee(state(), asker, subject),
     party,
     parties: () => [
@@ -121,6 +148,7 @@ export function queries({ store, state }: Sources): Queries {
       const balanceUc = accounts.get(state(), ALL, id);
       return balanceUc === null ? null : { id, balanceUc };
     },
+    accountProof: (id) => state().prove(accounts.key(ALL, id)),
     accounts: () => accounts.list(state(), ALL).map(({ name, value }) => ({ id: name, balanceUc: value })),
     lastSequence: (signer) => signers.get(state(), signer, 'last')?.sequence ?? 0,
   };

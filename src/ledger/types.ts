@@ -7,6 +7,7 @@ import type { Admission, Bus, Feeder, Genesis } from '../protocol/genesis.ts';
 import type { Header } from '../protocol/header.ts';
 import type { Leaf, Proof, Trade } from '../protocol/replies.ts';
 import type { RequestKind } from '../protocol/requests.ts';
+import type { StateProof } from './state.ts';
 import type { Subject } from './visibility.ts';
 
 export type LedgerRole = 'validator' | 'gateway' | 'operator' | 'utility';
@@ -170,6 +171,10 @@ export interface Ledger extends Application {
   clearing(feeder: string, interval: number): ClearingDocument | null;
   /** Recorded requests of a signer in blocks `[fromHeight, toHeight)`, at most `limit`. */
   requestsOf(signer: string, fromHeight: number, toHeight: number, limit: number): readonly RecordedRequest[];
+  /** Recorded changes of the validators, oldest first. */
+  memberships(): readonly RecordedRequest[];
+  /** Height from which on every block up to the head is kept here: 1, or the one after a snapshot. */
+  keptFrom(): number;
 
   /** True if the asker (a party's id; null = the public) may see the subject. */
   maySee(asker: string | null, subject: Subject): boolean;
@@ -182,6 +187,8 @@ export interface Ledger extends Application {
   tariff(feeder: string, interval: number): TariffRecord | null;
   openOffers(feeder: string, interval: number): readonly OpenOffer[];
   account(id: string): Account | null;
+  /** The account as an entry of the state under the head's `stateHash`; null if there is none. */
+  accountProof(id: string): StateProof | null;
   accounts(): readonly Account[];
   /** Highest sequence of a signer in any block; 0 if none. */
   lastSequence(signer: string): number;
@@ -211,4 +218,6 @@ export interface LedgerStore {
   /** Recorded requests of a signer in blocks `[fromHeight, toHeight)`, oldest first. */
   requestsOf(signer: string, fromHeight: number, toHeight: number, limit: number): readonly RecordedRequest[];
   clearing(feeder: string, interval: number): ClearingDocument | null;
+  /** Lowest height of the unbroken run of blocks that ends with the highest kept; null: no block. */
+  keptFrom(): number | null;
 }

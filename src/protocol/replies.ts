@@ -6,8 +6,16 @@ import { concatBytes, fromBase64url, fromHex, toHex } from '../base/bytes.ts';
 import { canonicalBytes, type Json, type JsonObject, parseCanonical } from '../base/canonical.ts';
 import { WattpactError } from '../base/errors.ts';
 import { ENERGY_WH_MAX } from '../base/units.ts';
-import { type Envelope, hashSchema, idSchema, parseEnvelope, saltSchema, type Verify } from './envelope.ts';
-import { checkAttestation, type Header } from './header.ts';
+import {
+  type Envelope,
+  hashSchema,
+  idSchema,
+  parseEnvelope,
+  publicKeySchema,
+  saltSchema,
+  type Verify,
+} from './envelope.ts';
+import { checkAttestation, type Header, headerSchema } from './header.ts';
 import { leafHash, rootFromPath } from './merkle.ts';
 
 const energySchema = z.int().min(0).max(ENERGY_WH_MAX);
@@ -146,7 +154,10 @@ export const absentSchema = z.strictObject({
 /** `hint`: why a validator will not even order a request. Never counted. */
 export const hintSchema = z.strictObject({ reason: z.string().max(REASON_LENGTH_MAX), request: hashSchema });
 
-/** `ask`: a gateway asks again for proofs of its requests and for its notices and settlements, for its last sequence, and for its past. */
+/**
+ * `ask`: a gateway asks again for proofs of its requests and for its notices and settlements, for its last sequence, for its past, and for
+ * changes of the validators.
+ */
 export const askSchema = z.strictObject({
   /** Deliveries recorded from this block on are wanted back; null: none. */
   historyFrom: z.int().min(0).nullable(),
@@ -154,20 +165,24 @@ export const askSchema = z.strictObject({
   requests: z.array(hashSchema).max(256),
   salt: saltSchema,
   sequence: z.boolean(),
+  /** Changes of the validators recorded from this block on are wanted; null: none. */
+  setsFrom: z.int().min(0).nullable(),
   timeMs: z.int().min(0),
 });
 
-/** Deliveries in one `history`: some hundred days take a few dozen messages. */
-export const HISTORY_DELIVERIES_MAX = 200;
+/** Records in one `history`. */
+export const HISTORY_RECORDS_MAX = 256;
 
 /**
- * `history`: what a gateway that lost its store gets back: its own deliveries as it signed them, in order. Each carries the gateway's own
- * signature, so it needs no other proof. Ask again from `nextFrom`; null: that is all.
+ * `history`: what a gateway that lost its store gets back: its recorded deliveries and corrections in heights `[max(from, keptFrom), until)`,
+ * each certified (ledger/certified.ts). The records prove themselves; the signature is on what the answer covers.
  */
 export const historySchema = z.strictObject({
-  deliveries: z.array(z.unknown()).max(HISTORY_DELIVERIES_MAX),
-  nextFrom: z.int().min(0).nullable(),
+  from: z.int().min(0),
+  keptFrom: z.int().min(0),
+  records: z.array(z.unknown()).max(HISTORY_RECORDS_MAX),
   salt: saltSchema,
+  until: z.int().min(0),
 });
 
 /** `sequence`: a validator's signed answer: the highest sequence recorded for that gateway at a height. */
@@ -191,12 +206,33 @@ export const orderSchema = z.strictObject({
 });
 export type Order = z.infer<typeof orderSchema>;
 
+/** `checkpoint`: an operator's word that this header stands, with the validators that agreed on it: where trust begins anew. */
+export const checkpointSchema = z.strictObject({
+  header: headerSchema,
+  validators: z
+    .array(z.strictObject({ id: idSchema, publicKey: publicKeySchema }))
+    .min(1)
+    .max(128),
+});
+
+/** `query`: a signed question to one validator's HTTP API, good once and for a short time. */
+export const querySchema = z.strictObject({
+  /** Chain time. */
+  expiresMs: z.int().min(0),
+  salt: saltSchema,
+  /** Path and query string of the request, byte for byte. */
+  target: z.string().max(1024),
+  validator: idSchema,
+});
+
 const SIGNED_SCHEMAS = {
   absent: absentSchema,
   ask: askSchema,
+  checkpoint: checkpointSchema,
   hint: hintSchema,
   history: historySchema,
   order: orderSchema,
+  query: querySchema,
   sequence: sequenceSchema,
 };
 export type SignedKind = keyof typeof SIGNED_SCHEMAS;

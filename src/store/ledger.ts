@@ -66,6 +66,14 @@ export function openLedgerStore(path: string, options: { readonly readonly?: boo
   const selectResults = db.prepare('SELECT place, salt, leaf, request FROM results WHERE height = ? ORDER BY place');
   const selectClearings = db.prepare('SELECT document FROM clearings WHERE height = ? ORDER BY place').pluck();
   const selectClearing = db.prepare('SELECT document FROM clearings WHERE feeder = ? AND interval = ?').pluck();
+  const selectKeptFrom = db
+    .prepare(
+      `SELECT min(height) FROM blocks WHERE height > coalesce(
+         (SELECT max(height) FROM blocks AS b
+          WHERE height < (SELECT max(height) FROM blocks)
+            AND NOT EXISTS (SELECT 1 FROM blocks AS above WHERE above.height = b.height + 1)), 0)`,
+    )
+    .pluck();
   const selectPlaces = db.prepare(
     'SELECT height, place AS "index" FROM results WHERE subject = ? AND kind = ? AND interval IS ? ORDER BY height, place',
   );
@@ -152,6 +160,7 @@ export function openLedgerStore(path: string, options: { readonly readonly?: boo
         const document = selectClearing.get(feeder, interval) as string | undefined;
         return document === undefined ? null : (JSON.parse(document) as ClearingDocument);
       }),
+    keptFrom: () => guard(() => selectKeptFrom.get() as number | null),
     close: () => db.close(),
   };
 }

@@ -1,22 +1,25 @@
 // What a validator says to the world: one attestation a block, proofs to those concerned, and answers to those who ask again.
 // Says only what the ledger has durably applied. Decides nothing.
 
-import type { JsonObject } from '../base/canonical.ts';
+import { canonicalBytes, type Json, type JsonObject } from '../base/canonical.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Key } from '../keys/files.ts';
+import { certify } from '../ledger/certified.ts';
+import { historyPage } from '../ledger/history.ts';
+import { changesIn } from '../ledger/succession.ts';
 import type { AddressedProof, Applied, LeafProof, Ledger } from '../ledger/types.ts';
 import type { Messaging } from '../messaging/client.ts';
 import { type Envelope, encodeEnvelope, seal } from '../protocol/envelope.ts';
 import { attest, type Header, headerHash } from '../protocol/header.ts';
-import { bodyOf, encodeProof, HISTORY_DELIVERIES_MAX, REASON_LENGTH_MAX } from '../protocol/replies.ts';
+import { bodyOf, encodeProof, REASON_LENGTH_MAX } from '../protocol/replies.ts';
 
 /** Attestations kept for proofs of the same block; older ones are signed again (the same bytes). */
 const ATTESTATIONS_MAX = 256;
 /** An `ask` older than this (chain time) is not answered: a recording of it is worth nothing. */
 const ASK_AGE_MS_MAX = 60 * 60_000;
-/** Requests of one signer looked at for one answer about its past. */
-const HISTORY_LOOKED_AT_MAX = 2_000;
+/** Changes of the validators told in one answer; who is further behind asks again. */
+const CHANGES_TOLD_MAX = 16;
 
 export interface Speaker {
   /** Publishes the block's attestation and every proof of it that concerns somebody. */
@@ -62,19 +65,19 @@ export function createSpeaker(options: {
     void messaging.publish('reply', [to, id], encodeEnvelope(seal(chain, kind, id, body, key.sign)));
   }
 
-  /** Deliveries of a gateway that lost its store, as it signed them itself. */
+  /** What a gateway that lost its store delivered, certified block by block. */
   function sayHistory(to: string, from: number, salt: string): void {
-    const until = ledger.head().height + 1;
-    const found = ledger.requestsOf(to, from, until, HISTORY_LOOKED_AT_MAX);
-    const deliveries = found.filter(({ kind }) => kind === 'delivery' || kind === 'correction');
-    const given = deliveries.slice(0, HISTORY_DELIVERIES_MAX);
-    const cut = given.length < deliveries.length ? given.at(-1) : found[HISTORY_LOOKED_AT_MAX - 1];
-    const nextFrom = cut === undefined ? null : cut.height + 1;
-    saySigned('history', to, {
-      deliveries: given.map(({ request }) => request),
-      nextFrom,
-      salt,
-    } as unknown as JsonObject);
+    const { keptFrom, records, untilHeight } = historyPage(ledger, to, from, ['delivery', 'correction']);
+    saySigned('history', to, { from, keptFrom, records, salt, until: untilHeight } as unknown as JsonObject);
+  }
+
+  /** Each proves itself: whoever follows does not know this validator's key yet, perhaps. */
+  function sayChanges(to: string, from: number): void {
+    for (const { id: request } of changesIn(ledger, from, ledger.head().height).slice(0, CHANGES_TOLD_MAX)) {
+      const found = ledger.proofOf(request);
+      if (found === null) continue;
+      void messaging.publish('reply', [to, id], canonicalBytes(certify(ledger, found) as unknown as Json));
+    }
   }
 
   function repeat(requestId: string, to: string): boolean {
@@ -109,6 +112,7 @@ export function createSpeaker(options: {
         for (const settlement of ledger.settlementsOf(to, interval)) say('notice', to, settlement);
       }
       if (body.historyFrom !== null) sayHistory(to, body.historyFrom, body.salt);
+      if (body.setsFrom !== null) sayChanges(to, body.setsFrom);
       if (body.sequence) {
         saySigned('sequence', to, { ...place, gateway: to, salt: body.salt, sequence: ledger.lastSequence(to) });
         // The head's attestation, so that the asker knows where the chain is although no block may come soon.

@@ -2,10 +2,14 @@
 
 import { beforeEach, expect, test } from 'vitest';
 import { SILENT } from '../../src/base/log.ts';
+import { commitsAgree } from '../../src/consensus/certificates.ts';
 import { confirmations, newRequest, type RequestLife, stepLife } from '../../src/contract/life.ts';
 import { type ChainListener, type Chainwatch, watchChain } from '../../src/gateway/chainwatch.ts';
+import { countHistory } from '../../src/gateway/history.ts';
+import { createTrust } from '../../src/gateway/trust.ts';
 import { headerHash } from '../../src/protocol/header.ts';
 import type { Notice } from '../../src/protocol/replies.ts';
+import { openGatewayStore } from '../../src/store/gateway.ts';
 import {
   chain,
   type Fed,
@@ -15,7 +19,6 @@ import {
   proofOf,
   signedBytes,
   T0_MS,
-  testKey,
   verdictLeaf,
   verify,
 } from './fixtures.ts';
@@ -31,42 +34,46 @@ let heard: {
   sequences: number[];
   orders: number[];
   headers: number[];
-  histories: number[];
 };
 
 beforeEach(() => {
   fed = fedMessaging();
   life = newRequest(ID, T0_MS);
-  heard = { notices: [], sequences: [], orders: [], headers: [], histories: [] };
+  heard = { notices: [], sequences: [], orders: [], headers: [] };
   const listener: ChainListener = {
     onHeader: ({ height }) => heard.headers.push(height),
     onVerdict({ leaf, attestation }, header) {
       if (leaf.kind !== 'verdict' || leaf.request !== ID) return;
       const { height, timeMs } = header;
       const decision = { verdict: leaf.verdict, reason: leaf.reason, height, header: headerHash(header), timeMs };
-      life = stepLife(life, { type: 'reply', validator: attestation.signer, decision }, watch.quorum.k).life;
+      life = stepLife(life, { type: 'reply', validator: attestation.signer, decision }, watch.quorum().k).life;
     },
     onAbsent(validator, { timeMs }) {
-      life = stepLife(life, { type: 'absent', validator, timeMs }, watch.quorum.k).life;
+      life = stepLife(life, { type: 'absent', validator, timeMs }, watch.quorum().k).life;
     },
     onHint(validator, { reason }) {
-      life = stepLife(life, { type: 'hint', validator, reason }, watch.quorum.k).life;
+      life = stepLife(life, { type: 'hint', validator, reason }, watch.quorum().k).life;
     },
     onNotice: (notice, k) => heard.notices.push([notice, k]),
     onSettlement: () => undefined,
     onOrder: ({ sequence }) => heard.orders.push(sequence),
-    onHistory: (deliveries) => heard.histories.push(deliveries.length),
+    onHistory: () => undefined,
     onSequence: (sequence) => heard.sequences.push(sequence),
   };
+  const clock = { chainMs: () => T0_MS, monotonicMs: () => 0 };
+  const store = openGatewayStore(':memory:');
+  const agreed = commitsAgree(chain, verify);
+  const trust = createTrust({ genesis: GENESIS, store, quorumAtLeast: 0, verify, agreed, clock, log: SILENT });
+  const history = countHistory({ chain, gateway: SELF, trust, agreed, clock, log: SILENT });
   watch = watchChain({
     genesis: GENESIS,
     gateway: SELF,
-    publicKey: testKey(SELF).publicKey,
+    trust,
+    history,
     orderSequences: new Map(),
-    quorumAtLeast: 0,
     verify,
     messaging: fed.messaging,
-    clock: { chainMs: () => T0_MS, monotonicMs: () => 0 },
+    clock,
     log: SILENT,
     listener,
   });
@@ -192,15 +199,6 @@ test('an order must be signed by an operator and newer than every order before',
   order(9, v1);
   order(6);
   expect(heard.orders).toEqual([5, 6]);
-});
-
-test('history is taken only of what this gateway signed itself', () => {
-  const delivery = (signer: string, keyOf = signer) =>
-    JSON.parse(new TextDecoder().decode(signedBytes('delivery', signer, { interval: 1 }, keyOf)));
-  watch.expectHistory(SALT);
-  const deliveries = [delivery(SELF), delivery(SELF, 'mallory'), delivery('gateway-flat')];
-  reply(signedBytes('history', v1, { deliveries, nextFrom: null, salt: SALT }), v1);
-  expect(heard.histories).toEqual([1]);
 });
 
 test('answers that are slower than asking again still count: the same salt goes on', () => {

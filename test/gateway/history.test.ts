@@ -66,13 +66,18 @@ test('what a lost store misses is known until it is there, over a crash too', ()
     true,
     false,
   ]);
+  expect(before.wanted(null)).toBeNull();
+  expect(before.wanted(30)).toBe(0);
   before.onHistory([], 17);
   const after = start();
   expect(after.historyFrom()).toBe(17);
   // Requests beyond the last one the validators saw may be under way.
   expect(after.onSequence(40)).toBeGreaterThan(40);
   expect(after.mayHaveForgotten(NOON)).toBe(true);
-  after.onHistory([], null);
+  expect(after.wanted(40)).toBe(17);
+  after.onHistory([], 40);
+  expect(after.historyFrom()).toBe(40);
+  after.onHistory([], 41);
   const last = createRebuilding(store, NOON + 400);
   expect([last.historyFrom(), last.onSequence(2_000), last.mayHaveForgotten(NOON + 5)]).toEqual([null, 2_000, false]);
   store.close();

@@ -77,6 +77,7 @@ const ask = (signer: string, about: object, sign = signerOf(signer)): Envelope =
     requests: [],
     salt: saltOf('ask'),
     sequence: false,
+    setsFrom: null,
     timeMs: T0_MS,
     ...about,
   };
@@ -153,8 +154,13 @@ test('a gateway that lost its store gets its own deliveries back, as it signed t
   world.block(T0_MS + 46 * MINUTE, delivery);
   said.length = 0;
   enter(ask('house', { historyFrom: 0, timeMs: T0_MS }));
-  const [history] = signedBodies('history');
-  expect(history?.body).toEqual({ deliveries: [delivery], nextFrom: null, salt: saltOf('ask') });
+  const [early] = signedBodies('history');
+  // The newest block is certified by the next one only.
+  expect(early?.body).toEqual({ from: 0, keptFrom: 1, records: [], salt: saltOf('ask'), until: 2 });
+  world.block(T0_MS + 47 * MINUTE, world.offer('flat', T + 2, []));
+  enter(ask('house', { historyFrom: 0, timeMs: T0_MS }));
+  const history = signedBodies('history').at(-1);
+  expect(history?.body).toMatchObject({ until: 3, records: [{ header: { height: 2 }, request: delivery }] });
 });
 
 test('a flood by one broker is dropped there and leaves the same gateway free elsewhere', () => {

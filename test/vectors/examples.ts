@@ -275,11 +275,27 @@ export const MESSAGES: Readonly<Record<SignedKind, { signer: string; body: JsonO
       requests: [hash('b')],
       salt,
       sequence: true,
+      setsFrom: null,
       timeMs: T0_MS,
     },
   },
+  checkpoint: {
+    signer: 'operator-1',
+    body: {
+      header: {
+        chain: GENESIS.chain,
+        height: 9,
+        parent: hash('a'),
+        resultsRoot: hash('b'),
+        stateHash: hash('c'),
+        timeMs: T0_MS,
+        validatorSet: validatorSetHash(GENESIS.validators),
+      },
+      validators: GENESIS.validators,
+    } as unknown as JsonObject,
+  },
   hint: { signer: 'validator-1', body: { reason: 'the signature does not hold', request: hash('b') } },
-  history: { signer: 'validator-1', body: { deliveries: [], nextFrom: null, salt } },
+  history: { signer: 'validator-1', body: { from: 0, keptFrom: 1, records: [], salt, until: 9 } },
   order: {
     signer: 'operator-1',
     body: {
@@ -289,6 +305,15 @@ export const MESSAGES: Readonly<Record<SignedKind, { signer: string; body: JsonO
       importLimitW: null,
       sequence: 1,
       untilMs: T0_MS + INTERVAL_MS,
+    },
+  },
+  query: {
+    signer: 'gateway-farm',
+    body: {
+      expiresMs: T0_MS + MINUTE,
+      salt,
+      target: '/v1/parties/gateway-farm/account',
+      validator: 'validator-1',
     },
   },
   sequence: {
