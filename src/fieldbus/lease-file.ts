@@ -2,20 +2,30 @@
 
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { WattpactError } from '../base/errors.ts';
+import type { Millis } from '../base/units.ts';
 import type { LeaseRecord, LeaseStore } from './types.ts';
+import { DAY_MS } from './wear.ts';
+
+interface CountedWrite {
+  readonly device: string;
+  readonly control: string;
+  readonly atMs: Millis;
+}
 
 /** Errors: `fieldbus.leases` when the file cannot be understood. */
 export function leaseFile(file: string): LeaseStore {
-  const records = new Map(load(file).map((record) => [keyOf(record), record]));
+  const content = load(file);
+  const records = new Map(content.leases.map((record) => [keyOf(record), record]));
+  let writes = content.writes;
   const persist = (): void => {
-    if (records.size === 0) {
+    if (records.size === 0 && writes.length === 0) {
       rmSync(file, { force: true });
       return;
     }
     const fresh = `${file}.new`;
     const handle = openSync(fresh, 'w', 0o600);
     try {
-      writeSync(handle, JSON.stringify([...records.values()]));
+      writeSync(handle, JSON.stringify({ leases: [...records.values()], writes }));
       fsyncSync(handle);
     } finally {
       closeSync(handle);
@@ -31,6 +41,14 @@ export function leaseFile(file: string): LeaseStore {
       if (records.delete(keyOf({ device, control }))) persist();
     },
     all: () => [...records.values()],
+    countWrite(device, control, atMs) {
+      writes = [...writes.filter((write) => atMs - write.atMs < DAY_MS), { device, control, atMs }];
+      persist();
+    },
+    writesSince: (device, control, sinceMs) =>
+      writes
+        .filter((write) => write.device === device && write.control === control && write.atMs > sinceMs)
+        .map(({ atMs }) => atMs),
   };
 }
 
@@ -38,12 +56,15 @@ function keyOf({ device, control }: Pick<LeaseRecord, 'device' | 'control'>): st
   return `${device} ${control}`;
 }
 
-function load(file: string): LeaseRecord[] {
-  if (!existsSync(file)) return [];
+function load(file: string): { readonly leases: readonly LeaseRecord[]; readonly writes: readonly CountedWrite[] } {
+  if (!existsSync(file)) return { leases: [], writes: [] };
   try {
-    const records: unknown = JSON.parse(readFileSync(file, 'utf8'));
-    if (!Array.isArray(records) || !records.every(isRecord)) throw new Error('it holds something else');
-    return records;
+    const content: unknown = JSON.parse(readFileSync(file, 'utf8'));
+    const { leases, writes } = (content ?? {}) as { leases?: unknown; writes?: unknown };
+    if (!isListOf(leases, ['value', 'revertTo', 'untilMs']) || !isListOf(writes, ['atMs'])) {
+      throw new Error('it holds something else');
+    }
+    return { leases: leases as LeaseRecord[], writes: writes as CountedWrite[] };
   } catch (cause) {
     throw new WattpactError('fieldbus.leases', `${file} is not a list of leases: ${(cause as Error).message}`, {
       hint: 'it says what a command had written when it ended; check the device by hand and delete the file',
@@ -52,11 +73,16 @@ function load(file: string): LeaseRecord[] {
   }
 }
 
-function isRecord(value: unknown): value is LeaseRecord {
-  const record = value as Partial<LeaseRecord> | null;
+/** A list of things about a device's control, with these numbers. */
+function isListOf(list: unknown, numbers: readonly string[]): list is readonly unknown[] {
   return (
-    typeof record?.device === 'string' &&
-    typeof record.control === 'string' &&
-    [record.value, record.revertTo, record.untilMs].every(Number.isFinite)
+    Array.isArray(list) &&
+    list.every((entry: Record<string, unknown> | null) => {
+      return (
+        typeof entry?.device === 'string' &&
+        typeof entry.control === 'string' &&
+        numbers.every((name) => Number.isFinite(entry[name]))
+      );
+    })
   );
 }

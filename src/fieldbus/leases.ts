@@ -7,21 +7,26 @@ import { clamp } from '../base/integers.ts';
 import type { Log } from '../base/log.ts';
 import type { Millis } from '../base/units.ts';
 import type { Control, SiteFile, WriteStep } from '../site/types.ts';
-import { decodePart, encodePart } from './codec.ts';
+import { decodePart, encodePart, type Registers } from './codec.ts';
 import { type RegisterWrite, releaseWrites, writesOf } from './control.ts';
 import type { BusDevice, Writing } from './device.ts';
+import { FieldbusError } from './errors.ts';
 import { spansOf } from './plan.ts';
 import type { Lease, LeaseState, LeaseStore } from './types.ts';
+import { createWear } from './wear.ts';
 
 /** A revert that could not be written is tried again this often, for ever: the record stays until it is done. */
 const REVERT_RETRY_MS = 2_000;
+/** The same while the line is not there, as at the start: it costs nothing. */
+const LINE_AWAY_MS = 250;
 /** A device's watchdog is fed when this share of its time has passed. */
 const FEED_SHARE = 1 / 3;
 /** Longest a stop waits for reverts; what is left is reverted at the next start. */
 const STOP_MS = 5_000;
-const DAY_MS = 86_400_000;
 /** Another controller that took our register keeps it this long before we try again. */
 const FOREIGN_MS = 60_000;
+/** While a value stands, its registers are compared with it this often. */
+const LOOK_MS = 10_000;
 
 export interface Leases {
   /** Reverts what a crash left behind, as soon as each device can be reached. */
@@ -39,6 +44,8 @@ interface Held {
   value: number | null;
   written: number | null;
   writtenAtMs: Millis;
+  /** When the registers were last compared with what was written. */
+  lookedAtMs: Millis;
   /** Register contents as written and when, by step: to write modes once, and to notice other masters. */
   words: Map<number, { readonly words: readonly number[]; readonly atMs: Millis }>;
   /** Until then the register is another controller's. */
@@ -46,10 +53,10 @@ interface Held {
   persisted: boolean;
   expiry: NodeJS.Timeout | null;
   retry: NodeJS.Timeout | null;
+  /** Why the last try to revert failed: said once. */
+  revertTrouble: string | null;
   /** Writes to this control one after the other. */
   tail: Promise<unknown>;
-  /** Times of writes to EEPROM within the last day. */
-  writes: Millis[];
 }
 
 export interface LeasesOptions {
@@ -62,6 +69,7 @@ export interface LeasesOptions {
 
 export function createLeases({ site, devices, store, clock, log }: LeasesOptions): Leases {
   const all = new Map<string, Held>();
+  const wear = createWear(store, clock);
   let stopped = false;
 
   function heldOf(deviceId: string, name: string): Held {
@@ -80,13 +88,14 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
       value: null,
       written: null,
       writtenAtMs: Number.NEGATIVE_INFINITY,
+      lookedAtMs: Number.NEGATIVE_INFINITY,
       words: new Map(),
       foreignUntilMs: Number.NEGATIVE_INFINITY,
       persisted: false,
       expiry: null,
       retry: null,
+      revertTrouble: null,
       tail: Promise.resolve(),
-      writes: [],
     };
     all.set(key, held);
     return held;
@@ -109,10 +118,17 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
     const { control, target } = held;
     const nowMs = clock.monotonicMs();
     if (nowMs < held.foreignUntilMs) throw foreignError(held);
-    if (value === held.written && nowMs - held.writtenAtMs < feedAfterMs(control, ttlMs)) return;
+    const feed = nowMs - held.writtenAtMs >= feedAfterMs(control, ttlMs);
+    const look = nowMs - held.lookedAtMs >= LOOK_MS;
+    if (value === held.written && !feed && !look) return;
     const writing = await target.writing();
-    if (value === held.written) await refuseForeign(held, writing);
-    spend(held, nowMs);
+    await refuseForeign(held, writing);
+    if (value === held.written && !feed) return;
+    const current = await currentOf(control.write, writing);
+    const steps = writesOf(control, value, writing.baseOf, current, writing.layout);
+    const missing = await notHeld(control, steps, writing);
+    const wears = control.storage === 'eeprom' && missing.length > 0;
+    if (wears) wear.refuseValue(target.device.id, control);
     if (!held.persisted) {
       const device = target.device.id;
       store.save({
@@ -124,53 +140,44 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
       });
       held.persisted = true;
     }
+    if (wears) wear.count(target.device.id, control);
     await arm(control, writing, ttlMs);
-    const current = await currentOf(control.write, writing);
-    for (const [i, step] of writesOf(control, value, writing.baseOf, current, writing.layout).entries()) {
+    for (const [i, step] of steps.entries()) {
       const kind = control.write[i]?.carries.kind;
       const last = held.words.get(i);
       // A mode that stands is written again only to feed a watchdog; the value itself always.
       const stands =
         last !== undefined && nowMs - last.atMs < feedAfterMs(control, ttlMs) && sameWords(last.words, step.words);
       if ((kind === 'constant' || kind === 'bySign') && stands) continue;
-      await writing.write(step);
+      if (missing.includes(step)) await writing.write(step);
       held.words.set(i, { words: step.words, atMs: nowMs });
     }
-    await readBack(held, value, writing);
+    await readBack(held, writing);
     held.written = value;
     held.writtenAtMs = clock.monotonicMs();
+    held.lookedAtMs = held.writtenAtMs;
   }
 
-  /** EEPROM wears: so many writes a day and not one more, the last one kept for the revert. */
-  function spend(held: Held, nowMs: Millis): void {
-    if (held.control.storage !== 'eeprom') return;
-    held.writes = held.writes.filter((atMs) => nowMs - atMs < DAY_MS);
-    if (held.writes.length >= held.control.dailyWrites - 1) {
-      throw new WattpactError(
-        'fieldbus.budget',
-        `${held.target.device.id}: ${held.control.control} has had its ${held.control.dailyWrites} writes of the day`,
-        { hint: 'the register is EEPROM and wears with each write' },
-      );
-    }
-    held.writes.push(nowMs);
+  /** Of the writes those that change something: what an EEPROM register holds already is not written into it again. */
+  async function notHeld(control: Control, writes: readonly RegisterWrite[], writing: Writing) {
+    if (control.storage !== 'eeprom' || control.write.some(({ readBack }) => readBack === null)) return writes;
+    const spans = writes.map(({ table, address, words }) => ({ table, address, count: words.length }));
+    const registers = await writing.read(spans);
+    return writes.filter(({ table, address, words }) =>
+      words.some((word, offset) => registers(table, address + offset) !== word),
+    );
   }
 
-  /** Somebody else's value in our register is reported and not fought. */
+  /** Somebody else's value in our register is reported and not fought: looked for before a new value, and every LOOK_MS while one stands. */
   async function refuseForeign(held: Held, writing: Writing): Promise<void> {
+    if (held.written === null) return;
     const { control, target } = held;
-    const steps = control.write.filter((step) => step.readBack !== null);
-    const registers = await writing.read(steps.flatMap((step) => spansOf(step.part, writing.layout)));
-    for (const [i, step] of control.write.entries()) {
-      const words = held.words.get(i)?.words;
-      if (words === undefined || step.readBack === null) continue;
-      const span = spansOf(step.part, writing.layout)[0];
-      if (span === undefined) continue;
-      const found = words.map((_, offset) => registers(span.table, span.address + offset));
-      if (!found.some((word, offset) => word !== words[offset])) continue;
-      held.foreignUntilMs = clock.monotonicMs() + FOREIGN_MS;
-      log.warn({ device: target.device.id, control: control.control, found, words }, foreignText(held));
-      throw foreignError(held);
-    }
+    const differences = await differencesOf(held, writing);
+    held.lookedAtMs = clock.monotonicMs();
+    if (differences.length === 0) return;
+    held.foreignUntilMs = held.lookedAtMs + FOREIGN_MS;
+    log.warn({ device: target.device.id, control: control.control, differences }, foreignText(held));
+    throw foreignError(held);
   }
 
   async function arm(control: Control, writing: Writing, ttlMs: Millis): Promise<void> {
@@ -189,36 +196,45 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
   }
 
   /** A device that took the write and shows something else has not taken it. */
-  async function readBack(held: Held, value: number, writing: Writing): Promise<void> {
+  async function readBack(held: Held, writing: Writing): Promise<void> {
     const { control, target } = held;
-    const wanted = writesOf(control, value, writing.baseOf, await currentOf(control.write, writing), writing.layout);
-    const steps = control.write.flatMap((step, i) =>
-      step.readBack === null ? [] : [{ step, words: wanted[i]?.words ?? [] }],
+    const [difference] = await differencesOf(held, writing);
+    if (difference === undefined) return;
+    throw new WattpactError(
+      'fieldbus.readback',
+      `${target.device.id}: ${control.control} was written ${difference.written} and reads ${difference.found}`,
     );
-    const registers = await writing.read(
-      steps.flatMap(({ step }) => spansOf(step.readBack ?? step.part, writing.layout)),
-    );
-    for (const { step, words } of steps) {
-      const part = step.readBack ?? step.part;
-      const shown = decodePart(part, registers, writing.layout);
-      const span = spansOf(step.part, writing.layout)[0];
-      const meant = decodePart(
-        step.part,
-        (table, address) => {
-          const offset = span === undefined ? -1 : address - span.address;
-          return words[offset] ?? registers(table, address);
-        },
-        writing.layout,
+  }
+
+  /** Steps whose registers show something else than was written last, where they can be read. */
+  async function differencesOf({ control, words }: Held, writing: Writing) {
+    const { layout } = writing;
+    const steps = control.write.flatMap(({ part, readBack }, i) => {
+      const written = words.get(i)?.words;
+      return readBack === null || written === undefined ? [] : [{ part, readBack, written }];
+    });
+    const scales = await currentOf(control.write, writing);
+    const registers = await writing.read(steps.flatMap((step) => spansOf(step.readBack, layout)));
+    return steps.flatMap(({ part, readBack, written }) => {
+      const span = spansOf(part, layout)[0];
+      const own: Registers = (table, address) => {
+        const offset = span === undefined || span.table !== table ? -1 : address - span.address;
+        return written[offset] ?? registers(table, address) ?? scales(table, address);
+      };
+      const meant = decodePart(part, own, layout);
+      const shown = decodePart(
+        readBack,
+        (table, address) => registers(table, address) ?? scales(table, address),
+        layout,
       );
-      if ('reason' in shown || 'reason' in meant || Math.abs(shown.value - meant.value) > control.tolerance) {
-        const found = 'reason' in shown ? shown.reason : String(shown.value);
-        const asked = 'reason' in meant ? meant.reason : String(meant.value);
-        throw new WattpactError(
-          'fieldbus.readback',
-          `${target.device.id}: ${control.control} was written ${asked} and reads ${found}`,
-        );
-      }
-    }
+      if ('value' in shown && 'value' in meant && Math.abs(shown.value - meant.value) <= control.tolerance) return [];
+      return [
+        {
+          written: 'reason' in meant ? meant.reason : String(meant.value),
+          found: 'reason' in shown ? shown.reason : String(shown.value),
+        },
+      ];
+    });
   }
 
   async function revert(held: Held): Promise<void> {
@@ -238,7 +254,12 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
       control.release.length > 0
         ? releaseWrites(control, writing.baseOf, current, writing.layout)
         : writesOf(control, revertValue(held), writing.baseOf, current, writing.layout);
-    for (const step of writes) await writing.write(step);
+    const steps = await notHeld(control, writes, writing);
+    if (control.storage === 'eeprom' && steps.length > 0) {
+      wear.refuseRevert(target.device.id, control);
+      wear.count(target.device.id, control);
+    }
+    for (const step of steps) await writing.write(step);
   }
 
   /** Reverts, and keeps trying in the background when it does not work: the record on disk stays until it has. */
@@ -250,17 +271,21 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
     const { device } = held.target;
     try {
       await inOrder(held, () => revert(held));
+      held.revertTrouble = null;
       log.info(
         { device: device.id, control: held.control.control },
         `${device.id}: ${held.control.control} reverted: ${why}`,
       );
     } catch (error) {
-      log.warn(
+      const trouble = describeError(error);
+      log[trouble === held.revertTrouble ? 'debug' : 'warn'](
         { device: device.id, control: held.control.control },
-        `${device.id}: cannot revert ${held.control.control}: ${describeError(error)}`,
+        `${device.id}: cannot revert ${held.control.control}: ${trouble}`,
       );
+      held.revertTrouble = trouble;
       if (stopped) return;
-      held.retry = setTimeout(() => void revertFirmly(held, why), REVERT_RETRY_MS);
+      const away = error instanceof FieldbusError && error.fault === 'disconnected';
+      held.retry = setTimeout(() => void revertFirmly(held, why), away ? LINE_AWAY_MS : REVERT_RETRY_MS);
     }
   }
 

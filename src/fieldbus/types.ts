@@ -40,11 +40,15 @@ export interface LeaseRecord {
   readonly untilMs: Millis;
 }
 
-/** Where leases are kept (connected to the store by the gateway). `save` is durable when it returns. */
+/** Where leases are kept (connected to the store by the gateway). What is saved or counted is durable when the call returns. */
 export interface LeaseStore {
   save(lease: LeaseRecord): void;
   remove(device: string, control: string): void;
   all(): readonly LeaseRecord[];
+  /** A write to a register that wears (EEPROM), before it leaves. Kept for a day at least. */
+  countWrite(device: string, control: string, atMs: Millis): void;
+  /** Times of such writes after `sinceMs`, in any order. */
+  writesSince(device: string, control: string, sinceMs: Millis): readonly Millis[];
 }
 
 /** The site's field bus as the gateway drives it. */

@@ -15,6 +15,8 @@ import { type Guard, openSqlite, type Sqlite, withStoreErrors } from './sqlite.t
 export const REQUESTS_KEPT_MS: Millis = 40 * 24 * 3_600_000;
 /** A year and a month: a forecaster sees the same season once more. */
 export const ENERGIES_KEPT_MS: Millis = 400 * 24 * 3_600_000;
+/** Writes to registers that wear are counted by the day. */
+const COUNTED_WRITES_KEPT_MS: Millis = 2 * 24 * 3_600_000;
 /** Undecided requests at one time; beyond it something is badly wrong and nothing new is signed. */
 export const UNDECIDED_MAX = 1_000;
 
@@ -83,6 +85,13 @@ const MIGRATIONS = [
     name TEXT PRIMARY KEY,
     content TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
+  `,
+  `
+  CREATE TABLE counted_writes (
+    device TEXT NOT NULL,
+    control TEXT NOT NULL,
+    at_ms REAL NOT NULL
+  ) STRICT;
   `,
 ];
 
@@ -160,6 +169,8 @@ export interface DemandStore {
 
 export interface SettingsStore {
   get(name: string): unknown;
+  /** All that is kept under names with this beginning, by name; what is null is left out. */
+  all(prefix: string): readonly unknown[];
   set(name: string, content: unknown): void;
 }
 
@@ -299,6 +310,17 @@ function leaseStore(db: Sqlite, guard: Guard): LeaseStore {
   const all = db.prepare<[], LeaseRecord>(
     'SELECT device, control, value, revert_to AS revertTo, until_ms AS untilMs FROM leases ORDER BY device, control',
   );
+  const forget = db.prepare('DELETE FROM counted_writes WHERE at_ms < ?');
+  const insert = db.prepare('INSERT INTO counted_writes (device, control, at_ms) VALUES (?, ?, ?)');
+  const since = db
+    .prepare<[string, string, number], number>(
+      'SELECT at_ms FROM counted_writes WHERE device = ? AND control = ? AND at_ms > ?',
+    )
+    .pluck();
+  const count = db.transaction((device: string, control: string, atMs: number) => {
+    forget.run(atMs - COUNTED_WRITES_KEPT_MS);
+    insert.run(device, control, atMs);
+  });
   return {
     save: ({ device, control, value, revertTo, untilMs }) => {
       guard(() => save.run(device, control, value, revertTo, untilMs));
@@ -307,6 +329,10 @@ function leaseStore(db: Sqlite, guard: Guard): LeaseStore {
       guard(() => remove.run(device, control));
     },
     all: () => guard(() => all.all()),
+    countWrite: (device, control, atMs) => {
+      guard(() => count.immediate(device, control, atMs));
+    },
+    writesSince: (device, control, sinceMs) => guard(() => since.all(device, control, sinceMs)),
   };
 }
 
@@ -361,8 +387,17 @@ function demandStore(db: Sqlite, guard: Guard): DemandStore {
 function settingsStore(db: Sqlite, guard: Guard): SettingsStore {
   const set = db.prepare('INSERT OR REPLACE INTO settings (name, content) VALUES (?, ?)');
   const get = db.prepare<[string], string>('SELECT content FROM settings WHERE name = ?').pluck();
+  const all = db
+    .prepare<[string, string], string>(
+      'SELECT content FROM settings WHERE substr(name, 1, length(?)) = ? ORDER BY name',
+    )
+    .pluck();
   return {
     get: (name) => jsonOrNull(guard(() => get.get(name)) as string | undefined),
+    all: (prefix) =>
+      guard(() => all.all(prefix, prefix))
+        .map((text) => JSON.parse(text) as unknown)
+        .filter((content) => content !== null),
     set: (name, content) => {
       guard(() => set.run(name, JSON.stringify(content)));
     },

@@ -73,7 +73,7 @@ describe('reading', () => {
       expect(reading(fieldbus, 'meter', 'gridPowerW')).toMatchObject({
         value: 700,
         quality: 'stale',
-        reason: expect.stringMatching(/no answer .* within 30 ms/),
+        reason: expect.stringMatching(/no answer .* within [0-9.]+ ms/),
       }),
     );
     meter.intercept = null;
@@ -411,17 +411,6 @@ controls:
     await until(() => expect(reading(fieldbus, 'inverter', 'batteryPowerW').quality).toBe('good'));
     return { fieldbus, device };
   }
-
-  test('EEPROM has its writes of a day, and one is kept for the revert', async () => {
-    const { fieldbus, device } = await single('storage: eeprom, dailyWrites: 4');
-    const states: string[] = [];
-    for (let watts = 1000; watts <= 5000; watts += 1000)
-      states.push((await fieldbus.lease('inverter', 'generationLimitW', watts, 60_000)).state);
-    expect(states).toEqual(['active', 'active', 'active', 'failed', 'failed']);
-    expect(device.image.control('generationLimitW')).toBe(3000);
-    await fieldbus.release('inverter', 'generationLimitW');
-    expect(device.image.control('generationLimitW')).toBe(60000);
-  });
 
   test('a battery without a watchdog is never driven', async () => {
     const { fieldbus, device } = await single('storage: volatile');

@@ -81,6 +81,7 @@ ${extra}`,
 export function memoryLeases(initial: readonly LeaseRecord[] = []): LeaseStore & { readonly saved: LeaseRecord[] } {
   const records = new Map(initial.map((record) => [`${record.device}/${record.control}`, record]));
   const saved: LeaseRecord[] = [];
+  const writes: { readonly key: string; readonly atMs: number }[] = [];
   return {
     saved,
     save(record) {
@@ -89,6 +90,9 @@ export function memoryLeases(initial: readonly LeaseRecord[] = []): LeaseStore &
     },
     remove: (device, control) => void records.delete(`${device}/${control}`),
     all: () => [...records.values()],
+    countWrite: (device, control, atMs) => void writes.push({ key: `${device}/${control}`, atMs }),
+    writesSince: (device, control, sinceMs) =>
+      writes.filter(({ key, atMs }) => key === `${device}/${control}` && atMs > sinceMs).map(({ atMs }) => atMs),
   };
 }
 
@@ -99,7 +103,8 @@ export function fieldbusOf(
   site: SiteFile,
   profiles: readonly Profile[],
   leases: LeaseStore = memoryLeases(),
+  at: Clock = clock,
 ): Fieldbus {
   const byName = new Map(profiles.map((profile) => [profile.name, profile]));
-  return createFieldbus({ site, profiles: byName, clock, leases, log: SILENT, periods: QUICK });
+  return createFieldbus({ site, profiles: byName, clock: at, leases, log: SILENT, periods: QUICK });
 }

@@ -4,12 +4,13 @@ import path from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { SILENT } from '../../src/base/log.ts';
 import { createFieldbus } from '../../src/fieldbus/fieldbus.ts';
-import type { Fieldbus, LeaseRecord, LeaseStore } from '../../src/fieldbus/types.ts';
+import type { Fieldbus } from '../../src/fieldbus/types.ts';
 import { chooseSeries } from '../../src/simulator/site-series.ts';
 import type { VirtualSite } from '../../src/simulator/types.ts';
 import { createVirtualSite } from '../../src/simulator/virtual-site.ts';
 import { loadSite } from '../../src/site/load.ts';
 import type { Bus, SiteFile } from '../../src/site/types.ts';
+import { memoryLeases } from '../fieldbus/served.ts';
 
 const DEMO = path.join(import.meta.dirname, '../../devices/demo');
 const ORIGIN_MS = Date.parse('2026-06-22T09:00:00Z');
@@ -22,15 +23,6 @@ const running: { stop(): Promise<void> }[] = [];
 afterEach(async () => {
   for (const part of running.splice(0).reverse()) await part.stop();
 });
-
-function memoryLeases(): LeaseStore {
-  const records = new Map<string, LeaseRecord>();
-  return {
-    save: (lease) => void records.set(`${lease.device} ${lease.control}`, lease),
-    remove: (device, control) => void records.delete(`${device} ${control}`),
-    all: () => [...records.values()],
-  };
-}
 
 async function run(name: string): Promise<{ site: SiteFile; virtual: VirtualSite; fieldbus: Fieldbus }> {
   const { site, profiles } = loadSite(path.join(DEMO, `${name}.yaml`));

@@ -261,7 +261,7 @@ contract: { floorUcPerWh: 0, ceilingUcPerWh: 1 }
 }
 
 async function started(site: SiteFile, profile: Profile): Promise<Fieldbus> {
-  const leases = { save() {}, remove() {}, all: () => [] };
+  const leases = { save() {}, remove() {}, all: () => [], countWrite() {}, writesSince: () => [] };
   const fieldbus = createFieldbus({ site, profiles: new Map([[profile.name, profile]]), clock, leases, log: SILENT });
   await fieldbus.start();
   return fieldbus;
