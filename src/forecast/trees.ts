@@ -6,14 +6,19 @@ import { seededRandom } from '../base/random.ts';
 import { QUANTILES } from './types.ts';
 import type { Work } from './work.ts';
 
-const BINS = 64;
+const BINS = 100;
 const Q = QUANTILES.length;
 /** Outer quantiles of a small leaf say little about the next value: they are followed more slowly. */
 const CAUTION = [0.5, 0.7, 1, 1, 1, 0.7, 0.5] as const;
-/** Quantiles whose gradients choose the splits: 10, 50, 90 %. */
+/**
+ * Quantiles whose gradients choose the splits: 10, 50, 90 %. Between them a row is in one of four classes, and a histogram need only
+ * count the rows of each class: the gradients' sums follow from the counts.
+ */
 const GUIDES = [1, 3, 5] as const;
-const GUIDE_WEIGHTS = [1, 1.8, 1] as const;
-const STRIDE = GUIDES.length + 1;
+const CLASSES = GUIDES.length + 1;
+const UNDRAWN = 255;
+/** Weight of each guide's gradient over its spread, so that equal weights weigh equally. */
+const GUIDE_SCALES = [1 / 0.3, 1.8 / 0.5, 1 / 0.3] as const;
 
 export interface BoostingOptions {
   readonly trees: number;
@@ -51,24 +56,30 @@ export function* fitBoosted(
   const { bins, borders } = binned(rows, width);
   const target = Float64Array.from(values);
   const start = QUANTILES.map((quantile) => quantileOf(Float64Array.from(target), n, quantile));
-  const fitted = start.map((value) => new Float64Array(n).fill(value));
+  // Row after row, Q values each.
+  const fitted = new Float64Array(n * Q);
+  for (let i = 0; i < n; i++) fitted.set(start, i * Q);
   const trees: Tree[] = [];
   const all = Int32Array.from({ length: n }, (_, i) => i);
-  const leafOf = new Int16Array(n);
+  const shop = new Workshop(n);
   for (let round = 0; round < options.trees; round++) {
-    const drawn = options.rowShare < 1 ? all.filter(() => random() < options.rowShare) : all;
+    const drawn = options.rowShare < 1 ? all.filter(() => random() < options.rowShare) : all.slice();
     const features = draw(width, options.featureShare, random);
-    const tree = grow(bins, borders, features, drawn, target, fitted, options);
+    const tree = grow(bins, borders, features, drawn, target, fitted, options, shop);
     trees.push(tree);
-    for (let i = 0; i < n; i++) leafOf[i] = leafIn(tree, rows[i] as Float64Array);
-    for (let q = 0; q < Q; q++) {
-      const column = fitted[q] as Float64Array;
-      for (let i = 0; i < n; i++)
-        column[i] = (column[i] as number) + (tree.values[(leafOf[i] as number) + q] as number);
+    // Rows that were not drawn learn from the tree too.
+    for (let i = 0; drawn.length < n && i < n; i++) {
+      if (shop.classes[i] === UNDRAWN) addTo(fitted, i, tree.values, leafIn(tree, rows[i] as Float64Array));
     }
     yield;
   }
   return { start, trees };
+}
+
+function addTo(fitted: Float64Array, row: number, values: Float64Array, leaf: number): void {
+  for (let q = 0; q < Q; q++) {
+    fitted[row * Q + q] = (fitted[row * Q + q] as number) + (values[leaf + q] as number);
+  }
 }
 
 /** Quantiles for one row; may cross. */
@@ -131,141 +142,195 @@ function draw(width: number, share: number, random: () => number): number[] {
   return features.slice(0, count);
 }
 
-interface Open {
-  readonly node: number;
-  readonly members: Int32Array;
-  readonly histogram: Float64Array;
-  readonly split: Split | null;
-}
-
 interface Split {
   readonly gain: number;
   readonly feature: number;
   readonly bin: number;
 }
 
+/** A leaf that may still be split: its rows are `order[from, to)`. */
+interface Open {
+  readonly node: number;
+  readonly from: number;
+  readonly to: number;
+  readonly histogram: Int32Array;
+  readonly split: Split | null;
+}
+
+/** What growing needs beyond a tree: made once for all trees. */
+class Workshop {
+  readonly classes: Uint8Array;
+  readonly rest: Float64Array;
+  readonly #scratch: Int32Array;
+  readonly #histograms: Int32Array[] = [];
+
+  constructor(rows: number) {
+    this.classes = new Uint8Array(rows);
+    this.rest = new Float64Array(rows);
+    this.#scratch = new Int32Array(rows);
+  }
+
+  takeHistogram(length: number): Int32Array {
+    return this.#histograms.pop()?.fill(0) ?? new Int32Array(length);
+  }
+
+  giveHistogram(histogram: Int32Array): void {
+    this.#histograms.push(histogram);
+  }
+
+  /** Puts the rows of `order[from, to)` that go left first, keeping their order; returns where the others begin. */
+  part(order: Int32Array, from: number, to: number, column: Uint8Array, bin: number): number {
+    const scratch = this.#scratch;
+    let middle = from;
+    let kept = 0;
+    for (let k = from; k < to; k++) {
+      const i = order[k] as number;
+      if ((column[i] as number) <= bin) order[middle++] = i;
+      else scratch[kept++] = i;
+    }
+    for (let k = 0; k < kept; k++) order[middle + k] = scratch[k] as number;
+    return middle;
+  }
+}
+
+/** Grows a tree on the rows `order`, which it reorders, and adds its values to what is `fitted` for them. */
 function grow(
   bins: readonly Uint8Array[],
   borders: readonly Float64Array[],
   features: readonly number[],
-  members: Int32Array,
+  order: Int32Array,
   target: Float64Array,
-  fitted: readonly Float64Array[],
+  fitted: Float64Array,
   options: BoostingOptions,
+  shop: Workshop,
 ): Tree {
-  const gradients = GUIDES.map((q, g) => {
-    const column = fitted[q] as Float64Array;
-    const tau = QUANTILES[q] as number;
-    // Scaled by the spread of the gradient, so that equal weights weigh equally.
-    const scale = (GUIDE_WEIGHTS[g] as number) / Math.sqrt(tau * (1 - tau));
-    return Float64Array.from(target, (y, i) => (y < (column[i] as number) ? tau - 1 : tau) * scale);
-  });
+  const { classes, rest } = shop;
+  const [low, middle, high] = GUIDES;
+  classes.fill(UNDRAWN);
+  for (let k = 0; k < order.length; k++) {
+    const i = order[k] as number;
+    const y = target[i] as number;
+    const at = i * Q;
+    classes[i] =
+      (y >= (fitted[at + low] as number) ? 1 : 0) +
+      (y >= (fitted[at + middle] as number) ? 1 : 0) +
+      (y >= (fitted[at + high] as number) ? 1 : 0);
+  }
   const most = options.leaves * 2;
   const feature = new Int16Array(most).fill(-1);
   const threshold = new Float64Array(most);
   const left = new Int16Array(most);
   const right = new Int16Array(most);
   const values = new Float64Array(options.leaves * Q);
+  const size = features.length * (BINS + 1) * CLASSES;
   let nodes = 1;
-  const whole = histogramOf(bins, features, members, gradients);
-  let open: Open[] = [
-    { node: 0, members, histogram: whole, split: bestSplit(whole, features, members.length, options.minLeaf) },
-  ];
+  const opened = (node: number, from: number, to: number, histogram: Int32Array): Open => ({
+    node,
+    from,
+    to,
+    histogram,
+    split: bestSplit(histogram, features, to - from, options.minLeaf),
+  });
+  const whole = shop.takeHistogram(size);
+  count(whole, bins, features, order, 0, order.length, classes);
+  const open = [opened(0, 0, order.length, whole)];
   while (open.length < options.leaves) {
-    let best: Open | null = null;
-    for (const one of open) {
-      if (one.split !== null && (best?.split == null || one.split.gain > best.split.gain)) best = one;
+    let best = -1;
+    for (let i = 0; i < open.length; i++) {
+      const gain = open[i]?.split?.gain;
+      if (gain !== undefined && (best < 0 || gain > ((open[best] as Open).split as Split).gain)) best = i;
     }
-    if (best?.split == null) break;
-    const { split, node } = best;
-    const column = bins[split.feature] as Uint8Array;
-    const toLeft = best.members.filter((i) => (column[i] as number) <= split.bin);
-    const toRight = best.members.filter((i) => (column[i] as number) > split.bin);
+    if (best < 0) break;
+    const { node, from, to, histogram: parent, split } = open[best] as Open & { split: Split };
+    const border = shop.part(order, from, to, bins[split.feature] as Uint8Array, split.bin);
     feature[node] = split.feature;
     threshold[node] =
       split.bin === 0 ? Number.NEGATIVE_INFINITY : ((borders[split.feature] as Float64Array)[split.bin - 1] as number);
-    const small = toLeft.length < toRight.length ? toLeft : toRight;
-    const smallHistogram = histogramOf(bins, features, small, gradients);
-    const parent = best.histogram;
-    for (let i = 0; i < parent.length; i++) parent[i] = (parent[i] as number) - (smallHistogram[i] as number);
-    const children = [toLeft, toRight].map((part): Open => {
-      const histogram = part === small ? smallHistogram : parent;
-      return {
-        node: nodes++,
-        members: part,
-        histogram,
-        split: bestSplit(histogram, features, part.length, options.minLeaf),
-      };
-    });
-    left[node] = children[0]?.node as number;
-    right[node] = children[1]?.node as number;
-    open = [...open.filter((one) => one !== best), ...children];
+    // The smaller half is counted, the larger one is what remains of the parent.
+    const small = shop.takeHistogram(size);
+    const leftIsSmall = border - from < to - border;
+    if (leftIsSmall) count(small, bins, features, order, from, border, classes);
+    else count(small, bins, features, order, border, to, classes);
+    for (let i = 0; i < size; i++) parent[i] = (parent[i] as number) - (small[i] as number);
+    left[node] = nodes++;
+    right[node] = nodes++;
+    open[best] = opened(left[node] as number, from, border, leftIsSmall ? small : parent);
+    open.push(opened(right[node] as number, border, to, leftIsSmall ? parent : small));
   }
-  open.forEach(({ node, members: inside }, leaf) => {
+  open.forEach(({ node, from, to, histogram }, leaf) => {
+    shop.giveHistogram(histogram);
     left[node] = leaf * Q;
-    const rest = new Float64Array(inside.length);
     for (let q = 0; q < Q; q++) {
-      const column = fitted[q] as Float64Array;
-      for (let i = 0; i < inside.length; i++)
-        rest[i] = (target[inside[i] as number] as number) - (column[inside[i] as number] as number);
+      for (let k = from; k < to; k++) {
+        const i = order[k] as number;
+        rest[k - from] = (target[i] as number) - (fitted[i * Q + q] as number);
+      }
       values[leaf * Q + q] =
-        options.rate * (CAUTION[q] as number) * quantileOf(rest, inside.length, QUANTILES[q] as number);
+        options.rate * (CAUTION[q] as number) * quantileOf(rest, to - from, QUANTILES[q] as number);
     }
+    for (let k = from; k < to; k++) addTo(fitted, order[k] as number, values, leaf * Q);
   });
   return { feature, threshold, left, right, values };
 }
 
-/** Counts and sums of gradients by feature and bin. */
-function histogramOf(
+/** Counts the rows `order[from, to)` by feature, bin and class. */
+function count(
+  histogram: Int32Array,
   bins: readonly Uint8Array[],
   features: readonly number[],
-  members: Int32Array,
-  gradients: readonly Float64Array[],
-): Float64Array {
-  const histogram = new Float64Array(features.length * (BINS + 1) * STRIDE);
-  const [low, middle, high] = gradients as [Float64Array, Float64Array, Float64Array];
+  order: Int32Array,
+  from: number,
+  to: number,
+  classes: Uint8Array,
+): void {
   for (let f = 0; f < features.length; f++) {
     const column = bins[features[f] as number] as Uint8Array;
-    const from = f * (BINS + 1) * STRIDE;
-    for (let k = 0; k < members.length; k++) {
-      const i = members[k] as number;
-      const place = from + (column[i] as number) * STRIDE;
+    const start = f * (BINS + 1) * CLASSES;
+    for (let k = from; k < to; k++) {
+      const i = order[k] as number;
+      const place = start + (column[i] as number) * CLASSES + (classes[i] as number);
       histogram[place] = (histogram[place] as number) + 1;
-      histogram[place + 1] = (histogram[place + 1] as number) + (low[i] as number);
-      histogram[place + 2] = (histogram[place + 2] as number) + (middle[i] as number);
-      histogram[place + 3] = (histogram[place + 3] as number) + (high[i] as number);
     }
   }
-  return histogram;
 }
 
-function bestSplit(histogram: Float64Array, features: readonly number[], count: number, minLeaf: number): Split | null {
-  if (count < 2 * minLeaf) return null;
-  const sums = [0, 0, 0];
-  for (let b = 0; b <= BINS; b++)
-    for (let g = 0; g < 3; g++) sums[g] = (sums[g] as number) + (histogram[b * STRIDE + 1 + g] as number);
-  const [a, b, c] = sums as [number, number, number];
-  const whole = (a * a + b * b + c * c) / count;
+function bestSplit(histogram: Int32Array, features: readonly number[], rows: number, minLeaf: number): Split | null {
+  if (rows < 2 * minLeaf) return null;
+  const [first, second, third] = GUIDE_SCALES;
+  const [low, middle, high] = GUIDES.map((q) => QUANTILES[q] as number) as [number, number, number];
+  // Rows below the first, second, third guide.
+  const below = [0, 0, 0];
+  for (let b = 0; b <= BINS; b++) {
+    const [c0, c1, c2] = [0, 1, 2].map((c) => histogram[b * CLASSES + c] as number) as [number, number, number];
+    below[0] = (below[0] as number) + c0;
+    below[1] = (below[1] as number) + c0 + c1;
+    below[2] = (below[2] as number) + c0 + c1 + c2;
+  }
+  const a = first * (low * rows - (below[0] as number));
+  const b = second * (middle * rows - (below[1] as number));
+  const c = third * (high * rows - (below[2] as number));
+  const whole = (a * a + b * b + c * c) / rows;
   let best: Split | null = null;
   let bestGain = 1e-3;
   for (let f = 0; f < features.length; f++) {
-    let leftCount = 0;
-    let x = 0;
-    let y = 0;
-    let z = 0;
-    for (let bin = 0; bin < BINS; bin++) {
-      const place = (f * (BINS + 1) + bin) * STRIDE;
-      const here = histogram[place] as number;
+    let [n, n0, n1, n2] = [0, 0, 0, 0];
+    for (let bin = 0, place = f * (BINS + 1) * CLASSES; bin < BINS; bin++, place += CLASSES) {
+      const c0 = histogram[place] as number;
+      const c1 = c0 + (histogram[place + 1] as number);
+      const c2 = c1 + (histogram[place + 2] as number);
+      const here = c2 + (histogram[place + 3] as number);
       if (here === 0) continue;
-      leftCount += here;
-      x += histogram[place + 1] as number;
-      y += histogram[place + 2] as number;
-      z += histogram[place + 3] as number;
-      if (leftCount < minLeaf) continue;
-      const rightCount = count - leftCount;
-      if (rightCount < minLeaf) break;
-      const gain =
-        (x * x + y * y + z * z) / leftCount + ((a - x) ** 2 + (b - y) ** 2 + (c - z) ** 2) / rightCount - whole;
+      n += here;
+      n0 += c0;
+      n1 += c1;
+      n2 += c2;
+      if (n < minLeaf) continue;
+      const others = rows - n;
+      if (others < minLeaf) break;
+      const x = first * (low * n - n0);
+      const y = second * (middle * n - n1);
+      const z = third * (high * n - n2);
+      const gain = (x * x + y * y + z * z) / n + ((a - x) ** 2 + (b - y) ** 2 + (c - z) ** 2) / others - whole;
       if (gain > bestGain) {
         bestGain = gain;
         best = { gain, feature: features[f] as number, bin };
