@@ -85,3 +85,23 @@ function taperAt(taper: readonly TaperPoint[], percent: number): Watts {
   }
   return before?.powerW ?? Number.POSITIVE_INFINITY;
 }
+
+/** Intervals of a plan: `end` is exclusive. */
+export interface Span {
+  readonly first: number;
+  readonly end: number;
+}
+
+/** Intervals that lie wholly between a load's earliest start and its deadline. */
+export function spanOf(
+  load: PlanLoad,
+  {
+    intervalMs,
+    intervals,
+  }: { readonly intervalMs: Millis; readonly intervals: readonly { readonly startMs: Millis }[] },
+): Span {
+  const startMs = intervals[0]!.startMs;
+  const first = Math.max(0, Math.ceil((load.earliestMs - startMs) / intervalMs));
+  const end = Math.min(intervals.length, Math.floor((load.deadlineMs - startMs) / intervalMs));
+  return { first, end };
+}

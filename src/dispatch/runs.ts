@@ -16,7 +16,7 @@ export interface RunRules {
 }
 
 /** 1 for each interval that is on, or null when the count cannot be met. */
-export function bestRuns(pricesUc: readonly number[], count: number, rules: RunRules): number[] | null {
+export function bestRuns(pricesUc: ArrayLike<number>, count: number, rules: RunRules): number[] | null {
   const n = pricesUc.length;
   const { block, pause } = rules;
   // States: 0..block-1 = on for that many intervals + 1 (the last: at least block); block..block+pause-1 = off likewise.
@@ -25,30 +25,39 @@ export function bestRuns(pricesUc: readonly number[], count: number, rules: RunR
   const offFull = states - 1;
   const width = (count + 1) * states;
   let costs = new Float64Array(width).fill(Number.POSITIVE_INFINITY);
+  let next = new Float64Array(width);
   // What stood before the plan stood long enough unless it is carried on.
   costs[rules.on ? onFull : offFull] = 0;
   const cameFrom = new Int16Array(n * width).fill(-1);
   for (let t = 0; t < n; t++) {
-    const next = new Float64Array(width).fill(Number.POSITIVE_INFINITY);
+    next.fill(Number.POSITIVE_INFINITY);
     const mayOn = (t >= rules.first && t < rules.end && t >= rules.carriedOff) || t < rules.carriedOn;
     const mayOff = t >= rules.carriedOn;
-    for (let used = 0; used <= count; used++) {
+    const price = pricesUc[t]!;
+    const most = Math.min(count, t);
+    for (let used = 0; used <= most; used++) {
+      const row = used * states;
       for (let state = 0; state < states; state++) {
-        const cost = costs[used * states + state]!;
+        const cost = costs[row + state]!;
         if (cost === Number.POSITIVE_INFINITY) continue;
         const isOn = state < block;
-        const reach = (to: number, more: number, price: number): void => {
-          const at = (used + more) * states + to;
-          if (cost + price >= next[at]!) return;
-          next[at] = cost + price;
-          cameFrom[t * width + at] = state;
-        };
-        if (mayOn && used < count && (isOn || state === offFull))
-          reach(isOn ? Math.min(state + 1, onFull) : 0, 1, pricesUc[t]!);
-        if (mayOff && (!isOn || state === onFull)) reach(isOn ? block : Math.min(state + 1, offFull), 0, 0);
+        if (mayOn && used < count && (isOn || state === offFull)) {
+          const at = row + states + (isOn ? Math.min(state + 1, onFull) : 0);
+          if (cost + price < next[at]!) {
+            next[at] = cost + price;
+            cameFrom[t * width + at] = state;
+          }
+        }
+        if (mayOff && (!isOn || state === onFull)) {
+          const at = row + (isOn ? block : Math.min(state + 1, offFull));
+          if (cost < next[at]!) {
+            next[at] = cost;
+            cameFrom[t * width + at] = state;
+          }
+        }
       }
     }
-    costs = next;
+    [costs, next] = [next, costs];
   }
   let state = -1;
   for (let s = 0; s < states; s++) {

@@ -2,14 +2,19 @@
 // priced exactly by recomputing only those: cost up to each instant and cost from it on, by what is stored then.
 
 import {
+  acWh,
   type Choices,
   type CostToGo,
   choicesOf,
+  decide,
   type Exchange,
   leastTotal,
+  pricePerWhBelow,
   type Storage,
   stepBack,
   stepForward,
+  valueAbove,
+  valueBelow,
 } from './value.ts';
 
 /** A site without a battery: the same arithmetic over nothing stored. */
@@ -26,39 +31,154 @@ const NO_STORAGE: Storage = {
   chargesFromGrid: true,
 };
 
+const NOTHING_WH = 1e-6;
+/** Two functions with segments this close are the same but for a constant. */
+const SAME_WH = 1e-7;
+
+/**
+ * Costs before each interval, kept in one direction. A change in one interval makes those behind it out of date; where the new
+ * function is the old one but for a constant (a full or an empty store forgets), the rest only moves by that constant.
+ */
+class Chain {
+  costs: CostToGo[];
+  /** Entries up to this one are right; the next one follows from it by a step. */
+  #valid = 0;
+  /** Steps whose interval has changed since their result was made. */
+  #changed: boolean[];
+  /** What the results ahead that are not `changed` must be moved by; null: the function itself has changed. */
+  #moveUc: number | null = 0;
+  readonly #step: (from: CostToGo, i: number) => CostToGo;
+
+  constructor(first: CostToGo, count: number, step: (from: CostToGo, i: number) => CostToGo) {
+    this.costs = [first];
+    this.#changed = new Array<boolean>(count).fill(true);
+    this.#step = step;
+  }
+
+  /** Steps made: the measure of how long planning takes. */
+  steps = 0;
+
+  /** The function after `count` steps. */
+  at(count: number): CostToGo {
+    while (this.#valid < count) {
+      const i = this.#valid;
+      const old = this.costs[i + 1];
+      if (this.#changed[i] || this.#moveUc === null || old === undefined) {
+        const next = this.#step(this.costs[i]!, i);
+        this.steps++;
+        this.costs[i + 1] = next;
+        this.#changed[i] = false;
+        this.#moveUc = old !== undefined && sameShape(old, next) ? next.costAtLowUc - old.costAtLowUc : null;
+      } else if (this.#moveUc !== 0) {
+        this.costs[i + 1] = { ...old, costAtLowUc: old.costAtLowUc + this.#moveUc };
+      }
+      this.#valid++;
+    }
+    return this.costs[count]!;
+  }
+
+  /** Gives back a way to what is known now. */
+  remember(): () => void {
+    const costs = this.costs.slice();
+    const changed = this.#changed.slice();
+    const [valid, moveUc] = [this.#valid, this.#moveUc];
+    return () => {
+      this.costs = costs;
+      this.#changed = changed;
+      this.#valid = valid;
+      this.#moveUc = moveUc;
+    };
+  }
+
+  /** Interval of step `i` has changed. */
+  change(i: number): void {
+    this.#changed[i] = true;
+    if (this.#valid <= i) return;
+    // What was still to be carried on is lost: it begins anew from there.
+    if (this.#moveUc !== 0 && this.#valid < this.#changed.length) this.#changed[this.#valid] = true;
+    this.#valid = i;
+    this.#moveUc = 0;
+  }
+}
+
+function sameShape(a: CostToGo, b: CostToGo): boolean {
+  const n = a.values.length;
+  if (n !== b.values.length || Math.abs(a.lowWh - b.lowWh) > SAME_WH) return false;
+  for (let i = 0; i < n; i++) {
+    if (a.values[i] !== b.values[i] || Math.abs(a.widthsWh[i]! - b.widthsWh[i]!) > SAME_WH) return false;
+  }
+  return true;
+}
+
 export class SiteCost {
   readonly #storage: Storage;
-  readonly #exchanges: Exchange[];
+  readonly #storedWh: number;
+  readonly #exchanges: readonly Exchange[];
+  /** Consumption less generation of each interval with what was added. */
+  readonly #netWh: Float64Array;
   readonly #choices: Choices[];
-  /** Cost before interval t: up to it, and from it on. Entries from `#upToValid` on, and below `#fromValid`, are out of date. */
-  readonly #upTo: CostToGo[];
-  readonly #from: CostToGo[];
-  #upToValid: number;
-  #fromValid: number;
+  readonly #upTo: Chain;
+  readonly #from: Chain;
+  #tried = 0;
 
   constructor(exchanges: readonly Exchange[], storage: Storage | null, storedWh: number, end: CostToGo) {
-    this.#storage = storage ?? NO_STORAGE;
-    this.#exchanges = [...exchanges];
-    this.#choices = exchanges.map((x) => choicesOf(this.#storage, x));
+    const usable = storage ?? NO_STORAGE;
+    const choices = exchanges.map((x) => choicesOf(usable, x));
+    const n = exchanges.length;
     const start = { lowWh: storage === null ? 0 : storedWh, costAtLowUc: 0, values: [], widthsWh: [] };
-    this.#upTo = [start];
-    this.#from = new Array<CostToGo>(exchanges.length + 1);
-    this.#from[exchanges.length] = end;
-    this.#upToValid = 0;
-    this.#fromValid = exchanges.length;
+    this.#storage = usable;
+    this.#storedWh = start.lowWh;
+    this.#exchanges = exchanges;
+    this.#netWh = Float64Array.from(exchanges, ({ netWh }) => netWh);
+    this.#choices = choices;
+    this.#upTo = new Chain(start, n, (before, i) => stepForward(before, choices[i]!, usable));
+    this.#from = new Chain(end, n, (after, i) => stepBack(after, choices[n - 1 - i]!, usable));
+  }
+
+  /** Steps of dynamic programming made so far: how much work was done, the same on every machine. */
+  get work(): number {
+    return this.#tried + this.#upTo.steps + this.#from.steps;
+  }
+
+  /** What the next Wh of consumption costs in each interval: no energy added there or elsewhere will ever cost less. */
+  nextPrices(): Float64Array {
+    const storage = this.#storage;
+    const prices = new Float64Array(this.#exchanges.length);
+    let storedWh = this.#storedWh;
+    for (let t = 0; t < prices.length; t++) {
+      const x = this.#exchanges[t]!;
+      const after = this.#after(t + 1);
+      const choices = this.#choices[t]!;
+      const { withdrawnWh, storedEndWh } = decide(after, choices, storage, storedWh);
+      prices[t] = pricePerWhBelow(x, acWh(storage, withdrawnWh) - this.#netWh[t]!);
+      if (withdrawnWh < storage.dischargeAcWh / storage.dischargeEfficiency - NOTHING_WH) {
+        // A Wh more from the store is one more from before or one less for later.
+        const valueUcPerWh = Math.min(-valueAbove(this.#upTo.at(t), storedWh), valueBelow(after, storedEndWh));
+        const discharging = withdrawnWh > -NOTHING_WH;
+        const fromStore = discharging
+          ? (valueUcPerWh + storage.wearUcPerWh) / storage.dischargeEfficiency
+          : (valueUcPerWh - storage.wearUcPerWh) * storage.chargeEfficiency;
+        prices[t] = Math.min(prices[t]!, fromStore);
+      }
+      storedWh = storedEndWh;
+    }
+    return prices;
   }
 
   /** Least cost as things stand. */
   total(): number {
-    return leastTotal(this.#before(0), this.#after(0));
+    return leastTotal(this.#upTo.at(0), this.#after(0));
   }
 
   /** Least cost if consumption from interval `t` on were larger by these energies. */
   totalWith(t: number, moreWh: readonly number[]): number {
-    let upTo = this.#before(t);
-    for (const [i, more] of moreWh.entries()) {
-      const x = this.#exchanges[t + i]!;
-      const choices = more === 0 ? this.#choices[t + i]! : choicesOf(this.#storage, x, x.netWh + more);
+    let upTo = this.#upTo.at(t);
+    this.#tried += moreWh.length;
+    for (let i = 0; i < moreWh.length; i++) {
+      const more = moreWh[i]!;
+      const at = t + i;
+      const choices =
+        more === 0 ? this.#choices[at]! : choicesOf(this.#storage, this.#exchanges[at]!, this.#netWh[at]! + more);
       upTo = stepForward(upTo, choices, this.#storage);
     }
     return leastTotal(upTo, this.#after(t + moreWh.length));
@@ -66,29 +186,32 @@ export class SiteCost {
 
   /** Makes consumption larger from interval `t` on. */
   add(t: number, moreWh: readonly number[]): void {
-    for (const [i, more] of moreWh.entries()) {
+    const n = this.#exchanges.length;
+    for (let i = 0; i < moreWh.length; i++) {
+      const more = moreWh[i]!;
       if (more === 0) continue;
-      const x = this.#exchanges[t + i]!;
-      this.#exchanges[t + i] = { ...x, netWh: x.netWh + more };
-      this.#choices[t + i] = choicesOf(this.#storage, this.#exchanges[t + i]!);
-      this.#upToValid = Math.min(this.#upToValid, t + i);
-      this.#fromValid = Math.max(this.#fromValid, t + i + 1);
+      const at = t + i;
+      this.#netWh[at]! += more;
+      this.#choices[at] = choicesOf(this.#storage, this.#exchanges[at]!, this.#netWh[at]);
+      this.#upTo.change(at);
+      this.#from.change(n - 1 - at);
     }
   }
 
-  #before(t: number): CostToGo {
-    while (this.#upToValid < t) {
-      const i = this.#upToValid++;
-      this.#upTo[i + 1] = stepForward(this.#upTo[i]!, this.#choices[i]!, this.#storage);
-    }
-    return this.#upTo[t]!;
+  /** Gives back a way (to be gone once) to how things stand now, without computing them again. */
+  remember(): () => void {
+    const netWh = this.#netWh.slice();
+    const choices = this.#choices.slice();
+    const ways = [this.#upTo.remember(), this.#from.remember()];
+    return () => {
+      this.#netWh.set(netWh);
+      for (let t = 0; t < choices.length; t++) this.#choices[t] = choices[t]!;
+      for (const back of ways) back();
+    };
   }
 
+  /** Cost from before interval `t` on. */
   #after(t: number): CostToGo {
-    while (this.#fromValid > t) {
-      const i = --this.#fromValid;
-      this.#from[i] = stepBack(this.#from[i + 1]!, this.#choices[i]!, this.#storage);
-    }
-    return this.#from[t]!;
+    return this.#from.at(this.#exchanges.length - t);
   }
 }

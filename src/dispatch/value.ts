@@ -55,6 +55,10 @@ export interface Choices {
   readonly widthsWh: readonly number[];
   /** How many of the segments are charging (the first ones). */
   readonly charging: number;
+  /** The same from full discharge on, as the cost up to the interval's end needs it. */
+  readonly dischargeStoredWh: number;
+  readonly costAtFullDischargeUc: number;
+  readonly backwards: Pick<CostToGo, 'values' | 'widthsWh'>;
 }
 
 interface Segments {
@@ -62,6 +66,8 @@ interface Segments {
   readonly costAtStartUc: number;
   readonly prices: readonly number[];
   readonly widthsWh: readonly number[];
+  /** Which of them is holding generation back. */
+  readonly curtailing: number;
 }
 
 /** Price of net export as falling segments that cover [fromWh, untilWh], curtailment included. */
@@ -71,17 +77,28 @@ function exportPrices(x: Exchange, fromWh: number, untilWh: number): Segments {
   const end = Math.max(untilWh, x.exportLimitWh);
   const below = -x.importLimitWh - start;
   const sell = Math.min(x.sellUcPerWh, x.buyUcPerWh);
-  const prices = [x.buyUcPerWh + x.penaltyUcPerWh, x.buyUcPerWh, sell, sell - x.penaltyUcPerWh];
-  const widthsWh = [below, position + x.importLimitWh, x.exportLimitWh - position, end - x.exportLimitWh];
-  if (x.curtailable && x.generationWh > 0) {
-    const at = prices.findIndex((price) => price < 0);
-    if (at >= 0) {
-      prices.splice(at, 0, 0);
-      widthsWh.splice(at, 0, x.generationWh);
-    }
-  }
+  // Curtailing is worth nothing and comes before the first price below zero.
+  const curtailedWh = x.curtailable ? x.generationWh : 0;
+  const boughtWh = position + x.importLimitWh;
+  const soldWh = x.exportLimitWh - position;
+  const above = end - x.exportLimitWh;
+  const dearest = x.buyUcPerWh + x.penaltyUcPerWh;
+  const cheapest = sell - x.penaltyUcPerWh;
+  const curtailing = x.buyUcPerWh < 0 ? 1 : sell < 0 ? 2 : 3;
+  const prices =
+    curtailing === 1
+      ? [dearest, 0, x.buyUcPerWh, sell, cheapest]
+      : curtailing === 2
+        ? [dearest, x.buyUcPerWh, 0, sell, cheapest]
+        : [dearest, x.buyUcPerWh, sell, 0, cheapest];
+  const widthsWh =
+    curtailing === 1
+      ? [below, curtailedWh, boughtWh, soldWh, above]
+      : curtailing === 2
+        ? [below, boughtWh, curtailedWh, soldWh, above]
+        : [below, boughtWh, soldWh, curtailedWh, above];
   const costAtStartUc = below * (x.buyUcPerWh + x.penaltyUcPerWh) + x.buyUcPerWh * (x.importLimitWh + position);
-  return { startWh: start, costAtStartUc, prices, widthsWh };
+  return { startWh: start, costAtStartUc, prices, widthsWh, curtailing };
 }
 
 /** Money of an interval whose net export before curtailment is `exportWh`: cost, and what is best curtailed. */
@@ -89,17 +106,28 @@ export function exchangeCost(
   x: Exchange,
   exportWh: WattHours,
 ): { readonly costUc: number; readonly curtailedWh: WattHours } {
-  const { startWh, costAtStartUc, prices, widthsWh } = exportPrices(x, exportWh, exportWh);
+  const { startWh, costAtStartUc, prices, widthsWh, curtailing } = exportPrices(x, exportWh, exportWh);
   let costUc = costAtStartUc;
   let curtailedWh = 0;
   let at = startWh;
   for (let i = 0; i < prices.length && at < exportWh; i++) {
     const width = Math.min(widthsWh[i]!, exportWh - at);
     costUc -= prices[i]! * width;
-    if (prices[i] === 0 && x.curtailable) curtailedWh += width;
+    if (i === curtailing) curtailedWh += width;
     at += width;
   }
   return { costUc, curtailedWh };
+}
+
+/** What a Wh less of net export costs there. */
+export function pricePerWhBelow(x: Exchange, exportWh: WattHours): UcPerWh {
+  const { startWh, prices, widthsWh } = exportPrices(x, exportWh, exportWh);
+  let end = startWh;
+  for (let i = 0; i < prices.length; i++) {
+    end += widthsWh[i]!;
+    if (widthsWh[i]! > 0 && end >= exportWh - 1e-9) return prices[i]!;
+  }
+  return prices.at(-1)!;
 }
 
 /** The battery's choices in an interval, with what each is worth for a stored Wh. */
@@ -134,7 +162,27 @@ export function choicesOf(storage: Storage, x: Exchange, netWh = x.netWh): Choic
     }
     at = end;
   }
-  return { chargeStoredWh: charge * storage.chargeEfficiency, costAtFullChargeUc, values, widthsWh: widths, charging };
+  const chargeStoredWh = charge * storage.chargeEfficiency;
+  const n = values.length;
+  const backwards = { values: new Array<number>(n), widthsWh: new Array<number>(n) };
+  let dischargeStoredWh = -chargeStoredWh;
+  let costAtFullDischargeUc = costAtFullChargeUc;
+  for (let i = 0; i < n; i++) {
+    dischargeStoredWh += widths[i]!;
+    costAtFullDischargeUc -= values[i]! * widths[i]!;
+    backwards.values[n - 1 - i] = -values[i]!;
+    backwards.widthsWh[n - 1 - i] = widths[i]!;
+  }
+  return {
+    chargeStoredWh,
+    costAtFullChargeUc,
+    values,
+    widthsWh: widths,
+    charging,
+    dischargeStoredWh,
+    costAtFullDischargeUc,
+    backwards,
+  };
 }
 
 /**
@@ -149,13 +197,14 @@ function merged(
   lowWh: number,
   highWh: number,
 ): CostToGo {
-  const values: number[] = [];
-  const widths: number[] = [];
+  const n = a.values.length;
+  const m = b.values.length;
+  // Filled from the front and cut to length: this is the innermost loop of planning.
+  const values = new Array<number>(n + m);
+  const widths = new Array<number>(n + m);
   let costAtLowUc = startCostUc;
   let at = startWh;
   let last = -1;
-  const n = a.values.length;
-  const m = b.values.length;
   for (let i = 0, j = 0; (i < n || j < m) && at < highWh; ) {
     const fromB = i >= n || (j < m && b.values[j]! >= a.values[i]!);
     const value = fromB ? b.values[j]! : a.values[i]!;
@@ -171,11 +220,13 @@ function merged(
     at += width;
     if (last >= 0 && values[last] === value) widths[last]! += width;
     else {
-      values.push(value);
-      widths.push(width);
       last++;
+      values[last] = value;
+      widths[last] = width;
     }
   }
+  values.length = last + 1;
+  widths.length = last + 1;
   return { lowWh: Math.max(lowWh, startWh), costAtLowUc, values, widthsWh: widths };
 }
 
@@ -198,18 +249,9 @@ export function stepBack(after: CostToGo, choices: Choices, storage: Storage): C
 
 /** The same forwards: least cost up to the end of the interval, by what is stored then. */
 export function stepForward(before: CostToGo, choices: Choices, storage: Storage): CostToGo {
-  const dischargeStoredWh = choices.widthsWh.reduce((sum, width) => sum + width, 0) - choices.chargeStoredWh;
-  let costAtFullDischargeUc = choices.costAtFullChargeUc;
-  const values: number[] = [];
-  const widthsWh: number[] = [];
-  for (let i = choices.values.length - 1; i >= 0; i--) {
-    costAtFullDischargeUc -= choices.values[i]! * choices.widthsWh[i]!;
-    values.push(-choices.values[i]!);
-    widthsWh.push(choices.widthsWh[i]!);
-  }
-  const startWh = before.lowWh - storage.standingLossWh - dischargeStoredWh;
-  const startCostUc = before.costAtLowUc + costAtFullDischargeUc;
-  const after = merged(before, { values, widthsWh }, startWh, startCostUc, storage.lowWh, storage.highWh);
+  const startWh = before.lowWh - storage.standingLossWh - choices.dischargeStoredWh;
+  const startCostUc = before.costAtLowUc + choices.costAtFullDischargeUc;
+  const after = merged(before, choices.backwards, startWh, startCostUc, storage.lowWh, storage.highWh);
   // A store that cannot even cover its standing loss stays at its lowest.
   return after.values.length === 0 && after.lowWh < storage.lowWh ? { ...after, lowWh: storage.lowWh } : after;
 }
@@ -279,6 +321,27 @@ export function costAt(cost: CostToGo, storedWh: WattHours): number {
     left -= width;
   }
   return uc;
+}
+
+/** Value of the next Wh above an energy stored; beyond the function's end no energy can be stored. */
+export function valueAbove({ lowWh, values, widthsWh }: CostToGo, storedWh: WattHours): UcPerWh {
+  let end = lowWh;
+  for (let i = 0; i < values.length; i++) {
+    end += widthsWh[i]!;
+    if (end > storedWh + 1e-6) return values[i]!;
+  }
+  return Number.NEGATIVE_INFINITY;
+}
+
+/** Value of the last Wh below an energy stored; below the function's begin there is none to be had. */
+export function valueBelow({ lowWh, values, widthsWh }: CostToGo, storedWh: WattHours): UcPerWh {
+  if (storedWh <= lowWh + 1e-6) return Number.POSITIVE_INFINITY;
+  let end = lowWh;
+  for (let i = 0; i < values.length; i++) {
+    end += widthsWh[i]!;
+    if (end >= storedWh - 1e-6) return values[i]!;
+  }
+  return values.at(-1) ?? Number.POSITIVE_INFINITY;
 }
 
 /** Weighted mean of functions over the same range: what an uncertain interval costs before it is known. */
