@@ -111,8 +111,11 @@ export function controlValue(control: Control, baseOf: BaseOf, registers: Regist
       case 'negative':
         value = (value ?? 0) - amount(step, read.value, baseOf);
         break;
+      // Several registers may carry the same number.
       case 'value':
       case 'magnitude':
+        value = amount(step, read.value, baseOf);
+        break;
       case 'positive':
         value = (value ?? 0) + amount(step, read.value, baseOf);
         break;

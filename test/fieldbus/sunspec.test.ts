@@ -210,6 +210,10 @@ test('whatever a profile reads in a SunSpec model is a point of it, of that type
     for (const part of [...[...profile.points.values()].flatMap((point) => point.parts), ...controls]) {
       const table = SUNSPEC_MODELS.get(part.model ?? 0);
       if (table === undefined) continue;
+      const groupsFrom = table.body.items.findIndex((item) => 'items' in item);
+      const last = table.body.items[groupsFrom - 1];
+      if (last !== undefined && !('items' in last) && part.address > sunspecPoint(part.model!, last.name)!.offset)
+        continue;
       const point = table.body.items.flatMap((item) =>
         'items' in item ? [] : [sunspecPoint(part.model!, item.name)!],
       );
