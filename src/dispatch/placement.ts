@@ -32,6 +32,7 @@ export function placeLoad(load: PlanLoad, input: PlanInput, cost: SiteCost, bann
   if (load.kind === 'program') return placeProgram(load, input, cost);
   const placement = new Placement(load, input, cost);
   placement.banned = banned;
+  placement.placeRuns();
   while (placement.next()) {}
   return placement.finish();
 }
@@ -66,6 +67,7 @@ export function mayGain(load: PlanLoad, plan: LoadPlan, input: PlanInput, cost: 
 /** Two loads placed at the same time, a step of each in turn. */
 export function placeTogether(loads: readonly EnergyLoad[], input: PlanInput, cost: SiteCost): LoadPlan[] {
   const placements = loads.map((load) => new Placement(load, input, cost));
+  for (const placement of placements) placement.placeRuns();
   let open = placements;
   while (open.length > 0) open = open.filter((placement) => placement.next());
   return placements.map((placement) => placement.finish());
@@ -188,9 +190,13 @@ class Placement {
     return inSpan && t !== this.banned && this.levels[t]! < this.#load.powersW.length;
   }
 
-  /** The best pattern of runs, of as many intervals as are on now, for the price of each interval. */
-  #patternAt(pricesUc: ArrayLike<number>): number[] | null {
-    return bestRuns(pricesUc, this.levels.filter((level) => level > 0).length, {
+  /** The best pattern of runs of so many intervals for the price of each interval. */
+  #patternAt(
+    pricesUc: ArrayLike<number>,
+    count = this.levels.reduce((sum, level) => sum + Math.min(1, level), 0),
+    least = count,
+  ): number[] | null {
+    const rules = {
       first: this.#span.first,
       end: this.#span.end,
       block: this.#block,
@@ -198,7 +204,8 @@ class Placement {
       carriedOn: this.#carriedOn,
       carriedOff: this.#carriedOff,
       on: this.#load.on,
-    });
+    };
+    return bestRuns(pricesUc, count, rules, least);
   }
 
   /** The step that saves most is taken out and put where it costs least, for as long as that saves. */
@@ -222,11 +229,11 @@ class Placement {
         from = t;
       }
       if (from < 0) return;
-      const levels = [...this.levels];
+      const back = this.#remember();
       this.#lower(from);
       while (this.next()) {}
       if (this.#cost.total() < before - WORTH_MOVE_UC) continue;
-      this.#set(levels);
+      back();
       return;
     }
   }
@@ -286,7 +293,7 @@ class Placement {
   /** What is placed, improved as far as this load alone allows. */
   finish(): LoadPlan {
     if (!this.#free) {
-      this.improve();
+      if (this.#load.powersW.length > 1) this.improve();
       this.reprice();
     }
     const powersW = this.levels.map((level) => this.powerOf(level));
@@ -299,13 +306,13 @@ class Placement {
       let better = false;
       for (const run of this.#runs()) {
         const before = this.#cost.total();
-        const levels = [...this.levels];
+        const back = this.#remember();
         const leftWh = this.leftWh;
         this.#set(this.levels.map((level, t) => (t >= run.first && t < run.end ? 0 : level)));
         this.#forget();
         while (this.next()) {}
         if (this.leftWh <= Math.max(leftWh, ENOUGH_WH) && this.#cost.total() < before - WORTH_MOVE_UC) better = true;
-        else this.#set(levels);
+        else back();
       }
       if (!better) return;
     }
@@ -316,8 +323,9 @@ class Placement {
     if (this.#load.powersW.length > 1 || this.leftWh > ENOUGH_WH) return;
     const energyWh = this.powerOf(1) * this.#hours;
     for (let tries = 0; tries < REPRICE_TRIES_MAX; tries++) {
+      if (this.banned < 0 && !this.mayGain(this.#cost.nextPrices())) return;
       const before = this.#cost.total();
-      const levels = [...this.levels];
+      const levels = this.levels;
       // With the whole load on, adding tells little: prices are taken as between one more and one less.
       const pricesUc = levels.map((level, t) =>
         level > 0 ? before - this.#cost.totalWith(t, [-energyWh]) : this.#cost.totalWith(t, [energyWh]) - before,
@@ -325,11 +333,38 @@ class Placement {
       if (this.banned >= 0) pricesUc[this.banned] = BANNED_UC;
       const pattern = this.#patternAt(pricesUc);
       if (pattern === null) return;
+      const back = this.#remember();
       this.#set(pattern);
       if (this.#cost.total() < before - WORTH_MOVE_UC) continue;
-      this.#set(levels);
+      back();
       return;
     }
+  }
+
+  /** A single power: as many intervals as are needed, in the runs that cost least at the prices of the next Wh. False: it does not fit so. */
+  placeRuns(): boolean {
+    if (this.#free || this.#load.powersW.length > 1) return false;
+    const energyWh = this.powerOf(1) * this.#hours;
+    const least = Math.max(this.#block, Math.ceil(this.#load.needWh / energyWh - 1e-9), this.#carriedOn);
+    // A run that must go on for a while need not be the one that goes on until the need is met.
+    const most = this.#carriedOn > 0 ? least + this.#block - 1 : least;
+    const prices = this.#cost.nextPrices();
+    if (this.banned >= 0) prices[this.banned] = BANNED_UC;
+    const pattern = this.#patternAt(prices, most, least);
+    if (pattern === null) return false;
+    this.#set(pattern);
+    return true;
+  }
+
+  /** Gives back a way to how things stand now. */
+  #remember(): () => void {
+    const back = this.#cost.remember();
+    const [levels, leftWh] = [this.levels.slice(), this.leftWh];
+    return () => {
+      back();
+      this.levels = levels;
+      this.leftWh = leftWh;
+    };
   }
 
   #runs(): Span[] {

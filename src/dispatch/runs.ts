@@ -15,8 +15,13 @@ export interface RunRules {
   readonly on: boolean;
 }
 
-/** 1 for each interval that is on, or null when the count cannot be met. */
-export function bestRuns(pricesUc: ArrayLike<number>, count: number, rules: RunRules): number[] | null {
+/** 1 for each of `least` to `count` intervals that are on, whatever costs least; null when that cannot be met. */
+export function bestRuns(
+  pricesUc: ArrayLike<number>,
+  count: number,
+  rules: RunRules,
+  least: number = count,
+): number[] | null {
   const n = pricesUc.length;
   const { block, pause } = rules;
   // States: 0..block-1 = on for that many intervals + 1 (the last: at least block); block..block+pause-1 = off likewise.
@@ -60,14 +65,18 @@ export function bestRuns(pricesUc: ArrayLike<number>, count: number, rules: RunR
     [costs, next] = [next, costs];
   }
   let state = -1;
-  for (let s = 0; s < states; s++) {
-    // A run cut off by the plan's end is not a whole one.
-    if (s < block && s !== onFull) continue;
-    if (state < 0 || costs[count * states + s]! < costs[count * states + state]!) state = s;
-  }
-  if (state < 0 || costs[count * states + state] === Number.POSITIVE_INFINITY) return null;
-  const pattern = new Array<number>(n).fill(0);
   let used = count;
+  for (let on = least; on <= count; on++) {
+    for (let s = 0; s < states; s++) {
+      // A run cut off by the plan's end is not a whole one.
+      if (s < block && s !== onFull) continue;
+      if (state >= 0 && costs[on * states + s]! >= costs[used * states + state]!) continue;
+      state = s;
+      used = on;
+    }
+  }
+  if (state < 0 || costs[used * states + state] === Number.POSITIVE_INFINITY) return null;
+  const pattern = new Array<number>(n).fill(0);
   for (let t = n - 1; t >= 0; t--) {
     const from = cameFrom[t * width + used * states + state]!;
     if (state < block) {

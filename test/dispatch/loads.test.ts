@@ -148,7 +148,7 @@ test('a load that is on stays on for the rest of its least time', () => {
     minOnMs: 3_600_000,
     minOffMs: 1_800_000,
   };
-  const prices = [50_000, 50_000, 50_000, 50_000, 5000, 5000, 5000, 5000, 5000, 5000];
+  const prices = [50_000, 50_000, 50_000, 50_000, 5000, 5000, 5000, 5000, 6000, 6000];
   const intervals = prices.map((buyUcPerWh) => ({ buyUcPerWh, sellUcPerWh: 0 }));
   const powers = (on: boolean, sinceMs: number): readonly number[] =>
     planSite(problem(intervals, { batteries: [], loads: [{ ...load, on, sinceMs }] })).loads[0]!.powersW.map(
