@@ -1,26 +1,29 @@
 // `wattpact chain`: reads a validator's book. `verify` re-executes it from genesis, `show` tells a block, `prove` writes
-// the proof of one record to a file, `check` judges such a file with nothing but genesis at hand.
+// the proof of one record to a file, `check` judges such a file with nothing but genesis at hand; `ask` and `checkpoint` are files of their own.
 
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { Command } from 'commander';
 import type { Json } from '../base/canonical.ts';
 import { describeError, WattpactError } from '../base/errors.ts';
 import { intervalAt, isoSeconds } from '../base/interval.ts';
-import { commitsAgree, isCertified } from '../consensus/certificates.ts';
+import { isCertified } from '../consensus/certificates.ts';
 import { fastVerify } from '../keys/verify.ts';
 import { audit } from '../ledger/audit.ts';
-import { checkProofFile, proofFile } from '../ledger/prove.ts';
+import { proofFile } from '../ledger/prove.ts';
+import { genesisSets } from '../ledger/succession.ts';
 import type { Block, LeafProof, Ledger } from '../ledger/types.ts';
-import { messageId } from '../protocol/envelope.ts';
+import { hashOf, messageId } from '../protocol/envelope.ts';
 import { headerHash } from '../protocol/header.ts';
-import type { Leaf } from '../protocol/replies.ts';
+import { apiDocument } from '../web/api-document.ts';
+import { askCommand } from './chain-ask.ts';
 import { type BookOptions, withBook, withLedger, withStore } from './chain-book.ts';
 import { checkpointCommand } from './chain-checkpoint.ts';
+import { judge, leafLine } from './chain-judge.ts';
 import { EXIT_NO, printJson, printLine } from './output.ts';
 import { loadGenesis } from './runtime.ts';
 
-/** Largest proof file read: a certificate of 128 validators and a long history of their changes fit. */
-const PROOF_BYTES_MAX = 4 * 1024 * 1024;
+/** Largest file read: a clearing of a large feeder fits. */
+const PROOF_BYTES_MAX = 64 * 1024 * 1024;
 
 export function chainCommand(): Command {
   const chain = new Command('chain').description("read, verify and prove from a validator's book");
@@ -37,17 +40,23 @@ export function chainCommand(): Command {
     .description('write the proof of one record to a file')
     .argument(
       '<record>',
-      'id of a request, or notice/GATEWAY/INTERVAL, or settlement/GATEWAY/INTERVAL (number or UTC time)',
+      'id of a request, or notice/GATEWAY/INTERVAL, settlement/GATEWAY/INTERVAL, summary/FEEDER/INTERVAL or clearing/FEEDER/INTERVAL (number or UTC time)',
     )
     .option('-o, --out <file>', 'where to write it', 'proof.json')
     .action(proveRecord);
   chain
     .command('check')
-    .description('judge a proof with nothing but genesis; exit code 0 if it holds, 1 if not')
-    .argument('<file>', 'a file that `chain prove` wrote')
+    .description('judge a proof or a clearing with nothing but genesis; exit code 0 if it holds, 1 if not')
+    .argument('<file>', 'a file that `chain prove` or `chain ask --out` wrote')
     .requiredOption('--genesis <file>', 'genesis of the chain')
+    .option('--notice <file>', 'of a clearing: the proof of a notice or summary that names its hash')
     .option('--json', 'one JSON document on standard output')
     .action(checkFile);
+  chain
+    .command('openapi')
+    .description("the open API's description (docs/api.json)")
+    .action(() => printLine(apiDocument()));
+  chain.addCommand(askCommand());
   chain.addCommand(checkpointCommand());
   return chain;
 }
@@ -89,25 +98,9 @@ function blockLines(chain: string, { header, batch, certificate, results }: Bloc
   ];
 }
 
-function leafLine(leaf: Leaf, kinds?: ReadonlyMap<string, string>): string {
-  switch (leaf.kind) {
-    case 'verdict': {
-      const what = kinds?.get(leaf.request) ?? leaf.requestKind;
-      return `${leaf.verdict} ${what} of ${leaf.signer} ${leaf.request}${leaf.reason === '' ? '' : `: ${leaf.reason}`}`;
-    }
-    case 'notice':
-      return `notice to ${leaf.gateway} for interval ${leaf.interval}: ${leaf.status}, position ${leaf.positionWh} Wh, ${leaf.trades.length} trades`;
-    case 'settlement':
-      return `settlement of ${leaf.gateway} for interval ${leaf.interval}: delivered ${leaf.deliveredWh} Wh, trades ${leaf.tradesUc}, imbalance ${leaf.imbalanceUc}${leaf.provisional ? ' (provisional)' : ''}`;
-    case 'clearing':
-      return `clearing of ${leaf.feeder} for interval ${leaf.interval}: ${leaf.status}`;
-    default:
-      return leaf satisfies never;
-  }
-}
-
 function proveRecord(record: string, options: BookOptions & { readonly out: string }): void {
   withLedger(options, (ledger) => {
+    if (record.startsWith('clearing/')) return writeClearing(ledger, record, options);
     const file = proofFile(ledger, findRecord(ledger, record));
     writeFileSync(options.out, JSON.stringify(file));
     if (options.json) printJson({ file: options.out, height: file.header.height });
@@ -115,31 +108,48 @@ function proveRecord(record: string, options: BookOptions & { readonly out: stri
   });
 }
 
+/** A clearing proves itself; that it is the chain's, its hash in a notice or summary shows. */
+function writeClearing(ledger: Ledger, record: string, options: { readonly out: string; readonly json?: true }): void {
+  const [, feeder = '', when = ''] = record.split('/');
+  const document = ledger.clearing(feeder, intervalOf(ledger, when));
+  if (document === null) throw new WattpactError('usage.record', `no ${record} in this book`);
+  writeFileSync(options.out, JSON.stringify(document));
+  if (options.json) printJson({ file: options.out, clearing: hashOf(document) });
+  else printLine(`${options.out}: clearing of ${feeder} for interval ${document.interval}, hash ${hashOf(document)}`);
+}
+
+function intervalOf({ genesis }: Ledger, when: string): number {
+  return /^[0-9]+$/.test(when) ? Number(when) : intervalAt(Date.parse(when), genesis.interval.lengthMs);
+}
+
 function findRecord(ledger: Ledger, record: string): LeafProof {
   const [kind = '', gateway = '', when = ''] = record.split('/');
-  const interval = /^[0-9]+$/.test(when)
-    ? Number(when)
-    : intervalAt(Date.parse(when), ledger.genesis.interval.lengthMs);
+  const interval = intervalOf(ledger, when);
   const found =
     kind === 'notice'
       ? ledger.noticeOf(gateway, interval)
       : kind === 'settlement'
         ? (ledger.settlementsOf(gateway, interval).at(-1) ?? null)
-        : ledger.proofOf(record);
+        : kind === 'summary'
+          ? ledger.summaryOf(gateway, interval)
+          : ledger.proofOf(record);
   if (found !== null) return found;
   throw new WattpactError('usage.record', `no record ${record} in this book`, {
-    hint: 'Give the id of a request, or notice/GATEWAY/INTERVAL, or settlement/GATEWAY/INTERVAL',
+    hint: 'Give the id of a request, or notice/GATEWAY/INTERVAL, settlement/GATEWAY/INTERVAL, summary/FEEDER/INTERVAL or clearing/FEEDER/INTERVAL',
   });
 }
 
-function checkFile(file: string, options: { readonly genesis: string; readonly json?: true }): void {
+function checkFile(
+  file: string,
+  options: { readonly genesis: string; readonly notice?: string; readonly json?: true },
+): void {
   const genesis = loadGenesis(options.genesis);
-  const agreed = commitsAgree(genesis.chain, fastVerify);
-  const checked = checkProofFile(readProof(file), { genesis, verify: fastVerify, agreed });
-  if ('problem' in checked) process.exitCode = EXIT_NO;
-  if (options.json) printJson({ ...checked, proven: !('problem' in checked) });
-  else if ('problem' in checked) printLine(`false: ${checked.problem}`);
-  else printLine(`true: ${leafLine(checked.leaf)}, in block ${checked.height} of ${isoSeconds(checked.timeMs)}`);
+  const notice = options.notice === undefined ? null : readProof(options.notice);
+  const judged = judge(readProof(file), genesis, genesisSets(genesis), notice);
+  const holds = judged.holds === true;
+  if (!holds) process.exitCode = EXIT_NO;
+  if (options.json) printJson({ ...judged.detail, proven: holds });
+  else printLine(`${holds}: ${judged.text}`);
 }
 
 function readProof(file: string): Json {

@@ -15,6 +15,7 @@ interface Flags {
   readonly data: string;
   readonly broker: readonly string[];
   readonly listen?: Address;
+  readonly api?: Address;
 }
 
 export function validatorCommand(): Command {
@@ -30,6 +31,7 @@ export function validatorCommand(): Command {
     )
     .option('--broker <url>', 'a broker to talk through; may be given several times', collect, [])
     .option('--listen <host:port>', 'run an embedded broker here', address)
+    .option('--api <host:port>', 'answer questions over HTTP here, read only (docs/api.md)', address)
     .action(validator);
 }
 
@@ -50,6 +52,7 @@ async function validator(flags: Flags): Promise<void> {
     dir: flags.data,
     brokers: flags.broker,
     listen: flags.listen ?? null,
+    api: flags.api ?? null,
     ...machine,
     log,
     emit: tellParent,

@@ -141,6 +141,8 @@ function createReplica(genesis: Genesis, verify: Verify): Replica {
     },
     reset: () => undefined,
     block: () => null,
+    headers: () => [],
+    certificate: () => null,
     resultPlaces: () => [],
     leavesOf: () => [],
     requestsOf: () => [],

@@ -36,9 +36,12 @@ export type CheckCommits = (
   validators: ReadonlyMap<string, string>,
 ) => boolean;
 
-/** A leaf of the book, certified. Throws `ledger.proof` while its block is the newest: the next one confirms it. */
-export function certify(ledger: Ledger, { header, proof }: LeafProof): Certified {
-  const above = ledger.block(header.height + 1);
+/**
+ * A leaf of the book, certified; `known` is the request of a verdict where it is at hand. Throws `ledger.proof` while its block is the newest:
+ * the next one confirms it.
+ */
+export function certify(ledger: Ledger, { header, proof }: LeafProof, known?: Envelope): Certified {
+  const above = ledger.certificate(header.height + 1);
   if (above === null) {
     throw new WattpactError('ledger.proof', `block ${header.height} is the newest: the block after it confirms it`, {
       hint: 'Try again after the next block',
@@ -46,12 +49,12 @@ export function certify(ledger: Ledger, { header, proof }: LeafProof): Certified
   }
   const { index, leaf, path, salt, size } = proof;
   return {
-    commits: [...above.certificate.commits],
-    engine: above.certificate.engine,
+    commits: [...above.commits],
+    engine: above.engine,
     header,
     leaf,
     place: { index, path: [...path], size },
-    request: leaf.kind === 'verdict' ? requestOf(ledger, header.height, leaf.request) : null,
+    request: leaf.kind === 'verdict' ? (known ?? requestOf(ledger, header.height, leaf.request)) : null,
     salt,
   };
 }

@@ -39,7 +39,7 @@ export function historyPage(
   const wanted = found.filter(({ kind }) => kinds.includes(kind));
   const records: Certified[] = [];
   let bytes = 0;
-  for (const [i, { height, id }] of wanted.entries()) {
+  for (const [i, { height, id, request }] of wanted.entries()) {
     const begins = wanted[i - 1]?.height !== height;
     if (begins && (records.length >= RECORDS_MAX || bytes > PAGE_BYTES_MAX)) {
       untilHeight = height;
@@ -47,7 +47,7 @@ export function historyPage(
     }
     const proof = ledger.proofOf(id);
     if (proof === null) continue;
-    const record = certify(ledger, proof);
+    const record = certify(ledger, proof, request);
     bytes += JSON.stringify(record).length;
     records.push(record);
   }

@@ -26,9 +26,12 @@ import { maySee } from './visibility.ts';
 export type Queries = Pick<
   Ledger,
   | 'block'
+  | 'headers'
+  | 'certificate'
   | 'proofOf'
   | 'noticeOf'
   | 'settlementsOf'
+  | 'summaryOf'
   | 'leavesOf'
   | 'clearing'
   | 'requestsOf'
@@ -96,11 +99,14 @@ export function queries({ operators, store, state, height }: Sources): Queries {
 
   return {
     block: (height) => store.block(height),
+    headers: (fromHeight, toHeight) => store.headers(fromHeight, toHeight),
+    certificate: (height) => store.certificate(height),
     proofOf: (request) => proofs('verdict', request, null)[0] ?? null,
     noticeOf: (gateway, interval) => proofs('notice', gateway, interval)[0] ?? null,
     settlementsOf: (gateway, interval) => proofs('settlement', gateway, interval),
-    leavesOf: (kind, gateway, fromInterval, untilInterval) =>
-      store.leavesOf(kind, gateway, fromInterval, untilInterval),
+    summaryOf: (feeder, interval) => proofs('clearing', feeder, interval)[0] ?? null,
+    leavesOf: (kind, subject, fromInterval, untilInterval) =>
+      store.leavesOf(kind, subject, fromInterval, untilInterval),
     clearing: (feeder, interval) => store.clearing(feeder, interval),
     requestsOf: (signer, fromHeight, toHeight, limit) => store.requestsOf(signer, fromHeight, toHeight, limit),
     memberships() {

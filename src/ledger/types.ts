@@ -154,16 +154,22 @@ export interface Ledger extends Application {
 
   /** A block by application height, or null if it is not kept here (before a restored snapshot, or not yet). */
   block(height: number): Block | null;
+  /** Headers of the blocks kept here in `[fromHeight, toHeight)`, in order. */
+  headers(fromHeight: number, toHeight: number): readonly Header[];
+  /** Who agreed on a block kept here. */
+  certificate(height: number): Certificate | null;
   /** The verdict on a request with its proof, or null if it is in no block kept here. */
   proofOf(requestId: string): LeafProof | null;
   /** A site's notice of an interval. */
   noticeOf(gateway: string, interval: number): LeafProof | null;
   /** A site's settlements of an interval, the first and each that replaced it, in order. */
   settlementsOf(gateway: string, interval: number): readonly LeafProof[];
-  /** Notices or settlements of a site in intervals `[from, until)` with their blocks, in order of blocks; without proofs. */
+  /** The public summary of a clearing. */
+  summaryOf(feeder: string, interval: number): LeafProof | null;
+  /** Notices or settlements of a site, or summaries of a feeder, in intervals `[from, until)` with their blocks, in order of blocks; without proofs. */
   leavesOf(
-    kind: 'notice' | 'settlement',
-    gateway: string,
+    kind: 'notice' | 'settlement' | 'clearing',
+    subject: string,
     fromInterval: number,
     untilInterval: number,
   ): readonly KeptLeaf[];
@@ -212,6 +218,8 @@ export interface LedgerStore {
   /** Starts from a state proven elsewhere (genesis or a snapshot): replaces state and head; blocks above are dropped. */
   reset(header: Header, state: Iterable<readonly [key: string, value: string]>): void;
   block(height: number): Block | null;
+  headers(fromHeight: number, toHeight: number): readonly Header[];
+  certificate(height: number): Certificate | null;
   /** `subject` is a request id (verdict, interval null), a gateway (notice, settlement) or a feeder (clearing). */
   resultPlaces(kind: Leaf['kind'], subject: string, interval: number | null): readonly ResultPlace[];
   leavesOf(kind: Leaf['kind'], subject: string, fromInterval: number, untilInterval: number): readonly KeptLeaf[];

@@ -63,6 +63,10 @@ export function openLedgerStore(path: string, options: { readonly readonly?: boo
   const selectHead = db.prepare('SELECT header FROM head').pluck();
   const selectState = db.prepare('SELECT key, value FROM state').raw();
   const selectBlock = db.prepare('SELECT header, certificate FROM blocks WHERE height = ?');
+  const selectHeaders = db
+    .prepare('SELECT header FROM blocks WHERE height >= ? AND height < ? ORDER BY height')
+    .pluck();
+  const selectCertificate = db.prepare('SELECT certificate FROM blocks WHERE height = ?').pluck();
   const selectResults = db.prepare('SELECT place, salt, leaf, request FROM results WHERE height = ? ORDER BY place');
   const selectClearings = db.prepare('SELECT document FROM clearings WHERE height = ? ORDER BY place').pluck();
   const selectClearing = db.prepare('SELECT document FROM clearings WHERE feeder = ? AND interval = ?').pluck();
@@ -139,6 +143,13 @@ export function openLedgerStore(path: string, options: { readonly readonly?: boo
     append: (added, changes) => guard(() => append.immediate(added, changes)),
     reset: (header, state) => guard(() => reset.immediate(header, state)),
     block: (height) => guard(() => block(height)),
+    headers: (fromHeight, toHeight) =>
+      guard(() => (selectHeaders.all(fromHeight, toHeight) as string[]).map((header) => JSON.parse(header) as Header)),
+    certificate: (height) =>
+      guard(() => {
+        const certificate = selectCertificate.get(height) as string | undefined;
+        return certificate === undefined ? null : (JSON.parse(certificate) as Certificate);
+      }),
     resultPlaces: (kind, subject, interval) =>
       guard(() => selectPlaces.all(subject, kind, interval) as { height: number; index: number }[]),
     leavesOf: (kind, subject, fromInterval, untilInterval) =>

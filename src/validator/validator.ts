@@ -19,6 +19,7 @@ import { faultsTolerated } from '../protocol/quorum.ts';
 import type { Party } from '../protocol/topics.ts';
 import { openLedgerStore } from '../store/ledger.ts';
 import { openVoteLog } from '../store/votes.ts';
+import { createApi } from '../web/api.ts';
 import { createDoor } from './door.ts';
 import type { ValidatorListener } from './events.ts';
 import { createSpeaker } from './speaker.ts';
@@ -37,6 +38,8 @@ export interface ValidatorOptions {
   readonly brokers: readonly string[];
   /** Where the embedded broker listens; null: none. */
   readonly listen: { readonly host: string; readonly port: number } | null;
+  /** Where the open API listens; null: none. */
+  readonly api: { readonly host: string; readonly port: number } | null;
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Log;
@@ -45,6 +48,7 @@ export interface ValidatorOptions {
 
 export interface Validator {
   readonly ledger: Ledger;
+  readonly apiUrl: string | null;
   /** Monotonic time at which the program's own loop ran last: what a watchdog looks at. */
   lastStatusMs(): number;
   stop(): Promise<void>;
@@ -114,6 +118,10 @@ export async function startValidator(options: ValidatorOptions): Promise<Validat
   });
   messaging.subscribe('request', ['+'], MESSAGE_BYTES_MAX, door.onRequest);
   messaging.subscribe('operator', ['+'], MESSAGE_BYTES_MAX, door.onOperator);
+  const api =
+    options.api === null
+      ? null
+      : await createApi({ ...options.api, self: id, ledger, sign: key.sign, verify: fastVerify, clock, log });
   engine.start();
 
   let lastStatusMs = clock.monotonicMs();
@@ -132,11 +140,13 @@ export async function startValidator(options: ValidatorOptions): Promise<Validat
 
   return {
     ledger,
+    apiUrl: api?.url ?? null,
     lastStatusMs: () => lastStatusMs,
     async stop() {
       clearInterval(timer);
       engine.stop();
       endListening();
+      await api?.close();
       await messaging.stop();
       await broker?.close();
       store.close();
