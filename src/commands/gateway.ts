@@ -2,8 +2,8 @@
 
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { WattpactError } from '../base/errors.ts';
-import { gatewayIdOf } from '../demo/consortium.ts';
 import type { ClockTrust } from '../gateway/clockgate.ts';
+import { gatewayIdOf } from '../gateway/equipment.ts';
 import { startGateway } from '../gateway/gateway.ts';
 import { loadKey } from '../keys/files.ts';
 import { genesisHash } from '../protocol/genesis.ts';
@@ -79,7 +79,7 @@ async function gateway(siteFile: string, flags: Flags): Promise<void> {
       },
     );
   }
-  const id = flags.id ?? gatewayIdOf(loaded);
+  const id = flags.id ?? gatewayIdOf(loaded.site);
   const { log, ...machine } = runtime(genesis, id);
   const running = await startGateway({
     loaded,

@@ -8,7 +8,7 @@ import type { Json } from '../base/canonical.ts';
 import { canonicalText } from '../base/canonical.ts';
 import type { ChainClockTerms } from '../base/clock.ts';
 import { PRICE_UC_PER_WH_MAX } from '../base/units.ts';
-import { admissionOf } from '../gateway/equipment.ts';
+import { admissionOf, gatewayIdOf } from '../gateway/equipment.ts';
 import { generateKey, type Key } from '../keys/files.ts';
 import { DEFAULT_TARIFF_RULE } from '../market/tariffs.ts';
 import { chainId, type Genesis, parseGenesis, ROUNDS_MAX } from '../protocol/genesis.ts';
@@ -149,7 +149,7 @@ export function makeConsortium(options: {
       longitudeDeg10: Math.round(location.longitude * 10),
     })),
     gateways: sites.map(({ loaded, feeder, bus, uncertaintyWhMax }) => {
-      const gateway = gatewayIdOf(loaded);
+      const gateway = gatewayIdOf(loaded.site);
       return admissionOf(loaded.site, { gateway, publicKey: keyOf(gateway), feeder, bus, uncertaintyWhMax });
     }),
     interval: {
@@ -187,7 +187,7 @@ export function makeConsortium(options: {
     keys,
     dir,
     sites: sites.map(({ loaded }) => {
-      const gateway = gatewayIdOf(loaded);
+      const gateway = gatewayIdOf(loaded.site);
       const dataDir = join(dir, 'gateways', gateway);
       mkdirSync(dataDir, { recursive: true, mode: 0o700 });
       return { gateway, loaded, keyFile: keyFiles.get(gateway) as string, dataDir };
@@ -197,9 +197,4 @@ export function makeConsortium(options: {
 
 export function validatorDir(dir: string, validator: string): string {
   return join(dir, 'validators', validator);
-}
-
-/** The pseudonym a site is admitted under. */
-export function gatewayIdOf({ site }: LoadedSite): string {
-  return `gateway-${site.id}`;
 }

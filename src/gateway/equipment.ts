@@ -107,6 +107,11 @@ export function meterSpecOf(options: {
   };
 }
 
+/** The pseudonym a site is admitted under. */
+export function gatewayIdOf(site: SiteFile): string {
+  return `gateway-${site.id}`;
+}
+
 /** What the operator admits of a site: generators and batteries with what they can do at most. */
 export function admissionOf(
   site: SiteFile,

@@ -12,6 +12,7 @@ import type { Millis } from '../base/units.ts';
 import { keyIdOf } from '../keys/files.ts';
 import type { BrokerAccess, Principal } from './access.ts';
 import { GuardedStream } from './guard.ts';
+import './packets.ts';
 
 /** Clients at one time, unless the caller says otherwise: sites of some feeders and their validators. */
 export const CLIENTS_MAX = 1_000;

@@ -10,6 +10,7 @@ import { WattpactError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Millis } from '../base/units.ts';
 import type { BrokerAddress } from './address.ts';
+import './packets.ts';
 
 const CONNECT_TIMEOUT_MS: Millis = 10_000;
 const KEEPALIVE_S = 15;
