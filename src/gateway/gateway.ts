@@ -13,7 +13,6 @@ import { createFieldbus } from '../fieldbus/fieldbus.ts';
 import type { Key } from '../keys/files.ts';
 import { fastVerify } from '../keys/verify.ts';
 import { siteAccess } from '../messaging/access.ts';
-import { createBroker } from '../messaging/broker.ts';
 import { connect } from '../messaging/client.ts';
 import { type Envelope, encodeEnvelope, seal } from '../protocol/envelope.ts';
 import type { Genesis } from '../protocol/genesis.ts';
@@ -278,10 +277,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
           monotonicMs: () => clock.monotonicMs(),
           log,
         });
+  // A broker is much code for a door that few sites open.
   const siteBroker =
     options.demandMqtt === null
       ? null
-      : await createBroker({
+      : await (await import('../messaging/broker.ts')).createBroker({
           ...options.demandMqtt,
           access: siteAccess((customer, token) => store.customers.isToken(customer, token)),
           log,
