@@ -2,11 +2,16 @@
 // cover what they say. Learns online from each forecast that came true; its state is small JSON.
 // After Wintenberger's Bernstein online aggregation (2017), with the gradient of the mixture and with forgetting.
 
+import { clamp } from '../base/integers.ts';
 import { sortQuantiles } from './quantiles.ts';
 import { MEDIAN, QUANTILES } from './types.ts';
 
-/** How fast a band's factor follows what it covered. */
+/** How fast a quantile's factor follows what it covered, and how fast the whole band's does. */
 const CALIBRATION_RATE = 0.02;
+const SPREAD_RATE = 0.01;
+/** The band that must cover what it says: its places in `QUANTILES`, and what it says. */
+const [LOW, HIGH] = [1, 5] as const;
+const BAND = 0.8;
 /** Bounds of the factors: a band is never narrowed or widened beyond. */
 const FACTOR_MIN = Math.log(0.3);
 const FACTOR_MAX = Math.log(4);
@@ -24,6 +29,11 @@ export interface CombinationState {
   readonly factors: number[];
   /** Faded mean distance between experts and truth: the unit of loss. */
   scale: number;
+}
+
+/** Logarithm of what several combinations widen their bands by together: it has more to learn from than each of them. JSON. */
+export interface Spread {
+  log: number;
 }
 
 export function newCombination(experts: number): CombinationState {
@@ -64,9 +74,9 @@ function weightOf(state: CombinationState, priors: readonly number[], expert: nu
 }
 
 /** Bands around the median times their factors. */
-export function calibrate(state: CombinationState, mixed: readonly number[]): number[] {
+export function calibrate(state: CombinationState, spread: Spread, mixed: readonly number[]): number[] {
   const median = mixed[MEDIAN] as number;
-  return mixed.map((value, q) => median + (value - median) * Math.exp(state.factors[q] as number));
+  return mixed.map((value, q) => median + (value - median) * Math.exp((state.factors[q] as number) + spread.log));
 }
 
 /**
@@ -75,6 +85,7 @@ export function calibrate(state: CombinationState, mixed: readonly number[]): nu
  */
 export function learnCombination(
   state: CombinationState,
+  spread: Spread,
   experts: readonly (readonly number[] | null)[],
   priors: readonly number[],
   actual: number,
@@ -82,7 +93,7 @@ export function learnCombination(
   together: number,
 ): void {
   const mixed = mix(state, experts, priors);
-  const calibrated = calibrate(state, mixed);
+  const calibrated = calibrate(state, spread, mixed);
   let distance = 0;
   let count = 0;
   for (const expert of experts) {
@@ -105,12 +116,18 @@ export function learnCombination(
     });
   });
   const median = mixed[MEDIAN] as number;
+  // Outcomes that err as one say little more than one of them; but bands that follow them too slowly never cover.
+  const slower = Math.sqrt(together);
   QUANTILES.forEach((tau, q) => {
     // A band without width (the night) says nothing about its factor.
     if (q === MEDIAN || Math.abs((mixed[q] as number) - median) < 1e-6 * unit) return;
     const outside = q < MEDIAN ? actual < (calibrated[q] as number) : actual > (calibrated[q] as number);
     const expected = q < MEDIAN ? tau : 1 - tau;
-    const moved = (state.factors[q] as number) + (CALIBRATION_RATE / together) * ((outside ? 1 : 0) - expected);
-    state.factors[q] = Math.max(FACTOR_MIN, Math.min(FACTOR_MAX, moved));
+    const moved = (state.factors[q] as number) + (CALIBRATION_RATE / slower) * ((outside ? 1 : 0) - expected);
+    state.factors[q] = clamp(moved, FACTOR_MIN, FACTOR_MAX);
   });
+  const [low, high] = [calibrated[LOW] as number, calibrated[HIGH] as number];
+  if (high - low < 1e-6 * unit) return;
+  const missed = actual < low || actual > high ? 1 : 0;
+  spread.log = clamp(spread.log + (SPREAD_RATE / slower) * (missed - (1 - BAND)), FACTOR_MIN, FACTOR_MAX);
 }

@@ -6,10 +6,20 @@ import { clamp } from '../base/integers.ts';
 import type { Millis, Watts } from '../base/units.ts';
 import { createCalendar, DAY_MS } from './calendar.ts';
 import { type CleanerState, judge, newCleaner } from './clean.ts';
-import { type CombinationState, calibrate, learnCombination, mix, newCombination } from './combine.ts';
+import { type CombinationState, calibrate, learnCombination, mix, newCombination, type Spread } from './combine.ts';
 import { Features } from './features.ts';
 import { History } from './history.ts';
-import { farRow, fitFar, fitNear, nearRow, type Pair, predictPair } from './models.ts';
+import {
+  type FarModels,
+  farRow,
+  fitFar,
+  fitNear,
+  type NearModels,
+  nearRow,
+  predictFar,
+  predictNear,
+  ROWS_MAX,
+} from './models.ts';
 import { sortQuantiles } from './quantiles.ts';
 import { memoryQuantiles, seasonalQuantiles } from './seasonal.ts';
 import {
@@ -26,11 +36,11 @@ import { advance, finish, type Work } from './work.ts';
 /** Days that models are fitted to, at most this many steps of them. */
 const WINDOW_DAYS = 112;
 const WINDOW_STEPS_MAX = 16_000;
-/** Between two fits: a fifth of the history's age, within these days and not fewer than so many steps (a fit costs the same for all). */
-const REFIT = { daysMin: 1, stepsMin: 48, near: { days: 2, steps: 192 }, far: { days: 4, steps: 400 } } as const;
-/** Pieces of a whole fit, so many that it is done within a day. */
-const FIT_PIECES = 700;
-/** Steps kept beyond the window: two fits, and what features look back. */
+/** Rows that may be fitted for each step that passes: far models are made of fewer and smaller trees, and change more slowly. */
+const ROWS_A_STEP = { near: 50, far: 25 } as const;
+/** Pieces of a fit (models.ts) done in a day: all of them in a few hours, and no loop of the gateway waits. */
+const FIT_PIECES_A_DAY = 2_000;
+/** Steps kept beyond the window: what a fit takes, and what features look back. */
 const BEYOND_DAYS = 48;
 /** Most steps of one forecast. */
 export const FORECAST_STEPS_MAX = 1_000;
@@ -40,9 +50,12 @@ const FAR_ISSUE_MS = { usual: 6 * 3_600_000, shortSteps: 12 * 3_600_000 } as con
 /** Ends of the classes of leads that are mixed and calibrated apart, hours. */
 const LEAD_HOURS = [1, 3, 6, 12, 18, 24, 36] as const;
 /** Leads with a model of their own. */
-const NEAR_LEADS = [1, 2] as const;
-/** Weight of experts before anything is known: trees, corrected regression, base with its errors, memory, season. */
-const NEAR_PRIORS = [1, 1, 0.6, 0.3, 0.2] as const;
+const NEAR_LEADS: readonly number[] = [1, 2];
+/** Stands for all other leads. */
+const FAR_SET = 0;
+/** Weight of experts before anything is known: trees of the change and of the value, regression, base, memory, season. */
+const NEAR_PRIORS = [1, 0.7, 0.4, 0.6, 0.3, 0.2] as const;
+/** Trees, corrected regression, base, memory, season. */
 const FAR_PRIORS = [1, 1, 0.3, 0.3, 0.3] as const;
 /** Steps of a far forecast that err as one. */
 const TOGETHER = 12;
@@ -59,21 +72,27 @@ interface Pending {
   readonly opinions: readonly Opinions[];
 }
 
-interface Models {
-  readonly near: readonly (Pair | null)[];
-  readonly far: Pair | null;
+/** The models of one near lead, or of all far ones. */
+type Models = NearModels | FarModels | null;
+
+/** JSON: what is known of one set of models, but for the models. */
+interface Fit {
+  /** The models in force know the steps before this; null before the first. */
+  until: number | null;
 }
 
 /** JSON, but for the history. */
 interface State {
-  readonly version: 2;
-  /** The models in force know the steps before this; null before the first. */
-  fittedAt: number | null;
-  /** The fit that is under way: the steps it knows, and how much of it is done. */
-  fitting: { readonly until: number; pieces: number } | null;
+  readonly version: 3;
+  /** By near lead, then far. */
+  readonly fits: Fit[];
+  /** The fit that is under way: which set, the steps it knows, and how much of it is done. */
+  fitting: { readonly set: number; readonly until: number; pieces: number } | null;
   firstStep: number | null;
   near: CombinationState[];
   far: CombinationState[];
+  nearSpreads: Spread[];
+  farSpread: Spread;
   pendingNear: Pending[];
   pendingFar: Pending[];
   readonly cleaner: CleanerState;
@@ -101,39 +120,46 @@ export function createForecaster(
   const memory = 0.5 ** (1 / (RECORD_HALF_LIFE_DAYS * perDay));
   const farIssueMs = perDay > 96 ? FAR_ISSUE_MS.shortSteps : FAR_ISSUE_MS.usual;
   const far = leadMax > NEAR_LEADS.length;
-  const piecesAStep = Math.ceil(FIT_PIECES / perDay);
-  let models: Models | null = null;
+  const piecesAStep = Math.ceil(FIT_PIECES_A_DAY / perDay);
+  const sets = far ? [...NEAR_LEADS, FAR_SET] : NEAR_LEADS.slice(0, leadMax);
+  const models: Models[] = sets.map(() => null);
   let job: Work<Models> | null = null;
 
-  /** The models as of `until`: from the steps before it alone, however much later the work is done. */
-  function* fitted(until: number): Work<Models> {
+  /** The models of a set as of `until`: from the steps before it alone, however much later the work is done. */
+  const fitted = (set: number, until: number): Work<Models> => {
     const from = Math.max(history.oldest, until - windowSteps);
-    const near: (Pair | null)[] = [];
-    for (const lead of NEAR_LEADS.slice(0, leadMax)) near.push(yield* fitNear(features, history, from, until, lead));
-    return { near, far: far ? yield* fitFar(features, history, from, until, leadMax) : null };
-  }
+    const lead = sets[set] as number;
+    return lead === FAR_SET
+      ? fitFar(features, history, from, until, leadMax)
+      : fitNear(features, history, from, until, lead);
+  };
 
-  /** Begins a fit when one is due, and does today's part of it. */
+  /** Steps between two fits of a set: a day, or as many as its rows cost. */
+  const interval = (set: number, until: number): number => {
+    const rows = Math.min(ROWS_MAX, until - (state.firstStep as number));
+    const [days, rowsAStep] = sets[set] === FAR_SET ? [2, ROWS_A_STEP.far] : [1, ROWS_A_STEP.near];
+    return Math.max(days * perDay, Math.ceil(rows / rowsAStep));
+  };
+
+  /** Begins the fit that is most overdue, if one is, and does this step's part of it. */
   const work = (until: number): void => {
     if (state.fitting === null) {
-      const age = until - (state.firstStep as number);
-      const longest = far ? REFIT.far : REFIT.near;
-      const due = clamp(
-        age / 5,
-        Math.max(REFIT.daysMin * perDay, REFIT.stepsMin),
-        Math.max(longest.days * perDay, longest.steps),
+      const waits = state.fits.map(
+        (fit, set) => (until - (fit.until ?? (state.firstStep as number))) / interval(set, until),
       );
-      if (until - (state.fittedAt ?? (state.firstStep as number)) < due) return;
-      state.fitting = { until, pieces: 0 };
-      job = fitted(until);
+      const set = waits.indexOf(Math.max(...waits));
+      if ((waits[set] as number) < 1) return;
+      state.fitting = { set, until, pieces: 0 };
+      job = fitted(set, until);
     }
+    const { set } = state.fitting;
     // The first models are small and awaited.
-    const pieces = models === null || models.near[0] === null ? Number.POSITIVE_INFINITY : piecesAStep;
+    const pieces = models[set] === null ? Number.POSITIVE_INFINITY : piecesAStep;
     state.fitting.pieces += piecesAStep;
     const done = advance(job as Work<Models>, pieces);
     if (done === null) return;
-    models = done.result;
-    state.fittedAt = state.fitting.until;
+    models[set] = done.result;
+    (state.fits[set] as Fit).until = state.fitting.until;
     state.fitting = null;
     job = null;
   };
@@ -164,13 +190,14 @@ export function createForecaster(
       for (const { now, opinions } of state.pendingNear) {
         const lead = step - now;
         const given = opinions[lead - 1];
-        if (given != null) learnCombination(nearState(lead), given, NEAR_PRIORS, value, memory, 1);
+        if (given != null) learnCombination(nearState(lead), nearSpread(lead), given, NEAR_PRIORS, value, memory, 1);
       }
       for (const { now, opinions } of state.pendingFar) {
         const given = opinions[step - now - 1];
         // Each class of leads is scored as often as it has steps: its record fades as much slower.
         const stepsMemory = memory ** (1 / 3);
-        if (given != null) learnCombination(farState(step - now), given, FAR_PRIORS, value, stepsMemory, TOGETHER);
+        if (given != null)
+          learnCombination(farState(step - now), state.farSpread, given, FAR_PRIORS, value, stepsMemory, TOGETHER);
       }
     }
     state.pendingNear = state.pendingNear.filter(({ now }) => now + NEAR_LEADS.length > step);
@@ -180,6 +207,11 @@ export function createForecaster(
   const nearState = (lead: number): CombinationState => {
     state.near[lead - 1] ??= newCombination(NEAR_PRIORS.length);
     return state.near[lead - 1] as CombinationState;
+  };
+
+  const nearSpread = (lead: number): Spread => {
+    state.nearSpreads[lead - 1] ??= { log: 0 };
+    return state.nearSpreads[lead - 1] as Spread;
   };
 
   const farState = (lead: number): CombinationState => {
@@ -196,16 +228,17 @@ export function createForecaster(
     const startMs = (now + lead) * stepMs;
     const season = seasonal(startMs);
     const remembered = memoryQuantiles(options, features, now, startMs, season);
-    const pair = models?.near[lead - 1];
-    if (pair == null) return [null, null, null, remembered, season];
-    return [...predictPair(pair, nearRow(features, now, now + lead)), remembered, season];
+    const model = models[lead - 1] as NearModels | null;
+    if (model === null) return [null, null, null, null, remembered, season];
+    return [...predictNear(model, nearRow(features, now, now + lead)), remembered, season];
   };
 
   const farOpinions = (now: number, step: number): Opinions => {
     const season = seasonal(step * stepMs);
     const remembered = memoryQuantiles(options, features, now, step * stepMs, season);
-    if (models?.far == null) return [null, null, null, remembered, season];
-    return [...predictPair(models.far, farRow(features, now, step)), remembered, season];
+    const model = far ? (models.at(-1) as FarModels | null) : null;
+    if (model === null) return [null, null, null, remembered, season];
+    return [...predictFar(model, farRow(features, now, step)), remembered, season];
   };
 
   const forecast = (issuedMs: Millis, count: number, running: readonly PartialReading[] = []): IntervalForecast[] => {
@@ -241,7 +274,8 @@ export function createForecaster(
     const combination = near ? nearState(lead) : farState(lead);
     const mixed = mix(combination, opinions, near ? NEAR_PRIORS : FAR_PRIORS);
     const [least, most] = bounds();
-    return sortQuantiles(calibrate(combination, mixed)).map((value) => clamp(value, least, most));
+    const spread = near ? nearSpread(lead) : state.farSpread;
+    return sortQuantiles(calibrate(combination, spread, mixed)).map((value) => clamp(value, least, most));
   };
 
   /** What is measured of a step that is running; null if nothing is. */
@@ -268,9 +302,12 @@ export function createForecaster(
     return [Math.min(0, least), top > 0 ? top : Number.POSITIVE_INFINITY];
   };
 
-  if (state.fittedAt !== null) models = finish(fitted(state.fittedAt));
+  for (const set of sets.keys()) state.fits[set] ??= { until: null };
+  for (const [set, { until }] of state.fits.entries()) {
+    if (until !== null) models[set] = finish(fitted(set, until));
+  }
   if (state.fitting !== null) {
-    job = fitted(state.fitting.until);
+    job = fitted(state.fitting.set, state.fitting.until);
     advance(job, state.fitting.pieces);
   }
   return { options, learn, forecast, state: () => JSON.stringify({ ...state, history: history.toJson() }) };
@@ -282,12 +319,14 @@ function rounded(values: readonly number[] | null): readonly number[] | null {
 
 function fresh(capacity: number): { history: History; state: State } {
   const state: State = {
-    version: 2,
-    fittedAt: null,
+    version: 3,
+    fits: [],
     fitting: null,
     firstStep: null,
     near: [],
     far: [],
+    nearSpreads: [],
+    farSpread: { log: 0 },
     pendingNear: [],
     pendingFar: [],
     cleaner: newCleaner(),
@@ -300,7 +339,7 @@ function restore(text: string, capacity: number): { history: History; state: Sta
     const { history, ...state } = JSON.parse(text) as State & {
       history: { oldest: number; values: (number | null)[] };
     };
-    if (state.version !== 2) throw new Error(`unknown version ${state.version}`);
+    if (state.version !== 3) throw new Error(`unknown version ${state.version}`);
     return { history: History.fromJson(capacity, history), state };
   } catch (cause) {
     throw new WattpactError('forecast.state', 'the state of a forecaster cannot be read', {

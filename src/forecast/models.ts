@@ -1,30 +1,31 @@
-// The models that are fitted anew from the history every few days: for the steps right after now (one model a lead), and for any
-// step ahead. Each is a pair: boosted trees that correct the base, and boosted trees that correct a ridge regression.
+// The models that are fitted anew from the history every day or two: for the steps right after now (one set a lead), and for any step
+// ahead. A set sees the same rows in different ways; how far each is believed is settled elsewhere (combine.ts).
 
 import type { Watts } from '../base/units.ts';
 import type { Features } from './features.ts';
 import type { History } from './history.ts';
 import { fitLinear, type Linear, predictLinear } from './linear.ts';
 import { weightedQuantiles } from './quantiles.ts';
-import { type Boosted, type BoostingOptions, fitBoosted, predictBoosted } from './trees.ts';
+import { type Boosted, type BoostingOptions, binRows, fitBoosted, predictBoosted } from './trees.ts';
 import { QUANTILES } from './types.ts';
 import type { Work } from './work.ts';
 
 /** Rows that one model is fitted to; a longer window is thinned. */
-const ROWS_MAX = 7_000;
+export const ROWS_MAX = 7_000;
 /** Rows that are made in one piece of the work. */
 const ROWS_A_PIECE = 200;
 /** Fewer known rows than this fit nothing. */
-const ROWS_MIN = 150;
-const NEAR_TREES: Omit<BoostingOptions, 'seed'> = {
-  trees: 120,
+const ROWS_MIN = 90;
+/** Trees of the change from the base, and of the value itself: houses switch between levels, which the change does not show. */
+const CHANGE_TREES: Omit<BoostingOptions, 'seed'> = {
+  trees: 80,
   leaves: 31,
-  rate: 0.08,
-  minLeaf: 24,
-  rowShare: 0.6,
-  featureShare: 0.6,
+  rate: 0.12,
+  minLeaf: 20,
+  rowShare: 1,
+  featureShare: 0.7,
 };
-const NEAR_CORRECTION: Omit<BoostingOptions, 'seed'> = { ...NEAR_TREES, trees: 100, leaves: 20 };
+const VALUE_TREES: Omit<BoostingOptions, 'seed'> = { ...CHANGE_TREES, trees: 60, rate: 0.13, minLeaf: 12 };
 const FAR_TREES: Omit<BoostingOptions, 'seed'> = {
   trees: 60,
   leaves: 16,
@@ -41,12 +42,22 @@ const RIDGE = 0.003;
 /** Days in which the weight of a row of the regression halves. */
 const LINEAR_HALF_LIFE_DAYS = 30;
 
-/** Trees on the base, regression, and trees on the regression; of one lead or of all. */
-export interface Pair {
-  readonly levels: Levels;
+/** What forecasts a step so many after now. */
+export interface NearModels {
+  readonly changes: Boosted;
+  readonly values: Boosted;
+  readonly linear: Linear;
+  /** Usual errors of the regression and of the base. */
+  readonly linearErrors: Levels;
+  readonly baseErrors: Levels;
+}
+
+/** What forecasts any step: trees on the base, regression, and trees on the regression. */
+export interface FarModels {
   readonly trees: Boosted;
   readonly linear: Linear;
   readonly correction: Boosted;
+  readonly baseErrors: Levels;
 }
 
 /** Calendar terms that a straight line needs and a tree does not. */
@@ -97,14 +108,14 @@ export function farRow(features: Features, now: number, step: number): Row {
   return { trees: row, linear, base };
 }
 
-/** Fits the pair of one near lead from the steps `[from, until)`, whatever is known after them. Null with too little history. */
+/** Fits the models of one near lead from the steps `[from, until)`, whatever is known after them. Null with too little history. */
 export function* fitNear(
   features: Features,
   history: History,
   from: number,
   until: number,
   lead: number,
-): Work<Pair | null> {
+): Work<NearModels | null> {
   const stride = Math.max(1, Math.ceil((until - from) / ROWS_MAX));
   const rows: Row[] = [];
   const values: number[] = [];
@@ -118,17 +129,41 @@ export function* fitNear(
     values.push(value);
     weights.push(0.5 ** ((until - step) / features.perDay / LINEAR_HALF_LIFE_DAYS));
   }
-  return yield* fitPair(rows, values, weights, NEAR_TREES, NEAR_CORRECTION, until);
+  if (rows.length < ROWS_MIN) return null;
+  const bases = rows.map(({ base }) => base);
+  const changes = values.map((value, i) => value - (bases[i] as number));
+  const linear = fitLinear(
+    rows.map((row) => row.linear),
+    changes,
+    weights,
+    RIDGE,
+  );
+  if (linear === null) return null;
+  yield;
+  const binned = binRows(rows.map((row) => row.trees));
+  const changeTrees = yield* fitBoosted(binned, changes, { ...CHANGE_TREES, seed: until });
+  const valueTrees = yield* fitBoosted(binned, values, { ...VALUE_TREES, seed: until + 1 });
+  const lines = rows.map((row) => row.base + predictLinear(linear, row.linear));
+  return {
+    changes: changeTrees,
+    values: valueTrees,
+    linear,
+    linearErrors: fitLevels(
+      lines,
+      values.map((value, i) => value - (lines[i] as number)),
+    ),
+    baseErrors: fitLevels(bases, changes),
+  };
 }
 
-/** Fits the pair for 1 to `leadMax` steps ahead. */
+/** Fits the models for 1 to `leadMax` steps ahead. */
 export function* fitFar(
   features: Features,
   history: History,
   from: number,
   until: number,
   leadMax: number,
-): Work<Pair | null> {
+): Work<FarModels | null> {
   const { perDay } = features;
   const quarter = Math.max(1, Math.round(perDay / 4));
   const issues = Math.floor((until - from) / quarter);
@@ -152,54 +187,52 @@ export function* fitFar(
     }
     place -= leadMax;
   }
-  return yield* fitPair(rows, values, weights, FAR_TREES, FAR_CORRECTION, until);
-}
-
-function* fitPair(
-  rows: readonly Row[],
-  values: readonly number[],
-  weights: readonly number[],
-  treesOptions: Omit<BoostingOptions, 'seed'>,
-  correctionOptions: Omit<BoostingOptions, 'seed'>,
-  seed: number,
-): Work<Pair | null> {
   if (rows.length < ROWS_MIN) return null;
-  const treeRows = rows.map((row) => row.trees);
+  const changes = values.map((value, i) => value - (rows[i] as Row).base);
   const linear = fitLinear(
     rows.map((row) => row.linear),
-    rows.map((row, i) => (values[i] as number) - row.base),
+    changes,
     weights,
     RIDGE,
   );
   if (linear === null) return null;
-  const trees = yield* fitBoosted(
-    treeRows,
-    rows.map((row, i) => (values[i] as number) - row.base),
-    { ...treesOptions, seed },
-  );
+  yield;
+  const binned = binRows(rows.map((row) => row.trees));
+  const trees = yield* fitBoosted(binned, changes, { ...FAR_TREES, seed: until });
   const correction = yield* fitBoosted(
-    treeRows,
-    rows.map((row, i) => (values[i] as number) - row.base - predictLinear(linear, row.linear)),
-    { ...correctionOptions, seed: seed + 1 },
+    binned,
+    changes.map((change, i) => change - predictLinear(linear, (rows[i] as Row).linear)),
+    { ...FAR_CORRECTION, seed: until + 1 },
   );
-  const levels = fitLevels(
+  const baseErrors = fitLevels(
     rows.map((row) => row.base),
-    rows.map((row, i) => (values[i] as number) - row.base),
+    changes,
   );
-  return { levels, trees, linear, correction };
+  return { trees, linear, correction, baseErrors };
 }
 
-/** The three opinions of a pair: corrected base, corrected regression, the base with its usual errors. */
-export function predictPair(pair: Pair, row: Row): [number[], number[], number[]] {
-  const line = row.base + predictLinear(pair.linear, row.linear);
+/** Opinions: trees of the change, trees of the value, regression and base with their usual errors. */
+export function predictNear(models: NearModels, row: Row): [number[], number[], number[], number[]] {
+  const line = row.base + predictLinear(models.linear, row.linear);
   return [
-    predictBoosted(pair.trees, row.trees).map((value) => value + row.base),
-    predictBoosted(pair.correction, row.trees).map((value) => value + line),
-    levelsAt(pair.levels, row.base).map((error) => row.base + error),
+    predictBoosted(models.changes, row.trees).map((value) => value + row.base),
+    predictBoosted(models.values, row.trees),
+    levelsAt(models.linearErrors, line).map((error) => line + error),
+    levelsAt(models.baseErrors, row.base).map((error) => row.base + error),
   ];
 }
 
-/** Quantiles of the base's errors where the base is low, ..., high; the newest rows first in `bases`. */
+/** Opinions: corrected base, corrected regression, the base with its usual errors. */
+export function predictFar(models: FarModels, row: Row): [number[], number[], number[]] {
+  const line = row.base + predictLinear(models.linear, row.linear);
+  return [
+    predictBoosted(models.trees, row.trees).map((value) => value + row.base),
+    predictBoosted(models.correction, row.trees).map((value) => value + line),
+    levelsAt(models.baseErrors, row.base).map((error) => row.base + error),
+  ];
+}
+
+/** Quantiles of the errors of a forecast where it is low, ..., high. */
 interface Levels {
   readonly centres: readonly number[];
   readonly errors: readonly (readonly number[])[];

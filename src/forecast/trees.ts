@@ -44,16 +44,24 @@ export interface Boosted {
   readonly trees: readonly Tree[];
 }
 
-/** Fits rows of features (NaN: unknown) to values; all rows have the same length. A piece of the work is a tree. */
+/** Rows of features in bins: made once for all that is fitted to them. */
+export interface Binned {
+  readonly rows: readonly Float64Array[];
+  /** By feature, then row; 0: unknown. */
+  readonly bins: readonly Uint8Array[];
+  /** By feature: upper borders of bins 1.. */
+  readonly borders: readonly Float64Array[];
+}
+
+/** Fits rows to values. A piece of the work is a tree. */
 export function* fitBoosted(
-  rows: readonly Float64Array[],
+  { rows, bins, borders }: Binned,
   values: readonly number[],
   options: BoostingOptions,
 ): Work<Boosted> {
   const n = rows.length;
-  const width = rows[0]?.length ?? 0;
+  const width = bins.length;
   const random = seededRandom(options.seed);
-  const { bins, borders } = binned(rows, width);
   const target = Float64Array.from(values);
   const start = QUANTILES.map((quantile) => quantileOf(Float64Array.from(target), n, quantile));
   // Row after row, Q values each.
@@ -101,8 +109,9 @@ function leafIn(tree: Tree, row: Float64Array): number {
   }
 }
 
-/** Bin numbers by feature (0: unknown) and the upper borders of bins 1.. */
-function binned(rows: readonly Float64Array[], width: number): { bins: Uint8Array[]; borders: Float64Array[] } {
+/** Sorts rows of features (NaN: unknown; all of the same length) into bins. */
+export function binRows(rows: readonly Float64Array[]): Binned {
+  const width = rows[0]?.length ?? 0;
   const bins: Uint8Array[] = [];
   const borders: Float64Array[] = [];
   for (let f = 0; f < width; f++) {
@@ -117,7 +126,7 @@ function binned(rows: readonly Float64Array[], width: number): { bins: Uint8Arra
     borders.push(border);
     bins.push(Uint8Array.from(column, (value) => (Number.isNaN(value) ? 0 : 1 + placeIn(border, value))));
   }
-  return { bins, borders };
+  return { rows, bins, borders };
 }
 
 /** How many borders are below the value. */

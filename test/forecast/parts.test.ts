@@ -8,11 +8,12 @@ import { fitLinear, predictLinear } from '../../src/forecast/linear.ts';
 import { weightedQuantiles } from '../../src/forecast/quantiles.ts';
 import { readSeries } from '../../src/forecast/series-csv.ts';
 import { clearSky, sunCosine } from '../../src/forecast/sun.ts';
-import { fitBoosted as growing, predictBoosted } from '../../src/forecast/trees.ts';
+import { binRows, fitBoosted as growing, predictBoosted } from '../../src/forecast/trees.ts';
 import { QUANTILES } from '../../src/forecast/types.ts';
 import { finish } from '../../src/forecast/work.ts';
 
-const fitBoosted = (...args: Parameters<typeof growing>) => finish(growing(...args));
+const fitBoosted = (rows: readonly Float64Array[], values: number[], options: Parameters<typeof growing>[2]) =>
+  finish(growing(binRows(rows), values, options));
 
 test('local time follows the zone, its summer time and its holidays', () => {
   const berlin = createCalendar('Europe/Berlin', ['2026-05-01']);
@@ -147,11 +148,12 @@ describe('combination', () => {
 
   test('weight goes to the expert that is right, and comes back', () => {
     const state = newCombination(2);
+    const spread = { log: 0 };
     const random = seededRandom(2);
     const noise = (): number => (random() - 0.5) * 40;
-    for (let i = 0; i < 300; i++) learnCombination(state, [wide, shifted], [1, 1], noise(), 0.99, 1);
+    for (let i = 0; i < 300; i++) learnCombination(state, spread, [wide, shifted], [1, 1], noise(), 0.99, 1);
     expect(Math.abs(mix(state, [wide, shifted], [1, 1])[3] as number)).toBeLessThan(4);
-    for (let i = 0; i < 900; i++) learnCombination(state, [wide, shifted], [1, 1], 40 + noise(), 0.99, 1);
+    for (let i = 0; i < 900; i++) learnCombination(state, spread, [wide, shifted], [1, 1], 40 + noise(), 0.99, 1);
     expect(Math.abs((mix(state, [wide, shifted], [1, 1])[3] as number) - 40)).toBeLessThan(4);
   });
 
@@ -162,14 +164,15 @@ describe('combination', () => {
   test('bands learn to cover 80 %, from too narrow and from too wide', () => {
     for (const size of [0.4, 2.5]) {
       const state = newCombination(1);
+      const spread = { log: 0 };
       const random = seededRandom(4);
       const expert = [-0.45, -0.4, -0.25, 0, 0.25, 0.4, 0.45].map((value) => value * size);
       let inside = 0;
       for (let i = 0; i < 3000; i++) {
         const actual = random() - 0.5;
-        const band = calibrate(state, mix(state, [expert], [1]));
+        const band = calibrate(state, spread, mix(state, [expert], [1]));
         if (i >= 1000 && actual >= (band[1] as number) && actual <= (band[5] as number)) inside++;
-        learnCombination(state, [expert], [1], actual, 0.99, 1);
+        learnCombination(state, spread, [expert], [1], actual, 0.99, 1);
       }
       expect(inside / 2000).toBeGreaterThan(0.77);
       expect(inside / 2000).toBeLessThan(0.83);
