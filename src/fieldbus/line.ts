@@ -2,10 +2,9 @@
 // error shapes and timers end here. Modbus TCP has a line of its own (tcp-line.ts).
 // Owns time-outs and the checks that an answer belongs to its question; the order of requests is bus.ts.
 
-import modbus from 'modbus-serial';
 import type { Bus, Table } from '../site/types.ts';
 import { exceptionText, FieldbusError } from './errors.ts';
-import { type FramePort, RtuOverTcpPort, RtuPort } from './ports.ts';
+import type { FramePort } from './ports.ts';
 import { createTcpLine } from './tcp-line.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -59,7 +58,9 @@ interface Client {
 export function openableLine(bus: Bus): Line {
   if (bus.kind === 'tcp') return createTcpLine(bus.host, bus.port, CONNECT_TIMEOUT_MS);
   const where = bus.kind === 'rtu' ? bus.path : `${bus.host}:${bus.port}`;
-  const newPort = (): FramePort => {
+  // A site without a serial line does not load the drivers of one.
+  const newPort = async (): Promise<FramePort> => {
+    const { RtuOverTcpPort, RtuPort } = await import('./ports.ts');
     if (bus.kind === 'rtu') {
       return new RtuPort(bus.path, { baudRate: bus.baud, parity: bus.parity, stopBits: bus.stopBits });
     }
@@ -69,7 +70,7 @@ export function openableLine(bus: Bus): Line {
 }
 
 /** A line over modbus-serial. */
-export function createLine(where: string, newPort: () => FramePort): Line {
+export function createLine(where: string, newPort: () => Promise<FramePort>): Line {
   let client: Client | null = null;
   let lost: () => void = () => undefined;
   const pending = new Set<(error: FieldbusError) => void>();
@@ -114,9 +115,10 @@ export function createLine(where: string, newPort: () => FramePort): Line {
     get isOpen() {
       return client?.isOpen ?? false;
     },
-    open() {
+    async open() {
+      const { default: modbus } = await import('modbus-serial');
+      const fresh = new modbus.default((await newPort()) as never) as unknown as Client;
       return new Promise((resolve, reject) => {
-        const fresh = new modbus.default(newPort() as never) as unknown as Client;
         fresh.on('error', () => undefined);
         fresh.on('close', () => {
           if (client !== fresh) return;

@@ -3,8 +3,9 @@
 // Source: MODBUS over Serial Line V1.02 section 2.5.
 
 import { EventEmitter } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { SerialPort } from 'serialport';
+import { openSocket } from './socket.ts';
 
 const CRC_BYTES = 2;
 const EXCEPTION_BYTES = 5;
@@ -21,30 +22,6 @@ export interface FramePort extends EventEmitter {
   open(done: Done): void;
   close(done: Done): void;
   write(frame: Buffer): void;
-}
-
-/** Connects, or fails within `connectTimeoutMs`. */
-export function openSocket(
-  host: string,
-  port: number,
-  connectTimeoutMs: number,
-  done: (error: Error | null) => void,
-): Socket {
-  const socket = connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 10_000 });
-  const timer = setTimeout(
-    () => socket.destroy(new Error(`no connection within ${connectTimeoutMs} ms`)),
-    connectTimeoutMs,
-  );
-  const settle = (error: Error | null): void => {
-    clearTimeout(timer);
-    socket.off('connect', onConnect);
-    socket.off('error', settle);
-    done(error);
-  };
-  const onConnect = (): void => settle(null);
-  socket.once('connect', onConnect);
-  socket.once('error', settle);
-  return socket;
 }
 
 /** RTU frames in a network stream. */

@@ -7,7 +7,7 @@ import type { Socket } from 'node:net';
 import type { Table } from '../site/types.ts';
 import { exceptionText, FieldbusError } from './errors.ts';
 import type { Line } from './line.ts';
-import { openSocket } from './ports.ts';
+import { openSocket } from './socket.ts';
 
 const MBAP_BYTES = 7;
 const LENGTH_MAX = 254;

@@ -38,7 +38,7 @@ async function tcpLine(answer: (request: Buffer, socket: Socket) => void): Promi
 
 async function rtuLine(answer: (request: Buffer, socket: Socket) => void): Promise<Line> {
   const port = await peer(answer);
-  return opened(createLine('peer', () => new RtuOverTcpPort('127.0.0.1', port, 1000)));
+  return opened(createLine('peer', async () => new RtuOverTcpPort('127.0.0.1', port, 1000)));
 }
 
 async function opened(line: Line): Promise<Line> {
