@@ -15,6 +15,14 @@ export const DEPTH_MAX = 32;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
+/** Texts of values that came in canonical form: what is passed on as it came is not written anew, however often. */
+const known = new WeakMap<object, string>();
+
+/** Remembers the canonical text of a value that nobody changes from here on. */
+export function rememberText(value: object, text: string): void {
+  known.set(value, text);
+}
+
 /** Canonical text of a value; throws `canonical.*` errors for what has no canonical form. */
 export function canonicalText(value: Json): string {
   return encode(value, 0);
@@ -30,12 +38,20 @@ export function canonicalBytes(value: Json): Uint8Array {
  * Throws `canonical.utf8`, `canonical.json` or `canonical.form`.
  */
 export function parseCanonical(bytes: Uint8Array): Json {
-  let text: string;
+  return parseCanonicalText(decodeText(bytes));
+}
+
+/** Bytes to text; throws `canonical.utf8`. */
+export function decodeText(bytes: Uint8Array): string {
   try {
-    text = decoder.decode(bytes);
+    return decoder.decode(bytes);
   } catch (cause) {
     throw new WattpactError('canonical.utf8', 'not valid UTF-8', { cause });
   }
+}
+
+/** The value of a text that must be canonical; throws `canonical.json` or `canonical.form`. */
+export function parseCanonicalText(text: string): Json {
   let value: Json;
   try {
     value = JSON.parse(text) as Json;
@@ -60,7 +76,7 @@ function encode(value: Json, depth: number): string {
     case 'string':
       return encodeString(value);
     case 'object':
-      return isArray(value) ? encodeArray(value, depth) : encodeObject(value, depth);
+      return isArray(value) ? encodeArray(value, depth) : (known.get(value) ?? encodeObject(value, depth));
     default:
       throw new WattpactError('canonical.type', `a ${typeof value} has no canonical form`);
   }
@@ -86,7 +102,8 @@ function encodeArray(values: readonly Json[], depth: number): string {
 }
 
 function encodeObject(value: JsonObject, depth: number): string {
-  const keys = Object.keys(value).sort(byCodeUnits);
+  const keys = Object.keys(value);
+  if (!areSorted(keys)) keys.sort(byCodeUnits);
   let text = '{';
   for (let i = 0; i < keys.length; i++) {
     const key = keys[i] as string;
@@ -95,6 +112,12 @@ function encodeObject(value: JsonObject, depth: number): string {
     text += `${encodeString(key)}:${encode(value[key] as Json, depth + 1)}`;
   }
   return `${text}}`;
+}
+
+/** What was decoded from canonical text stands in order already. */
+function areSorted(keys: readonly string[]): boolean {
+  for (let i = 1; i < keys.length; i++) if ((keys[i - 1] as string) > (keys[i] as string)) return false;
+  return true;
 }
 
 function byCodeUnits(a: string, b: string): number {

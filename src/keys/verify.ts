@@ -8,6 +8,7 @@ import { createPublicKey, type KeyObject, verify as nodeVerify } from 'node:cryp
 import { hashes, verify as nobleVerify } from '@noble/ed25519';
 import { sha512 } from '@noble/hashes/sha2.js';
 import { toHex } from '../base/bytes.ts';
+import './hash.ts';
 import type { Verify } from '../protocol/envelope.ts';
 
 hashes.sha512 = sha512;

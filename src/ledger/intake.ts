@@ -16,22 +16,19 @@ import { parseRequest, type Request } from '../protocol/requests.ts';
 import type { State } from './state.ts';
 import { ALL, expiryInterval, ids, parties } from './tables.ts';
 
-/** Requests whose signature is remembered as good. */
-const VERIFIED_MAX = 100_000;
-
 export interface Opened {
   readonly id: string;
   readonly request: Request;
   readonly bytes: number;
+  /** The key that its signature was found to hold for, or null. */
+  signedBy: string | null;
 }
 
 export class Intake {
   readonly #genesis: Genesis;
   readonly #verify: Verify;
-  /** By envelope: the same object comes by as hint, proposal and batch. */
+  /** By envelope: the same object waits in the pool and comes by in proposal and batch; what is known of it goes with it. */
   readonly #opened = new WeakMap<Envelope, Opened>();
-  /** `<id> <signature> <public key>` that hold, oldest first. */
-  readonly #verified = new Set<string>();
 
   constructor(genesis: Genesis, verify: Verify) {
     this.#genesis = genesis;
@@ -44,7 +41,7 @@ export class Intake {
     if (known !== undefined) return known;
     const request = parseRequest(parseEnvelope(envelope));
     const bytes = encodeEnvelope(envelope).length;
-    const opened = { id: messageId(this.#genesis.chain, envelope), request, bytes };
+    const opened = { id: messageId(this.#genesis.chain, envelope), request, bytes, signedBy: null };
     this.#opened.set(envelope, opened);
     return opened;
   }
@@ -61,7 +58,7 @@ export class Intake {
     if (ids.has(state, expiryInterval(this.#genesis, request.body.validUntilMs), id)) return 'already ordered';
     const publicKey = parties.get(state, ALL, request.signer)?.publicKey ?? null;
     if (publicKey === null) return `${request.signer} is unknown or revoked`;
-    return this.#isSigned(envelope, id, publicKey) ? null : 'the signature does not hold';
+    return this.#isSigned(envelope, opened, publicKey) ? null : 'the signature does not hold';
   }
 
   /** Why the request cannot stand in a block of this time, or null. */
@@ -72,12 +69,10 @@ export class Intake {
     return null;
   }
 
-  #isSigned(envelope: Envelope, id: string, publicKey: string): boolean {
-    const name = `${id} ${envelope.signature} ${publicKey}`;
-    if (this.#verified.has(name)) return true;
+  #isSigned(envelope: Envelope, opened: Opened, publicKey: string): boolean {
+    if (opened.signedBy === publicKey) return true;
     if (!isSignedBy(this.#genesis.chain, envelope, publicKey, this.#verify)) return false;
-    if (this.#verified.size >= VERIFIED_MAX) this.#verified.delete(this.#verified.values().next().value as string);
-    this.#verified.add(name);
+    opened.signedBy = publicKey;
     return true;
   }
 }

@@ -14,7 +14,7 @@ import { genesisHeader, genesisState } from './genesis.ts';
 import { Intake } from './intake.ts';
 import { validatorKeys } from './parties.ts';
 import { type Queries, queries } from './queries.ts';
-import { addressedProofs, resultTree } from './results.ts';
+import { addressedProofs, type ResultTree, resultTree } from './results.ts';
 import { CHUNKS, State, stateFromChunks } from './state.ts';
 import { ALL, dues, parties } from './tables.ts';
 import type { Applied, Block, Ledger, LedgerStore } from './types.ts';
@@ -78,8 +78,11 @@ export function createLedger({ genesis, verify, store, log }: LedgerOptions): Le
   function apply(batch: Batch, certificate: Certificate): Header {
     invariant(batch.timeMs > head.timeMs, `block time ${batch.timeMs} is not later than ${head.timeMs}`);
     let block: Block;
+    let tree: ResultTree;
     try {
-      block = { ...run(batch), batch, certificate };
+      const made = run(batch);
+      tree = made.tree;
+      block = { batch, certificate, clearings: made.clearings, header: made.header, results: made.results };
       store.append(block, state.changes());
     } catch (error) {
       state.rollback();
@@ -87,12 +90,12 @@ export function createLedger({ genesis, verify, store, log }: LedgerOptions): Le
     }
     state.commit();
     head = block.header;
-    announce(block);
+    announce(block, tree);
     return head;
   }
 
   /** Executes a batch on the state; the caller keeps or takes back what changed. */
-  function run(batch: Batch): Pick<Block, 'clearings' | 'header' | 'results'> {
+  function run(batch: Batch): Pick<Block, 'clearings' | 'header' | 'results'> & { tree: ResultTree } {
     const validatorSet = validatorSetHash(validatorKeys(state));
     const parent = headerHash(head);
     const height = head.height + 1;
@@ -115,21 +118,22 @@ export function createLedger({ genesis, verify, store, log }: LedgerOptions): Le
       const { id, request } = intake.open(envelope);
       execute(context, id, request, keys[i] as string);
     }
+    const tree = resultTree(context.results);
     const header: Header = {
       chain: genesis.chain,
       height,
       parent,
-      resultsRoot: resultTree(context.results).root,
+      resultsRoot: tree.root,
       stateHash: state.hash(),
       timeMs: batch.timeMs,
       validatorSet,
     };
-    return { clearings: context.clearings, header, results: context.results };
+    return { clearings: context.clearings, header, results: context.results, tree };
   }
 
-  function announce(block: Block): void {
+  function announce(block: Block, tree: ResultTree): void {
     if (listeners.size === 0) return;
-    const proofs = addressedProofs(block.header, block.results, resultTree(block.results));
+    const proofs = addressedProofs(block.header, block.results, tree);
     for (const listener of listeners) {
       try {
         listener({ block, proofs });

@@ -1,6 +1,7 @@
 // The results of a block as a Merkle tree of salted leaves, and the proofs that go to those they concern.
 
 import { toHex } from '../base/bytes.ts';
+import { canonicalText, type Json, rememberText } from '../base/canonical.ts';
 import type { Header } from '../protocol/header.ts';
 import { leafHash, merklePaths } from '../protocol/merkle.ts';
 import { leafBytes } from '../protocol/replies.ts';
@@ -13,6 +14,8 @@ export interface ResultTree {
 }
 
 export function resultTree(results: readonly Result[]): ResultTree {
+  // Each leaf's text is wanted again: by the store and by its proof.
+  for (const { leaf } of results) rememberText(leaf, canonicalText(leaf as unknown as Json));
   const { root, paths } = merklePaths(results.map(({ salt, leaf }) => leafHash(leafBytes(salt, leaf))));
   return { root: toHex(root), paths };
 }

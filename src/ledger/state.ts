@@ -7,12 +7,12 @@
 //
 // Only buckets that changed are hashed again, and only those that hold something take memory. Values are kept as text: what is read is a copy that nobody can alter.
 
-import { sha256 } from '@noble/hashes/sha2.js';
 import { fromHex, toHex, utf8 } from '../base/bytes.ts';
 import { canonicalBytes, canonicalText, type Json, parseCanonical } from '../base/canonical.ts';
 import { invariant, WattpactError } from '../base/errors.ts';
+import { SHA256_BYTES, sha256 } from '../base/hash.ts';
 import { compareStrings } from '../base/integers.ts';
-import { leafHash, merklePath, merkleRoot, nodeHash, rootFromPath } from '../protocol/merkle.ts';
+import { hashPair, leafHash, merklePath, merkleRoot, rootFromPath } from '../protocol/merkle.ts';
 import type { StateChange } from './types.ts';
 
 const BUCKET_BITS = 16;
@@ -21,29 +21,24 @@ const BUCKETS = 1 << BUCKET_BITS;
 const CHUNK_BUCKETS = 1024;
 export const CHUNKS = BUCKETS / CHUNK_BUCKETS;
 
-interface Entry {
-  readonly bucket: number;
-  value: string;
-  leaf: Uint8Array;
-}
+/** Names in a set; their order is made when it is asked for after a change. */
+class Names {
+  readonly all = new Set<string>();
+  #sorted: string[] | null = [];
 
-/** Entries in order of their names; the order is made when it is asked for after a change. */
-class Ordered {
-  readonly entries = new Map<string, Entry>();
-  #names: string[] | null = [];
-
-  put(name: string, entry: Entry): void {
-    if (!this.entries.has(name)) this.#names = null;
-    this.entries.set(name, entry);
+  add(name: string): void {
+    this.all.add(name);
+    this.#sorted = null;
   }
 
   remove(name: string): void {
-    if (this.entries.delete(name)) this.#names = null;
+    this.all.delete(name);
+    this.#sorted = null;
   }
 
-  names(): readonly string[] {
-    this.#names ??= [...this.entries.keys()].sort(compareStrings);
-    return this.#names;
+  sorted(): readonly string[] {
+    this.#sorted ??= [...this.all].sort(compareStrings);
+    return this.#sorted;
   }
 }
 
@@ -59,12 +54,13 @@ export interface StateProof {
 }
 
 export class State {
-  readonly #entries = new Map<string, Entry>();
-  /** `table/partition` -> name -> entry. */
-  readonly #groups = new Map<string, Ordered>();
-  readonly #buckets = new Map<number, Ordered>();
-  /** Perfect binary tree over the buckets: node i has children 2i and 2i+1, bucket b is node BUCKETS + b. */
-  readonly #tree: Uint8Array[] = emptyTree();
+  readonly #values = new Map<string, string>();
+  /** `table/partition` -> names. */
+  readonly #groups = new Map<string, Names>();
+  /** Keys of each bucket in order; most buckets hold none or a few. */
+  readonly #buckets = new Map<number, string[]>();
+  /** Perfect binary tree over the buckets: node i has children 2i and 2i+1, bucket b is node BUCKETS + b. Hashes side by side, node by node. */
+  readonly #tree = emptyTree();
   readonly #dirty = new Set<number>();
   /** Values before the present block, by key: what `rollback` restores. Null = there was none. */
   readonly #before = new Map<string, string | null>();
@@ -74,30 +70,30 @@ export class State {
   }
 
   get size(): number {
-    return this.#entries.size;
+    return this.#values.size;
   }
 
   get(key: string): string | undefined {
-    return this.#entries.get(key)?.value;
+    return this.#values.get(key);
   }
 
   /** Names of a partition in order. */
   names(group: string): readonly string[] {
-    return this.#groups.get(group)?.names() ?? [];
+    return this.#groups.get(group)?.sorted() ?? [];
   }
 
   set(key: string, value: string): void {
-    const old = this.#entries.get(key)?.value;
+    const old = this.#values.get(key);
     if (old === value) return;
     if (!this.#before.has(key)) this.#before.set(key, old ?? null);
     this.#put(key, value);
   }
 
   delete(key: string): void {
-    const entry = this.#entries.get(key);
-    if (entry === undefined) return;
-    if (!this.#before.has(key)) this.#before.set(key, entry.value);
-    this.#remove(key, entry);
+    const old = this.#values.get(key);
+    if (old === undefined) return;
+    if (!this.#before.has(key)) this.#before.set(key, old);
+    this.#remove(key);
   }
 
   /** Changes since the last `commit`, in order of keys. */
@@ -115,9 +111,8 @@ export class State {
   /** Takes everything back to the last `commit`. */
   rollback(): void {
     for (const [key, value] of this.#before) {
-      const entry = this.#entries.get(key);
       if (value !== null) this.#put(key, value);
-      else if (entry !== undefined) this.#remove(key, entry);
+      else if (this.#values.has(key)) this.#remove(key);
     }
     this.#before.clear();
   }
@@ -126,42 +121,41 @@ export class State {
   hash(): string {
     const nodes = new Set<number>();
     for (const bucket of this.#dirty) {
-      this.#tree[BUCKETS + bucket] = merkleRoot(this.#leaves(bucket));
+      this.#tree.set(merkleRoot(this.#leaves(bucket)), (BUCKETS + bucket) * SHA256_BYTES);
       nodes.add((BUCKETS + bucket) >> 1);
     }
     this.#dirty.clear();
     // A set visits what is added while it is visited: children come before their parents, level by level.
     for (const node of nodes) {
-      this.#tree[node] = nodeHash(this.#tree[2 * node] as Uint8Array, this.#tree[2 * node + 1] as Uint8Array);
+      hashPair(this.#tree, 2 * node * SHA256_BYTES, node * SHA256_BYTES);
       if (node > 1) nodes.add(node >> 1);
     }
-    return toHex(this.#tree[1] as Uint8Array);
+    return this.#nodeHex(1);
   }
 
   /** Proof of a key under `hash()`, or null if there is no such key. */
   prove(key: string): StateProof | null {
-    const entry = this.#entries.get(key);
-    if (entry === undefined) return null;
+    const value = this.#values.get(key);
+    if (value === undefined) return null;
     this.hash();
-    const bucket = this.#buckets.get(entry.bucket) as Ordered;
-    const entryIndex = bucket.names().indexOf(key);
+    const bucket = bucketOf(key);
+    const keys = this.#buckets.get(bucket) as string[];
+    const entryIndex = keys.indexOf(key);
     const bucketPath: string[] = [];
-    for (let node = BUCKETS + entry.bucket; node > 1; node >>= 1) {
-      bucketPath.push(toHex(this.#tree[node ^ 1] as Uint8Array));
-    }
+    for (let node = BUCKETS + bucket; node > 1; node >>= 1) bucketPath.push(this.#nodeHex(node ^ 1));
     return {
-      bucketIndex: entry.bucket,
+      bucketIndex: bucket,
       bucketPath,
-      entries: bucket.entries.size,
+      entries: keys.length,
       entryIndex,
-      entryPath: merklePath(this.#leaves(entry.bucket), entryIndex).map(toHex),
+      entryPath: merklePath(this.#leaves(bucket), entryIndex).map(toHex),
       key,
-      value: entry.value,
+      value,
     };
   }
 
-  *[Symbol.iterator](): IterableIterator<readonly [key: string, value: string]> {
-    for (const [key, { value }] of this.#entries) yield [key, value];
+  [Symbol.iterator](): IterableIterator<readonly [key: string, value: string]> {
+    return this.#values[Symbol.iterator]();
   }
 
   /** The entries of some neighbouring buckets as canonical bytes: `[[key, value], ...]` in order of buckets, then keys. */
@@ -169,65 +163,67 @@ export class State {
     invariant(index >= 0 && index < CHUNKS, `no chunk ${index}`);
     const pairs: Json[] = [];
     for (let bucket = index * CHUNK_BUCKETS; bucket < (index + 1) * CHUNK_BUCKETS; bucket++) {
-      const ordered = this.#buckets.get(bucket);
-      for (const key of ordered?.names() ?? []) pairs.push([key, this.get(key) as string]);
+      for (const key of this.#buckets.get(bucket) ?? []) pairs.push([key, this.get(key) as string]);
     }
     return canonicalBytes(pairs);
   }
 
+  #nodeHex(node: number): string {
+    return toHex(this.#tree.subarray(node * SHA256_BYTES, (node + 1) * SHA256_BYTES));
+  }
+
+  /** Made when they are wanted: a bucket holds little, and is hashed again only when something in it changed. */
   #leaves(bucket: number): Uint8Array[] {
-    const ordered = this.#buckets.get(bucket);
-    return ordered?.names().map((key) => (ordered.entries.get(key) as Entry).leaf) ?? [];
+    return this.#buckets.get(bucket)?.map((key) => entryLeaf(key, this.#values.get(key) as string)) ?? [];
   }
 
   #put(key: string, value: string): void {
-    const leaf = entryLeaf(key, value);
-    const known = this.#entries.get(key);
-    if (known !== undefined) {
-      known.value = value;
-      known.leaf = leaf;
-      this.#dirty.add(known.bucket);
-      return;
+    const bucket = bucketOf(key);
+    this.#dirty.add(bucket);
+    const isNew = !this.#values.has(key);
+    this.#values.set(key, value);
+    if (!isNew) return;
+    const { group, name } = splitKey(key);
+    let names = this.#groups.get(group);
+    if (names === undefined) {
+      names = new Names();
+      this.#groups.set(group, names);
     }
-    const entry: Entry = { bucket: bucketOf(key), value, leaf };
-    const { group, name } = splitKey(key);
-    this.#entries.set(key, entry);
-    putIn(this.#groups, group, name, entry);
-    putIn(this.#buckets, entry.bucket, key, entry);
-    this.#dirty.add(entry.bucket);
+    names.add(name);
+    const keys = this.#buckets.get(bucket);
+    if (keys === undefined) this.#buckets.set(bucket, [key]);
+    else keys.splice(placeIn(keys, key), 0, key);
   }
 
-  #remove(key: string, entry: Entry): void {
+  #remove(key: string): void {
+    const bucket = bucketOf(key);
+    this.#dirty.add(bucket);
+    this.#values.delete(key);
     const { group, name } = splitKey(key);
-    this.#entries.delete(key);
-    removeFrom(this.#groups, group, name);
-    removeFrom(this.#buckets, entry.bucket, key);
-    this.#dirty.add(entry.bucket);
+    const names = this.#groups.get(group);
+    names?.remove(name);
+    if (names?.all.size === 0) this.#groups.delete(group);
+    const keys = this.#buckets.get(bucket) as string[];
+    if (keys.length === 1) this.#buckets.delete(bucket);
+    else keys.splice(keys.indexOf(key), 1);
   }
 }
 
-function putIn<Key>(collections: Map<Key, Ordered>, key: Key, name: string, entry: Entry): void {
-  let ordered = collections.get(key);
-  if (ordered === undefined) {
-    ordered = new Ordered();
-    collections.set(key, ordered);
-  }
-  ordered.put(name, entry);
-}
-
-function removeFrom<Key>(collections: Map<Key, Ordered>, key: Key, name: string): void {
-  const ordered = collections.get(key);
-  ordered?.remove(name);
-  if (ordered?.entries.size === 0) collections.delete(key);
+/** Where a key belongs among sorted keys that do not have it. */
+function placeIn(keys: readonly string[], key: string): number {
+  const after = keys.findIndex((other) => other > key);
+  return after < 0 ? keys.length : after;
 }
 
 /** The tree over buckets that are all empty: the nodes of a level are one and the same. */
-function emptyTree(): Uint8Array[] {
-  const tree = new Array<Uint8Array>(2 * BUCKETS);
-  let hash = merkleRoot([]);
+function emptyTree(): Uint8Array {
+  const tree = new Uint8Array(2 * BUCKETS * SHA256_BYTES);
+  tree.set(merkleRoot([]), BUCKETS * SHA256_BYTES);
   for (let level = BUCKETS; level >= 1; level >>= 1) {
-    tree.fill(hash, level, 2 * level);
-    hash = nodeHash(hash, hash);
+    // The first of a level is there; the rest is copied, twice as much each time. Then one pair makes the level above.
+    const first = level * SHA256_BYTES;
+    for (let done = SHA256_BYTES; done < first; done *= 2) tree.copyWithin(first + done, first, first + done);
+    if (level > 1) hashPair(tree, first, first / 2);
   }
   return tree;
 }

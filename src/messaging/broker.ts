@@ -122,7 +122,11 @@ export async function createBroker(options: BrokerOptions): Promise<EmbeddedBrok
       // null = SUBACK with failure; an error would close the connection.
       done(null, null);
     },
-    authorizeForward: (client, packet) => forwardOrDrop(client, packet, principals.get(client), log),
+    authorizeForward: (client, packet) => {
+      // Nobody here listens to himself: validators hear all of consensus, and have their own words already.
+      if ((packet as { clientId?: string }).clientId === client.id) return null;
+      return forwardOrDrop(client, packet, principals.get(client), log);
+    },
   });
   aedes.on('clientError', (client, error) => {
     log.debug({ client: principals.get(client)?.name ?? client.id, error: error.message }, 'broker: client failed');

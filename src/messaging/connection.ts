@@ -150,9 +150,7 @@ export class Connection {
     const client = this.#client;
     if (this.#phase !== 'connected' || client === null) return Promise.resolve(false);
     if (this.#inFlight.size >= IN_FLIGHT_MAX || this.#inFlightBytes + payload.length > IN_FLIGHT_BYTES_MAX) {
-      if (this.dropped++ === 0)
-        this.#options.log.warn({ broker: this.url }, 'too much in flight: messages are dropped');
-      return Promise.resolve(false);
+      return Promise.resolve(this.#drop());
     }
     return new Promise((resolve) => {
       const flight: InFlight = {
@@ -175,6 +173,23 @@ export class Connection {
       this.#gather(client);
       client.publish(topic, bytes, { qos: 1, retain }, (error) => flight.settle(error === undefined || error === null));
     });
+  }
+
+  /** QoS 0: said once, acknowledged by nobody. False if it did not even leave: not connected, or the broker does not read. */
+  say(topic: string, payload: Uint8Array): boolean {
+    const client = this.#client;
+    if (this.#phase !== 'connected' || client === null) return false;
+    if ((client.stream as unknown as Socket).writableLength + payload.length > IN_FLIGHT_BYTES_MAX) return this.#drop();
+    const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
+    this.#gather(client);
+    client.publish(topic, bytes, { qos: 0 });
+    this.sent += 1;
+    return true;
+  }
+
+  #drop(): false {
+    if (this.dropped++ === 0) this.#options.log.warn({ broker: this.url }, 'too much in flight: messages are dropped');
+    return false;
   }
 
   /** What is written in a turn of the loop (acknowledgements, votes, proofs of a block) leaves in one call of the system. */

@@ -4,11 +4,21 @@
 //   signed bytes  "wattpact/1/<kind>\n<chain>\n<signer>\n<canonical body>"
 //   id            lowercase hex SHA-256 of the signed bytes; the signature enters no id, leaf or order
 
-import { sha256 } from '@noble/hashes/sha2.js';
 import { z } from 'zod';
-import { concatBytes, fromBase64url, toBase64url, toHex, utf8 } from '../base/bytes.ts';
-import { canonicalBytes, type Json, type JsonObject, parseCanonical } from '../base/canonical.ts';
+import { fromBase64url, toBase64url, utf8 } from '../base/bytes.ts';
+import {
+  canonicalBytes,
+  canonicalText,
+  decodeText,
+  type Json,
+  type JsonObject,
+  parseCanonicalText,
+  rememberText,
+} from '../base/canonical.ts';
 import { WattpactError } from '../base/errors.ts';
+import { sha256Hex } from '../base/hash.ts';
+
+export { sha256Hex };
 
 export const PROTOCOL = 'wattpact/1';
 
@@ -30,17 +40,14 @@ export type Verify = (signature: Uint8Array, message: Uint8Array, publicKey: Uin
 export const idSchema = z.string().regex(/^[a-z0-9-]{1,64}$/, 'must be 1 to 64 of a-z, 0-9 and -');
 export const hashSchema = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits');
 
+/** Last characters that leave no stray bits, by how many bytes stand beyond a multiple of three. */
+const LAST_CHARACTERS = ['[A-Za-z0-9_-]', '[AQgw]', '[AEIMQUYcgkosw048]'] as const;
+
+/** Text of so many bytes in base64url that re-encodes to itself. */
 function base64urlOf(length: number): z.ZodString {
-  return z.string().refine(
-    (text) => {
-      try {
-        return fromBase64url(text).length === length;
-      } catch {
-        return false;
-      }
-    },
-    { message: `must be ${length} bytes in base64url` },
-  );
+  const characters = Math.ceil((length * 8) / 6);
+  const pattern = new RegExp(`^[A-Za-z0-9_-]{${characters - 1}}${LAST_CHARACTERS[length % 3]}$`);
+  return z.string().regex(pattern, `must be ${length} bytes in base64url`);
 }
 export const signatureSchema = base64urlOf(64);
 export const publicKeySchema = base64urlOf(32);
@@ -53,23 +60,30 @@ const envelopeSchema = z.strictObject({
   signer: idSchema,
 });
 
-export function sha256Hex(bytes: Uint8Array): string {
-  return toHex(sha256(bytes));
-}
-
 /** SHA-256 of a value's canonical bytes, hex. */
 export function hashOf(value: Json): string {
   return sha256Hex(canonicalBytes(value));
 }
 
-export function signingBytes(chain: string, message: { kind: string; signer: string; body: JsonObject }): Uint8Array {
-  const head = utf8(`${PROTOCOL}/${message.kind}\n${chain}\n${message.signer}\n`);
-  return concatBytes(head, canonicalBytes(message.body));
+/** What is signed, as text. */
+export function signingText(chain: string, message: { kind: string; signer: string; body: JsonObject }): string {
+  return `${PROTOCOL}/${message.kind}\n${chain}\n${message.signer}\n${canonicalText(message.body)}`;
 }
+
+export function signingBytes(chain: string, message: { kind: string; signer: string; body: JsonObject }): Uint8Array {
+  return utf8(signingText(chain, message));
+}
+
+/** Ids that were worked out once: on its way to a block a request is asked for its id many times. */
+const ids = new WeakMap<object, { readonly chain: string; readonly id: string }>();
 
 /** The id of a message: hex SHA-256 of its signed bytes. */
 export function messageId(chain: string, message: { kind: string; signer: string; body: JsonObject }): string {
-  return sha256Hex(signingBytes(chain, message));
+  const known = ids.get(message);
+  if (known?.chain === chain) return known.id;
+  const id = sha256Hex(signingBytes(chain, message));
+  ids.set(message, { chain, id });
+  return id;
 }
 
 export function seal<Body extends JsonObject>(
@@ -98,7 +112,10 @@ export function decodeEnvelope(bytes: Uint8Array, bytesMax: number = MESSAGE_BYT
   if (bytes.length > bytesMax) {
     throw new WattpactError('message.size', `message of ${bytes.length} bytes is over the limit of ${bytesMax}`);
   }
-  return parseEnvelope(parseCanonical(bytes));
+  const text = decodeText(bytes);
+  const envelope = parseEnvelope(parseCanonicalText(text));
+  rememberText(envelope, text);
+  return envelope;
 }
 
 /** A decoded value to an envelope (for envelopes inside other messages). */
@@ -107,5 +124,5 @@ export function parseEnvelope(value: unknown): Envelope {
   if (!parsed.success) {
     throw new WattpactError('message.envelope', `not an envelope: ${z.prettifyError(parsed.error)}`);
   }
-  return parsed.data as unknown as Envelope;
+  return value as Envelope;
 }

@@ -1,8 +1,8 @@
 // Merkle trees as in RFC 6962 section 2.1: leaf = SHA-256(0x00 || data), node = SHA-256(0x01 || left || right),
 // split at the largest power of two below the size. The root of nothing is SHA-256 of nothing.
 
-import { sha256 } from '@noble/hashes/sha2.js';
 import { concatBytes } from '../base/bytes.ts';
+import { SHA256_BYTES, sha256, sha256Into } from '../base/hash.ts';
 
 const LEAF = Uint8Array.of(0);
 const NODE = Uint8Array.of(1);
@@ -17,8 +17,14 @@ node.set(NODE);
 
 export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
   node.set(left, 1);
-  node.set(right, 33);
+  node.set(right, 1 + SHA256_BYTES);
   return sha256(node);
+}
+
+/** The same for two hashes that stand side by side in `tree` from `from` on; the result goes to `to`. */
+export function hashPair(tree: Uint8Array, from: number, to: number): void {
+  for (let i = 0; i < 2 * SHA256_BYTES; i++) node[1 + i] = tree[from + i] as number;
+  sha256Into(node, tree, to);
 }
 
 function split(size: number): number {

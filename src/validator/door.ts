@@ -34,7 +34,8 @@ export function createDoor(options: {
   verify: Verify;
   clock: Clock;
   log: Log;
-  submit: (request: Envelope) => void;
+  /** Takes a request for ordering: null, or why not. */
+  submit: (request: Envelope) => string | null;
 }): Door {
   const { ledger, speaker, verify, clock, log, submit } = options;
   const { chain } = ledger.genesis;
@@ -72,13 +73,12 @@ export function createDoor(options: {
     else onEnvelope(envelope);
   }
 
+  /** What was ordered already is refused as well: then its verdict is the answer. */
   function onEnvelope(envelope: Envelope): void {
-    const publisher = envelope.signer;
+    const refusal = submit(envelope);
+    if (refusal === null) return;
     const id = messageId(chain, envelope);
-    if (speaker.repeat(id, publisher)) return;
-    const refusal = ledger.check(envelope, clock.chainMs());
-    if (refusal === null) submit(envelope);
-    else speaker.hint(id, publisher, refusal);
+    if (!speaker.repeat(id, envelope.signer)) speaker.hint(id, envelope.signer, refusal);
   }
 
   function onAsk(ask: Envelope): void {

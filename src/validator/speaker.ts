@@ -1,7 +1,7 @@
 // What a validator says to the world: one attestation a block, proofs to those concerned, and answers to those who ask again.
 // Says only what the ledger has durably applied. Decides nothing.
 
-import { canonicalBytes, type Json, type JsonObject } from '../base/canonical.ts';
+import { canonicalBytes, canonicalText, type Json, type JsonObject, rememberText } from '../base/canonical.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Key } from '../keys/files.ts';
@@ -47,6 +47,7 @@ export function createSpeaker(options: {
     const known = attestations.get(header.height);
     if (known !== undefined) return known;
     const made = attest(header, id, key.sign);
+    rememberText(made, canonicalText(made as unknown as Json)); // it goes with every proof of the block
     attestations.set(header.height, made);
     if (attestations.size > ATTESTATIONS_MAX) attestations.delete(attestations.keys().next().value as number);
     return made;

@@ -6,20 +6,20 @@ import type { Log } from '../base/log.ts';
 import { pbftTerms } from '../consensus/pbft/core/terms.ts';
 import { createPbftEngine } from '../consensus/pbft/driver.ts';
 import type { ConsensusEvent, Transport } from '../consensus/pbft/ports.ts';
-import { type Key, keyIdOf } from '../keys/files.ts';
+import type { Key } from '../keys/files.ts';
 import { fastVerify } from '../keys/verify.ts';
 import { createLedger } from '../ledger/ledger.ts';
-import type { Applied, Ledger, PartyRecord } from '../ledger/types.ts';
+import type { Applied, Ledger } from '../ledger/types.ts';
 import { chainAccess } from '../messaging/access.ts';
 import { createBroker, type EmbeddedBroker } from '../messaging/broker.ts';
 import { connect, type Messaging } from '../messaging/client.ts';
 import { MESSAGE_BYTES_MAX, messageId } from '../protocol/envelope.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import { faultsTolerated } from '../protocol/quorum.ts';
-import type { Party } from '../protocol/topics.ts';
 import { openLedgerStore } from '../store/ledger.ts';
 import { openVoteLog } from '../store/votes.ts';
 import { createApi } from '../web/api.ts';
+import { createDirectory, type Directory } from './directory.ts';
 import { createDoor } from './door.ts';
 import type { ValidatorListener } from './events.ts';
 import { createSpeaker } from './speaker.ts';
@@ -65,7 +65,8 @@ export async function startValidator(options: ValidatorOptions): Promise<Validat
   const votes = openVoteLog(join(dir, VOTES_FILE), key.publicKey);
   const ledger = createLedger({ genesis, verify: fastVerify, store, log });
 
-  const broker = options.listen === null ? null : await embeddedBroker(options, options.listen, ledger);
+  const directory = createDirectory(ledger);
+  const broker = options.listen === null ? null : await embeddedBroker(options, options.listen, directory);
   const own = broker === null ? [] : [`${broker.url}?broker=${id}`];
   const messaging = connect({
     chain,
@@ -105,15 +106,12 @@ export async function startValidator(options: ValidatorOptions): Promise<Validat
     verify: fastVerify,
     clock,
     log,
-    submit: (request) => {
-      const refusal = engine.submit(request);
-      if (refusal !== null) speaker.hint(messageId(chain, request), request.signer, refusal);
-    },
+    submit: (request) => engine.submit(request),
   });
 
   const endListening = ledger.onApplied((applied) => {
     speaker.onApplied(applied);
-    broker?.recheck();
+    if (directory.follow(applied.block)) broker?.recheck();
     tellBlock(applied, emit);
   });
   messaging.subscribe('request', ['+'], MESSAGE_BYTES_MAX, door.onRequest);
@@ -156,33 +154,13 @@ export async function startValidator(options: ValidatorOptions): Promise<Validat
   };
 }
 
-/** Gateways and validators by the keys the ledger knows now; the utility at a root publishes like an operator. */
 function embeddedBroker(
-  options: ValidatorOptions,
+  { genesis, id, clock, log }: ValidatorOptions,
   listen: { host: string; port: number },
-  ledger: Ledger,
+  { partyOf }: Directory,
 ): Promise<EmbeddedBroker> {
-  const { genesis, id, clock, log } = options;
-  let known = new Map<string, Party>();
-  let knownAt = -1;
-  const partyOf = (keyId: string): Party | null => {
-    const { height } = ledger.head();
-    if (height !== knownAt) {
-      known = partiesByKeyId(ledger.parties());
-      knownAt = height;
-    }
-    return known.get(keyId) ?? null;
-  };
   const access = chainAccess({ chain: genesis.chain, broker: id, partyOf, verify: fastVerify, clock });
   return createBroker({ ...listen, access, log, monotonicMs: () => clock.monotonicMs() });
-}
-
-function partiesByKeyId(parties: readonly PartyRecord[]): Map<string, Party> {
-  const byKeyId = new Map<string, Party>();
-  for (const { id, role, publicKey } of parties) {
-    if (publicKey !== null) byKeyId.set(keyIdOf(publicKey), { id, role: role === 'utility' ? 'operator' : role });
-  }
-  return byKeyId;
 }
 
 /** Consensus over MQTT: one topic a validator and channel; lost messages are the core's own business. */

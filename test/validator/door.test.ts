@@ -38,7 +38,12 @@ beforeEach(() => {
   const key = { keyId: 'v1', publicKey: publicKeyOf('v1'), sign: signerOf('v1') };
   const speaker = createSpeaker({ id: 'v1', key, ledger: world.ledger, messaging, clock, log });
   const { ledger } = world;
-  door = createDoor({ ledger, speaker, verify: fastVerify, clock, log, submit: (request) => submitted.push(request) });
+  const submit = (request: Envelope): string | null => {
+    const refusal = ledger.check(request, T0_MS);
+    if (refusal === null) submitted.push(request);
+    return refusal;
+  };
+  door = createDoor({ ledger, speaker, verify: fastVerify, clock, log, submit });
   ledger.onApplied((applied) => speaker.onApplied(applied));
 });
 

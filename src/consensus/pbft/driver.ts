@@ -1,7 +1,14 @@
 // The PBFT driver: the host with bytes, signatures, a durable vote log and one timer. What `validator/` starts.
 
-import { fromBase64url, toBase64url } from '../../base/bytes.ts';
-import { canonicalBytes, type Json, type JsonObject, parseCanonical } from '../../base/canonical.ts';
+import { fromBase64url, toBase64url, utf8 } from '../../base/bytes.ts';
+import {
+  canonicalBytes,
+  canonicalText,
+  type Json,
+  type JsonObject,
+  parseCanonical,
+  rememberText,
+} from '../../base/canonical.ts';
 import type { Clock } from '../../base/clock.ts';
 import { describeError, isWattpactError, WattpactError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
@@ -11,12 +18,12 @@ import {
   type Sign,
   seal,
   sha256Hex,
-  signingBytes,
+  signingText,
   type Verify,
 } from '../../protocol/envelope.ts';
 import type { Application, Batch, Engine } from '../engine.ts';
 import type { Environment, LogRecord } from './core/io.ts';
-import { batchDigest, channelOf, decodePacket, encodePacket, VALIDATORS_MAX } from './core/messages.ts';
+import { batchDigest, channelOf, decodePacket, encodePacket, type Message, VALIDATORS_MAX } from './core/messages.ts';
 import type { PbftTerms } from './core/terms.ts';
 import { createHost, type Host } from './host.ts';
 import type { ConsensusEvent, Timers, Transport, VoteLog } from './ports.ts';
@@ -24,7 +31,9 @@ import type { ConsensusEvent, Timers, Transport, VoteLog } from './ports.ts';
 /** Wrong signatures a connection may send in a second: each may cost the slow way to a verdict. */
 const FORGERIES_PER_SECOND_MAX = 20;
 /** Checked signatures remembered: certificates repeat votes that came before. */
-const SIGNATURES_CACHED_MAX = 4096;
+const SIGNATURES_CACHED_MAX = 2048;
+/** Characters from which a message is remembered by its hash: above every vote. */
+const LONG = 512;
 
 export interface PbftOptions {
   readonly chain: string;
@@ -176,23 +185,34 @@ function decodeRecord(bytes: Uint8Array): LogRecord {
 }
 
 function environment({ chain, self, publicKey, terms, sign, verify }: PbftOptions, onForgery: () => void): Environment {
+  /** By message, the key it holds for: an own one or one looked at before is not checked again. */
+  const signed = new WeakMap<Message, string>();
   const known = new Set<string>();
   const digests = new WeakMap<Batch, string>();
   return {
     self,
     publicKey,
     terms,
-    sign: (kind, body) => seal(chain, kind, self, body as JsonObject, sign) as never,
+    sign(kind, body) {
+      rememberText(body as JsonObject, canonicalText(body as JsonObject));
+      const message = seal(chain, kind, self, body as JsonObject, sign) as never;
+      signed.set(message, publicKey);
+      return message;
+    },
     isSigned(message, key) {
-      const bytes = signingBytes(chain, message as never);
-      const name = `${message.signature}/${key}/${sha256Hex(bytes)}`;
-      if (known.has(name)) return true;
-      if (!verify(fromBase64url(message.signature), bytes, fromBase64url(key))) {
-        onForgery();
-        return false;
+      if (signed.get(message) === key) return true;
+      const text = signingText(chain, message as never);
+      // The same words in another packet: votes in certificates.
+      const name = `${message.signature}/${key}/${text.length > LONG ? sha256Hex(utf8(text)) : text}`;
+      if (!known.has(name)) {
+        if (!verify(fromBase64url(message.signature), utf8(text), fromBase64url(key))) {
+          onForgery();
+          return false;
+        }
+        if (known.size >= SIGNATURES_CACHED_MAX) known.delete(known.values().next().value as string);
+        known.add(name);
       }
-      if (known.size >= SIGNATURES_CACHED_MAX) known.delete(known.values().next().value as string);
-      known.add(name);
+      signed.set(message, key);
       return true;
     },
     digestOf(batch) {

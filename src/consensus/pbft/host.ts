@@ -126,6 +126,16 @@ export function createHost(ports: HostPorts, records: readonly LogRecord[] | nul
     return [{ type: 'request', id, request, bytes: ports.requestBytes(request) }];
   }
 
+  /** Requests of a batch that wait here already are taken from there: what was worked out for them need not be again. */
+  function withKnownRequests(packet: Packet): Packet {
+    if (packet.batch === null || replica.pool.size === 0) return packet;
+    const requests = packet.batch.requests.map((request) => {
+      const known = replica.pool.get(ports.requestId(request))?.request;
+      return known?.signature === request.signature ? known : request;
+    });
+    return { ...packet, batch: { requests, timeMs: packet.batch.timeMs } };
+  }
+
   function readBlocks(from: number): DecidedBlock[] {
     const blocks: DecidedBlock[] = [];
     let bytes = 0;
@@ -159,7 +169,7 @@ export function createHost(ports: HostPorts, records: readonly LogRecord[] | nul
       if (reason === null) feed({ type: 'request', id, request, bytes: ports.requestBytes(request) });
       return reason;
     },
-    receive: (packet) => feed({ type: 'message', packet }),
+    receive: (packet) => feed({ type: 'message', packet: withKnownRequests(packet) }),
     tick: () => feed({ type: 'tick' }),
     status: () => statusOf(replica),
   };

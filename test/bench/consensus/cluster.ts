@@ -22,6 +22,8 @@ export interface Cluster {
   readonly broker: string;
   readonly ids: readonly string[];
   kill(id: string): void;
+  /** Process of each running validator. */
+  pids(): ReadonlyMap<string, number>;
   /** Resident memory of all running validators, MiB. */
   rssMiB(): number;
   /** Processor time of all running validators so far, ms. */
@@ -86,6 +88,7 @@ export async function startCluster(validators: number, gatewayCount: number): Pr
         processes.get(id)?.kill('SIGKILL');
         processes.delete(id);
       },
+      pids: () => new Map([...processes].map(([id, { pid }]) => [id, pid as number])),
       rssMiB: () => [...processes.values()].reduce((sum, { pid }) => sum + rssOf(pid as number), 0),
       cpuMs: () => [...processes.values()].reduce((sum, { pid }) => sum + cpuOf(pid as number), 0),
       stop,

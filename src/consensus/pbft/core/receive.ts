@@ -82,7 +82,7 @@ function isStale(r: Replica, message: Message): boolean {
       if (message.body.height <= r.height) return true;
       const inbox = r.inbox.get(message.body.height);
       const votes = message.kind === 'pbft.prepare' ? inbox?.prepares : inbox?.commits;
-      return votes?.get(message.signer)?.signature === message.signature;
+      return votes?.get(message.signer)?.signature === message.signature || isSurplus(r, message);
     }
     case 'pbft.pre-prepare':
       if (message.body.height <= r.height) return true;
@@ -98,6 +98,11 @@ function isStale(r: Replica, message: Message): boolean {
     default:
       return false;
   }
+}
+
+/** One more prepare of what is prepared already. A prepare of anything else is looked at: it may be evidence. */
+function isSurplus(r: Replica, { kind, body }: Prepare | Commit): boolean {
+  return kind === 'pbft.prepare' && r.committed && r.accepted !== null && sameVote(body, r.accepted.prePrepare.body);
 }
 
 /** A validator that stands below what it voted on lost its state, and perhaps its log: it is shown its own word (log.ts). */
