@@ -6,25 +6,33 @@ import { mayGain, movesFreely, placeLoad, placeTogether, rebalance, WORTH_MOVE_U
 import type { LoadPlan, PlanInput } from './plan-types.ts';
 import { programFrom, programStarts } from './programs.ts';
 import { SiteCost } from './site-cost.ts';
-import type { CostToGo, Exchange, Storage } from './value.ts';
+import type { CostToGo, Exchange, Only, Storage } from './value.ts';
 
 /** Steps of dynamic programming after which no further improvement is begun. */
 const WORK_MAX = 60_000;
 /** Other starts of a program that are tried with the rest moving around it. */
 const STARTS_TRIED = 6;
 
-/** Powers of each load in each interval of the plan. */
+export interface LoadSchedule {
+  readonly loads: readonly LoadPlan[];
+  /** Whether the battery may charge or discharge in an interval where prices below zero would pay for both at once. */
+  readonly only: readonly (Only | undefined)[];
+}
+
+/** Powers of each load in each interval of the plan, the battery used at best around them. */
 export function scheduleLoads(
   input: PlanInput,
   exchanges: readonly Exchange[],
   storage: Storage | null,
   storedWh: number,
   end: CostToGo,
-): LoadPlan[] {
-  if (input.loads.length === 0) return [];
-  const schedule = new Schedule(input, new SiteCost(exchanges, storage, storedWh, end));
+): LoadSchedule {
+  const cost = new SiteCost(exchanges, storage, storedWh, end);
+  cost.settleEither();
+  if (input.loads.length === 0) return { loads: [], only: cost.only() };
+  const schedule = new Schedule(input, cost);
   schedule.improve();
-  return schedule.plans;
+  return { loads: schedule.plans, only: cost.only() };
 }
 
 class Schedule {
@@ -70,8 +78,11 @@ class Schedule {
     for (let m = 0; m < moves.length && this.#mayGoOn(); m++) {
       let better = false;
       for (const l of this.#order) if (moves[m]!(l)) better = true;
-      if (better) m = -1;
+      if (!better) continue;
+      this.#cost.settleEither();
+      m = -1;
     }
+    this.#cost.settleEither();
   }
 
   #mayGoOn(): boolean {

@@ -29,6 +29,7 @@ import {
   decide,
   type Exchange,
   exchangeCost,
+  type Only,
   type Storage,
   stepBack,
 } from './value.ts';
@@ -70,9 +71,9 @@ export function planSite(input: PlanInput): Plan {
   const storedWh = input.batteries.reduce((sum, stored) => sum + stored.storedWh, 0);
   const middle = exchanges.map((nodes) => nodes[MEDIAN] ?? nodes[0]!);
   const end = endOf(input, exchanges, storage);
-  const loads = scheduleLoads(input, middle, storage, storedWh, end);
+  const { loads, only } = scheduleLoads(input, middle, storage, storedWh, end);
   const loadsWh = intervals.map((_, t) => loads.reduce((sum, load) => sum + load.powersW[t]! * hours, 0));
-  const withLoads = exchanges.map((nodes, t) => nodes.map((x) => ({ ...x, netWh: x.netWh + loadsWh[t]! })));
+  const withLoads = exchanges.map((nodes, t) => nodes.map((x) => withLoad(x, loadsWh[t]!, only[t])));
   const costs = costsToGo(withLoads, storage, end);
 
   const steps: PlanStep[] = [];
@@ -118,6 +119,10 @@ export function planSite(input: PlanInput): Plan {
     bids,
     explanation: explainPlan(input, steps, loads, storage),
   };
+}
+
+function withLoad(x: Exchange, loadWh: number, only: Only | undefined): Exchange {
+  return { ...x, netWh: x.netWh + loadWh, ...(only === undefined ? {} : { only }) };
 }
 
 function storedValueOf(cost: CostToGo): StoredValue[] {

@@ -9,6 +9,7 @@ import {
   decide,
   type Exchange,
   leastTotal,
+  type Only,
   pricePerWhBelow,
   type Storage,
   stepBack,
@@ -32,6 +33,8 @@ const NO_STORAGE: Storage = {
 };
 
 const NOTHING_WH = 1e-6;
+/** A smaller saving is none. */
+const SAVING_UC = 1e-3;
 /** Two functions with segments this close are the same but for a constant. */
 const SAME_WH = 1e-7;
 
@@ -117,6 +120,7 @@ export class SiteCost {
   /** Consumption less generation of each interval with what was added. */
   readonly #netWh: Float64Array;
   readonly #choices: Choices[];
+  readonly #only: Only[];
   readonly #upTo: Chain;
   readonly #from: Chain;
   #tried = 0;
@@ -131,6 +135,7 @@ export class SiteCost {
     this.#exchanges = exchanges;
     this.#netWh = Float64Array.from(exchanges, ({ netWh }) => netWh);
     this.#choices = choices;
+    this.#only = exchanges.map(() => 'charge');
     this.#upTo = new Chain(start, n, (before, i) => stepForward(before, choices[i]!, usable));
     this.#from = new Chain(end, n, (after, i) => stepBack(after, choices[n - 1 - i]!, usable));
   }
@@ -151,7 +156,8 @@ export class SiteCost {
       const choices = this.#choices[t]!;
       const { withdrawnWh, storedEndWh } = decide(after, choices, storage, storedWh);
       prices[t] = pricePerWhBelow(x, acWh(storage, withdrawnWh) - this.#netWh[t]!);
-      if (withdrawnWh < storage.dischargeAcWh / storage.dischargeEfficiency - NOTHING_WH) {
+      const mayGive = !choices.either || withdrawnWh < -NOTHING_WH || this.#only[t] === 'discharge';
+      if (mayGive && withdrawnWh < storage.dischargeAcWh / storage.dischargeEfficiency - NOTHING_WH) {
         // A Wh more from the store is one more from before or one less for later.
         const valueUcPerWh = Math.min(-valueAbove(this.#upTo.at(t), storedWh), valueBelow(after, storedEndWh));
         const discharging = withdrawnWh > -NOTHING_WH;
@@ -163,6 +169,36 @@ export class SiteCost {
       storedWh = storedEndWh;
     }
     return prices;
+  }
+
+  /** Finds out where prices below zero whether charging or discharging is better: turns one after the other while that saves. */
+  settleEither(): void {
+    for (let better = true; better; ) {
+      better = false;
+      for (let t = 0; t < this.#choices.length; t++) {
+        if (!this.#choices[t]!.either) continue;
+        const only = this.#only[t] === 'discharge' ? 'charge' : 'discharge';
+        const turned = choicesOf(this.#storage, this.#exchanges[t]!, this.#netWh[t], only);
+        const before = this.total();
+        this.#tried++;
+        if (leastTotal(stepForward(this.#upTo.at(t), turned, this.#storage), this.#after(t + 1)) >= before - SAVING_UC)
+          continue;
+        this.#only[t] = only;
+        this.#choices[t] = turned;
+        this.#changed(t);
+        better = true;
+      }
+    }
+  }
+
+  /** For each interval which of the two the battery may do, where it matters. */
+  only(): readonly (Only | undefined)[] {
+    return this.#choices.map(({ either }, t) => (either ? this.#only[t] : undefined));
+  }
+
+  #changed(t: number): void {
+    this.#upTo.change(t);
+    this.#from.change(this.#exchanges.length - 1 - t);
   }
 
   /** Least cost as things stand. */
@@ -178,7 +214,9 @@ export class SiteCost {
       const more = moreWh[i]!;
       const at = t + i;
       const choices =
-        more === 0 ? this.#choices[at]! : choicesOf(this.#storage, this.#exchanges[at]!, this.#netWh[at]! + more);
+        more === 0
+          ? this.#choices[at]!
+          : choicesOf(this.#storage, this.#exchanges[at]!, this.#netWh[at]! + more, this.#only[at]);
       upTo = stepForward(upTo, choices, this.#storage);
     }
     return leastTotal(upTo, this.#after(t + moreWh.length));
@@ -186,15 +224,13 @@ export class SiteCost {
 
   /** Makes consumption larger from interval `t` on. */
   add(t: number, moreWh: readonly number[]): void {
-    const n = this.#exchanges.length;
     for (let i = 0; i < moreWh.length; i++) {
       const more = moreWh[i]!;
       if (more === 0) continue;
       const at = t + i;
       this.#netWh[at]! += more;
-      this.#choices[at] = choicesOf(this.#storage, this.#exchanges[at]!, this.#netWh[at]);
-      this.#upTo.change(at);
-      this.#from.change(n - 1 - at);
+      this.#choices[at] = choicesOf(this.#storage, this.#exchanges[at]!, this.#netWh[at], this.#only[at]);
+      this.#changed(at);
     }
   }
 
@@ -202,10 +238,14 @@ export class SiteCost {
   remember(): () => void {
     const netWh = this.#netWh.slice();
     const choices = this.#choices.slice();
+    const only = this.#only.slice();
     const ways = [this.#upTo.remember(), this.#from.remember()];
     return () => {
       this.#netWh.set(netWh);
-      for (let t = 0; t < choices.length; t++) this.#choices[t] = choices[t]!;
+      for (let t = 0; t < choices.length; t++) {
+        this.#choices[t] = choices[t]!;
+        this.#only[t] = only[t]!;
+      }
       for (const back of ways) back();
     };
   }

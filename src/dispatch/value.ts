@@ -44,7 +44,11 @@ export interface Exchange {
   readonly exportLimitWh: WattHours;
   /** Price of breaking a limit of the connection: above every real price. */
   readonly penaltyUcPerWh: UcPerWh;
+  /** Which of the two a battery may do where prices below zero would pay for doing both at once. Charge unless told. */
+  readonly only?: Only;
 }
+
+export type Only = 'charge' | 'discharge';
 
 /** What the battery can do in one interval, from full charge to full discharge: withdrawals of stored energy by falling value. */
 export interface Choices {
@@ -55,6 +59,8 @@ export interface Choices {
   readonly widthsWh: readonly number[];
   /** How many of the segments are charging (the first ones). */
   readonly charging: number;
+  /** Charging and discharging at once would pay, and only one of them is among the choices. */
+  readonly either: boolean;
   /** The same from full discharge on, as the cost up to the interval's end needs it. */
   readonly dischargeStoredWh: number;
   readonly costAtFullDischargeUc: number;
@@ -119,28 +125,48 @@ export function exchangeCost(
   return { costUc, curtailedWh };
 }
 
-/** What a Wh less of net export costs there. */
-export function pricePerWhBelow(x: Exchange, exportWh: WattHours): UcPerWh {
-  const { startWh, prices, widthsWh } = exportPrices(x, exportWh, exportWh);
+/** Price of the Wh of net export just below or just above an amount of it. */
+function priceAround(
+  startWh: number,
+  prices: readonly number[],
+  widthsWh: readonly number[],
+  exportWh: WattHours,
+  side: 'below' | 'above',
+): UcPerWh {
   let end = startWh;
   for (let i = 0; i < prices.length; i++) {
+    if (widthsWh[i]! <= 0) continue;
     end += widthsWh[i]!;
-    if (widthsWh[i]! > 0 && end >= exportWh - 1e-9) return prices[i]!;
+    if (side === 'below' ? end >= exportWh - 1e-9 : end > exportWh + 1e-9) return prices[i]!;
   }
   return prices.at(-1)!;
 }
 
+/** What a Wh less of net export costs there. */
+export function pricePerWhBelow(x: Exchange, exportWh: WattHours): UcPerWh {
+  const { startWh, prices, widthsWh } = exportPrices(x, exportWh, exportWh);
+  return priceAround(startWh, prices, widthsWh, exportWh, 'below');
+}
+
 /** The battery's choices in an interval, with what each is worth for a stored Wh. */
-export function choicesOf(storage: Storage, x: Exchange, netWh = x.netWh): Choices {
-  const charge = storage.chargesFromGrid ? storage.chargeAcWh : Math.min(storage.chargeAcWh, Math.max(0, -netWh));
-  const discharge = storage.exports ? storage.dischargeAcWh : Math.min(storage.dischargeAcWh, Math.max(0, netWh));
+export function choicesOf(storage: Storage, x: Exchange, netWh = x.netWh, only = x.only): Choices {
+  let charge = storage.chargesFromGrid ? storage.chargeAcWh : Math.min(storage.chargeAcWh, Math.max(0, -netWh));
+  let discharge = storage.exports ? storage.dischargeAcWh : Math.min(storage.dischargeAcWh, Math.max(0, netWh));
   const idle = -netWh;
+  const { startWh, costAtStartUc, prices, widthsWh } = exportPrices(x, idle - charge, idle + discharge);
+  // A Wh less charged and a Wh more discharged where the battery is idle: the first must be worth more, or one of them is left out.
+  const { chargeEfficiency, dischargeEfficiency, wearUcPerWh } = storage;
+  const lastCharged = charge > 0 ? priceAround(startWh, prices, widthsWh, idle, 'below') : Number.POSITIVE_INFINITY;
+  const firstDischarged = priceAround(startWh, prices, widthsWh, idle, 'above');
+  const either =
+    discharge > 0 && lastCharged / chargeEfficiency + wearUcPerWh < firstDischarged * dischargeEfficiency - wearUcPerWh;
+  if (either && only === 'discharge') charge = 0;
+  else if (either) discharge = 0;
   const from = idle - charge;
   const until = idle + discharge;
-  const { startWh, costAtStartUc, prices, widthsWh } = exportPrices(x, from, until);
   const values: number[] = [];
   const widths: number[] = [];
-  let costAtFullChargeUc = costAtStartUc + charge * storage.chargeEfficiency * storage.wearUcPerWh;
+  let costAtFullChargeUc = costAtStartUc + charge * chargeEfficiency * wearUcPerWh;
   let charging = 0;
   let at = startWh;
   for (let i = 0; i < prices.length; i++) {
@@ -149,16 +175,14 @@ export function choicesOf(storage: Storage, x: Exchange, netWh = x.netWh): Choic
     if (at < from) costAtFullChargeUc -= price * (Math.min(end, from) - at);
     const chargePart = Math.min(end, idle) - Math.max(at, from);
     if (chargePart > 0) {
-      values.push(price / storage.chargeEfficiency + storage.wearUcPerWh);
-      widths.push(chargePart * storage.chargeEfficiency);
+      values.push(price / chargeEfficiency + wearUcPerWh);
+      widths.push(chargePart * chargeEfficiency);
       charging = values.length;
     }
     const dischargePart = Math.min(end, until) - Math.max(at, idle);
     if (dischargePart > 0) {
-      // Below zero prices a loss would pay for itself; a battery cannot do both at once, so discharge is never worth more than charge costs.
-      const value = price * storage.dischargeEfficiency - storage.wearUcPerWh;
-      values.push(Math.min(value, values.at(-1) ?? value));
-      widths.push(dischargePart / storage.dischargeEfficiency);
+      values.push(price * dischargeEfficiency - wearUcPerWh);
+      widths.push(dischargePart / dischargeEfficiency);
     }
     at = end;
   }
@@ -179,6 +203,7 @@ export function choicesOf(storage: Storage, x: Exchange, netWh = x.netWh): Choic
     values,
     widthsWh: widths,
     charging,
+    either,
     dischargeStoredWh,
     costAtFullDischargeUc,
     backwards,
