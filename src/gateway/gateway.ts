@@ -19,7 +19,6 @@ import type { Genesis } from '../protocol/genesis.ts';
 import { faultsTolerated } from '../protocol/quorum.ts';
 import type { LoadedSite } from '../site/types.ts';
 import { openGatewayStore } from '../store/gateway.ts';
-import { createDemandDoor } from '../web/demand.ts';
 import { watchChain } from './chainwatch.ts';
 import { askTimedatectl, type ClockTrust, createClockGate } from './clockgate.ts';
 import { createSiteControl } from './controlling.ts';
@@ -267,17 +266,17 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
   // ------------------------------------------------------------------ customers
   const accept = createDemandDesk({ site, store, intervalMs: lengthMs, clock });
+  // Few sites open these doors, and the servers behind them are much code.
   const door =
     options.demandHttp === null
       ? null
-      : await createDemandDoor({
+      : await (await import('../web/demand.ts')).createDemandDoor({
           ...options.demandHttp,
           holderOf: (token) => store.customers.holderOf(token),
           accept,
           monotonicMs: () => clock.monotonicMs(),
           log,
         });
-  // A broker is much code for a door that few sites open.
   const siteBroker =
     options.demandMqtt === null
       ? null
