@@ -27,6 +27,7 @@ import { createDemandDesk } from './demands.ts';
 import { doAll } from './duties.ts';
 import { controlConfigOf, generatorsOf, gridMeterOf } from './equipment.ts';
 import type { GatewayListener, SitePowers } from './events.ts';
+import { watchFairness } from './fairness.ts';
 import { createSiteForecasting } from './forecasting.ts';
 import { countHistory, createRebuilding } from './history.ts';
 import { createLoadNeeds } from './loadneeds.ts';
@@ -119,6 +120,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   /** The same until it is answered: an answer may take longer than asking again. */
   let askSalt: string | null = null;
   let askedAtMs = Number.NEGATIVE_INFINITY;
+  const judgeFairness = watchFairness({ store, rounds: genesis.rounds, log });
   const agreed = commitsAgree(chain, fastVerify);
   const quorumAtLeast = site.contract.quorumAtLeast ?? 0;
   const trust = createTrust({ genesis, store, quorumAtLeast, verify: fastVerify, agreed, clock, log });
@@ -139,7 +141,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       onVerdict: (proof, header) => requester.onVerdict(proof, header),
       onAbsent: (validator, body) => requester.onAbsent(validator, body),
       onHint: (validator, body) => requester.onHint(validator, body),
-      onNotice: (notice, confirmations) => trading.onNotice(notice, confirmations),
+      onNotice(notice, confirmations) {
+        judgeFairness(notice);
+        trading.onNotice(notice, confirmations);
+      },
       onSettlement: (settlement) => trading.onSettlement(settlement),
       onOrder(order, operator) {
         orders.add(operator, order);
