@@ -9,6 +9,8 @@ import type { ForecasterOptions, Sample, SampleMark } from './types.ts';
 const POWER_MAX_W = 4e9;
 /** Negative generation beyond this part of the most that was seen is no own use. */
 const OWN_USE_SHARE = 0.05;
+/** From this part of the most that was seen, a generator may be at its limit. */
+const LIMIT_SHARE = 0.9;
 /** A generator may exceed its rated power by this much. */
 const OVER_CAPACITY = 1.3;
 /** Cosine of the zenith angle at nearly six degrees below the horizon: no generator of the sun works. */
@@ -52,7 +54,7 @@ export function judge(
       return 'night';
     }
   }
-  return zeroRun(options, features, state, powerW, step) ?? stuck(options, features, state, powerW);
+  return zeroRun(options, features, state, powerW, step) ?? stuck(options, features, state, powerW, step);
 }
 
 function zeroRun(
@@ -72,7 +74,13 @@ function zeroRun(
   return unusual && state.zeros <= ZERO_DAYS_MAX * features.perDay ? 'zero-run' : null;
 }
 
-function stuck({ kind }: ForecasterOptions, features: Features, state: CleanerState, powerW: Watts): SampleMark | null {
+function stuck(
+  { kind }: ForecasterOptions,
+  features: Features,
+  state: CleanerState,
+  powerW: Watts,
+  step: number,
+): SampleMark | null {
   const long = (STUCK_HOURS * features.perDay) / 24;
   if (state.repeatedW !== powerW) {
     state.longestRun = Math.max(state.longestRun, Math.min(state.times, long));
@@ -81,7 +89,9 @@ function stuck({ kind }: ForecasterOptions, features: Features, state: CleanerSt
     return null;
   }
   state.times++;
-  // Generators stand still for days; consumption and net do not.
-  if (kind === 'pv' || kind === 'wind' || powerW === 0) return null;
-  return state.times > Math.max(long, 2 * state.longestRun) ? 'stuck' : null;
+  if (powerW === 0 || state.times <= Math.max(long, 2 * state.longestRun)) return null;
+  if (kind === 'load' || kind === 'net') return 'stuck';
+  // Generators stand still for days, and run at their limit for hours; in between nothing keeps them at one power.
+  const share = powerW / features.range(step - 1).most;
+  return share > OWN_USE_SHARE && share < LIMIT_SHARE ? 'stuck' : null;
 }

@@ -1,0 +1,168 @@
+// Sites as they are: clocks that change, holidays, meters that fail, plants that grow. Hourly steps keep it short.
+
+import { describe, expect, test } from 'vitest';
+import { seededRandom } from '../../src/base/random.ts';
+import { createForecaster } from '../../src/forecast/forecaster.ts';
+import type { Forecaster, ForecasterOptions } from '../../src/forecast/types.ts';
+
+const STEP = 3_600_000;
+const DAY = 24;
+/** A Monday. */
+const START = Date.UTC(2026, 2, 9);
+
+/** A forecaster that has learnt `powerW(step)` of the steps `[from, until)`. */
+function taught(
+  options: Partial<ForecasterOptions> & Pick<ForecasterOptions, 'kind'>,
+  until: number,
+  powerW: (step: number, noise: number) => number | null,
+): Forecaster {
+  const forecaster = createForecaster({ stepMs: STEP, ...options }, undefined, DAY);
+  const random = seededRandom(21);
+  for (let step = 0; step < until; step++) {
+    forecaster.learn({ startMs: START + step * STEP, powerW: powerW(step, random()) });
+  }
+  return forecaster;
+}
+
+function medians(forecaster: Forecaster, from: number, count = DAY): number[] {
+  return forecaster.forecast(START + from * STEP, count).map(({ quantilesW }) => quantilesW[3] as number);
+}
+
+const sun = (step: number): number => Math.max(0, Math.sin((((step % DAY) + 0.5 - 6) / 12) * Math.PI));
+const pvOptions = { kind: 'pv', latitude: 0, longitude: 0 } as const;
+
+describe('clocks', () => {
+  /** The clock of Berlin goes forward on 29 March 2026, 01:00 UTC: 20 days after the start. */
+  const changed = 20 * DAY + 1;
+  const house = (step: number, noise: number): number => {
+    const local = (step + (step < changed ? 1 : 2)) % DAY;
+    return (local === 7 ? 3000 : 300) + 30 * noise;
+  };
+
+  test('a house goes by its own clock from the first morning of summer time', () => {
+    for (const [timezone, hour] of [
+      ['Europe/Berlin', 5],
+      ['UTC', 6],
+    ] as const) {
+      const ahead = medians(taught({ kind: 'load', timezone }, 20 * DAY, house), 20 * DAY);
+      expect(ahead.indexOf(Math.max(...ahead))).toBe(hour);
+    }
+  });
+
+  test('the hour that a local clock shows twice, and the one it leaves out', () => {
+    const [straight, local] = [0, 1].map(() => taught({ kind: 'load' }, 4 * DAY, house)) as [Forecaster, Forecaster];
+    const at = (step: number) => ({ startMs: START + step * STEP, powerW: house(step, 0.5) });
+    for (const step of [96, 97]) for (const one of [straight, local]) one.learn(at(step));
+    expect(local.learn({ ...at(97), powerW: 9000 })).toBe('out-of-order');
+    // One hour is left out.
+    for (const step of [99, 100]) for (const one of [straight, local]) expect(one.learn(at(step))).toBeNull();
+    expect(medians(local, 101)).toEqual(medians(straight, 101));
+  });
+});
+
+test('a holiday is lived like a Sunday', () => {
+  const works = (step: number, noise: number): number => {
+    const day = Math.floor(step / DAY) % 7;
+    const hour = step % DAY;
+    return (day < 5 && hour >= 7 && hour < 17 ? 5000 : 500) + 100 * noise;
+  };
+  // Wednesday of the fourth week.
+  const day = 23;
+  const noon = (holidays: readonly string[]): number =>
+    medians(taught({ kind: 'load', holidays }, day * DAY, works), day * DAY)[12] as number;
+  expect(noon([])).toBeGreaterThan(4000);
+  expect(noon(['2026-04-01'])).toBeLessThan(2000);
+});
+
+describe('a site that changes', () => {
+  const days = 18;
+  const noonAfter = (panelsFrom: number, count: number): number => {
+    const plant = (step: number, noise: number): number =>
+      (step < panelsFrom * DAY ? 2000 : 4000) * sun(step) * (0.9 + 0.1 * noise);
+    return medians(taught(pvOptions, (days + count) * DAY, plant), (days + count) * DAY)[12] as number;
+  };
+
+  test('twice the panels: the next days ahead know it', () => {
+    expect(noonAfter(99, 0)).toBeLessThan(2050);
+    expect(noonAfter(days, 4)).toBeGreaterThan(3000);
+  });
+
+  test('a heat pump at night', () => {
+    const house = (step: number, noise: number): number => {
+      const pump = step >= days * DAY && step % DAY < 5 ? 2000 : 0;
+      return 300 + pump + 60 * noise;
+    };
+    const end = (days + 4) * DAY;
+    const ahead = medians(taught({ kind: 'load' }, end, house), end);
+    expect(ahead[2]).toBeGreaterThan(1500);
+    expect(ahead[12]).toBeLessThan(800);
+  });
+});
+
+describe('what is marked leaves no trace', () => {
+  /** Medians after a good week and then `hours` of something that is not the site, beside those after as many missing hours. */
+  const both = (
+    options: Partial<ForecasterOptions> & Pick<ForecasterOptions, 'kind'>,
+    good: (step: number, noise: number) => number,
+    hours: number,
+    wrong: (step: number) => { powerW: number; curtailed?: boolean },
+  ) => {
+    const from = 7 * DAY + 8;
+    const [spoilt, missing] = [0, 1].map(() => taught(options, from, good)) as [Forecaster, Forecaster];
+    const marks = Array.from({ length: hours }, (_, i) => {
+      const startMs = START + (from + i) * STEP;
+      missing.learn({ startMs, powerW: null });
+      return spoilt.learn({ startMs, ...wrong(from + i) });
+    });
+    return { marks, spoilt: medians(spoilt, from + hours), missing: medians(missing, from + hours) };
+  };
+  const house = (step: number, noise: number): number => 300 + 500 * sun(step + 8) + 50 * noise;
+  const plant = (step: number, noise: number): number =>
+    3000 * sun(step) * (0.8 + 0.2 * noise) - (sun(step) === 0 ? 2 : 0);
+
+  test('zeros that mean missing', () => {
+    const { marks, spoilt, missing } = both({ kind: 'load' }, house, 8, () => ({ powerW: 0 }));
+    expect(marks).toEqual(new Array(8).fill('zero-run'));
+    expect(spoilt).toEqual(missing);
+  });
+
+  test('curtailment', () => {
+    const { marks, spoilt, missing } = both(pvOptions, plant, 6, () => ({ powerW: 0, curtailed: true }));
+    expect(marks).toEqual(new Array(6).fill('curtailed'));
+    expect(spoilt).toEqual(missing);
+    // Not marked, it is weather.
+    const { spoilt: weather } = both(pvOptions, plant, 6, () => ({ powerW: 0 }));
+    expect(Math.max(...weather)).toBeLessThan(0.97 * Math.max(...spoilt));
+  });
+
+  test('error codes and other nonsense', () => {
+    for (const powerW of [-1e6, 1e12, Number.NaN]) {
+      const { marks, spoilt, missing } = both(pvOptions, plant, 3, () => ({ powerW }));
+      expect(marks.every((mark) => mark !== null)).toBe(true);
+      expect(spoilt).toEqual(missing);
+    }
+  });
+
+  test('a generator whose meter stands still, but not one that stands still or runs at its limit', () => {
+    const wind = (_: number, noise: number): number => 4000 * noise;
+    const last = (powerW: number) => both({ kind: 'wind' }, wind, 12, () => ({ powerW })).marks.at(-1);
+    expect(last(1234.5)).toBe('stuck');
+    expect(last(0)).toBeNull();
+    expect(last(4000)).toBeNull();
+  });
+
+  test('own use at night stays own use', () => {
+    const ahead = medians(taught(pvOptions, 7 * DAY, plant), 7 * DAY);
+    expect(ahead[1]).toBeCloseTo(-2, 6);
+    expect(Math.min(...ahead)).toBeGreaterThan(-10);
+  });
+});
+
+test('after one day the shape of the day is known, after a week the weekend', () => {
+  const works = (step: number, noise: number): number =>
+    (Math.floor(step / DAY) % 7 < 5 && step % DAY >= 7 && step % DAY < 17 ? 5000 : 500) + 100 * noise;
+  const first = medians(taught({ kind: 'load' }, DAY, works), DAY);
+  expect((first[12] as number) / (first[2] as number)).toBeGreaterThan(5);
+  const saturday = medians(taught({ kind: 'load' }, 12 * DAY, works), 12 * DAY);
+  expect(saturday[12]).toBeLessThan(2500);
+});
