@@ -12,6 +12,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   genesis: async () => (await import('./commands/genesis.ts')).genesisCommand(),
   keys: async () => (await import('./commands/keys.ts')).keysCommand(),
   status: async () => (await import('./commands/status.ts')).statusCommand(),
+  override: async () => (await import('./commands/override.ts')).overrideCommand(),
   customer: async () => (await import('./commands/customer.ts')).customerCommand(),
   site: async () => (await import('./commands/site.ts')).siteCommand(),
   profile: async () => (await import('./commands/profile.ts')).profileCommand(),

@@ -30,7 +30,7 @@ const INPUT_ERRORS = [
     'market',
     'message',
   ],
-  ...['profile', 'request', 'series', 'site', 'usage'],
+  ...['override', 'profile', 'request', 'series', 'site', 'usage'],
 ];
 
 /** Says what went wrong in one line and ends with the exit code that fits. Bugs keep their stack. */

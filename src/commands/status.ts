@@ -7,6 +7,7 @@ import { WattpactError } from '../base/errors.ts';
 import { isoSeconds } from '../base/interval.ts';
 import { confirmations } from '../contract/life.ts';
 import { STORE_FILE } from '../gateway/gateway.ts';
+import { overrideText, type SiteOverride } from '../gateway/overrides.ts';
 import { openGatewayStore } from '../store/gateway.ts';
 import { openLedgerStore } from '../store/ledger.ts';
 import { LEDGER_FILE } from '../validator/validator.ts';
@@ -44,6 +45,7 @@ function gatewayStatus(file: string, json: boolean): void {
       undecided: store.requests.undecided().length,
       outbox: store.outbox.size(),
       leases: store.leases.all().length,
+      overrides: store.settings.all('override ') as SiteOverride[],
       requests,
     };
     if (json) {
@@ -54,6 +56,7 @@ function gatewayStatus(file: string, json: boolean): void {
       `verified    ${status.verified === null ? 'nothing yet' : `block ${status.verified.height} of ${status.verified.time}`}`,
     );
     printLine(`undecided   ${status.undecided} requests; ${status.outbox} to send; ${status.leases} leases on devices`);
+    for (const override of status.overrides) printLine(`overridden  ${overrideText(override)}, by the ${override.by}`);
     for (const request of requests) {
       printLine(
         `  ${String(request.sequence).padStart(6)}  ${request.kind.padEnd(9)} ${request.phase.padEnd(9)} ${request.confirmations} confirmed  ${request.id.slice(0, 16)}`,

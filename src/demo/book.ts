@@ -2,6 +2,7 @@
 // document out. Owns the bookkeeping; starts nothing and prints nothing.
 
 import type { GatewayEvent, SitePowers } from '../gateway/events.ts';
+import type { SiteOverride } from '../gateway/overrides.ts';
 import type { ClearingDocument } from '../ledger/types.ts';
 import type { Header } from '../protocol/header.ts';
 import type { Settlement, Trade } from '../protocol/replies.ts';
@@ -48,6 +49,7 @@ export interface SiteNow {
   readonly deliveredWh: number | null;
   readonly control: string;
   readonly trouble: string | null;
+  readonly overrides: readonly SiteOverride[];
 }
 
 export interface Book {
@@ -146,6 +148,7 @@ export function createBook(gateways: readonly string[]): Book {
           site(gateway, event.interval).settlement = event.settlement;
           return;
         case 'trouble':
+        case 'override':
           return;
         default:
           return event satisfies never;

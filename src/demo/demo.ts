@@ -2,7 +2,7 @@
 // a utility and a planning system, and tells what happens. Owns the composition; nothing in it is known to the programs it starts.
 
 import { spawnSync } from 'node:child_process';
-import { randomBytes as nodeRandomBytes } from 'node:crypto';
+import { randomBytes as nodeRandomBytes, timingSafeEqual } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -14,6 +14,7 @@ import { SILENT } from '../base/log.ts';
 import { readUserFile } from '../commands/runtime.ts';
 import type { GatewayEvent } from '../gateway/events.ts';
 import { STORE_FILE } from '../gateway/gateway.ts';
+import { createOverrides, overridable, overrideText } from '../gateway/overrides.ts';
 import type { Key } from '../keys/files.ts';
 import { chooseSeries } from '../simulator/site-series.ts';
 import type { SiteSeries, VirtualSite } from '../simulator/types.ts';
@@ -102,6 +103,8 @@ class Demo {
   readonly #curves = new Map<string, (number | null)[]>();
   readonly #events: EventView[] = [];
   readonly #reported = new Set<number>();
+  /** Of who may act from the page; in the address that the terminal shows. */
+  readonly #token = nodeRandomBytes(24).toString('base64url');
   readonly done: Promise<void>;
   #finished: () => void = () => undefined;
   #failed: (error: unknown) => void = () => undefined;
@@ -200,7 +203,7 @@ class Demo {
       `Wattpact demo: ${genesis.validators.length} validators, ${sites.length} sites on ${source}, chain ${genesis.chain}`,
     );
     say(
-      `an interval of ${genesis.interval.lengthMs / 60_000} minutes takes ${this.#options.intervalS} s${this.#page === null ? '' : `; the page: ${this.#page.url}`}`,
+      `an interval of ${genesis.interval.lengthMs / 60_000} minutes takes ${this.#options.intervalS} s${this.#page === null ? '' : `; the page: ${this.#page.url}/#token=${this.#token}`}`,
     );
   }
 
@@ -267,12 +270,21 @@ class Demo {
   async #startPage(port: number): Promise<void> {
     const { genesis, sites } = this.#consortium;
     const names = new Map(sites.map(({ gateway, loaded }) => [gateway, loaded.site.name]));
+    const equipment = new Map(sites.map(({ gateway, loaded }) => [gateway, overridable(loaded.site)]));
     this.#page = await createPage({
       host: HOST,
       port,
       log: SILENT,
+      owner: {
+        isOwner: (token) =>
+          token.length === this.#token.length && timingSafeEqual(Buffer.from(token), Buffer.from(this.#token)),
+        override: (site, payload) => this.#override(site, payload),
+        monotonicMs: () => this.#clock.monotonicMs(),
+      },
       snapshot: () =>
         pageState({
+          canAct: true,
+          equipment,
           book: this.#book,
           genesis,
           source: this.#options.dataDir ?? 'shipped days',
@@ -282,6 +294,18 @@ class Demo {
           events: this.#events,
         }),
     });
+  }
+
+  /** As `wattpact override` does it: into the store of the gateway, which looks there. */
+  #override(gateway: string, payload: Uint8Array): void {
+    const site = this.#consortium.sites.find((each) => each.gateway === gateway);
+    if (site === undefined) throw new WattpactError('override.site', `there is no site ${gateway}`);
+    const store = openGatewayStore(join(site.dataDir, STORE_FILE));
+    try {
+      createOverrides({ site: site.loaded.site, store, clock: this.#clock }).accept(payload, 'page');
+    } finally {
+      store.close();
+    }
   }
 
   #onMessage(name: string, message: unknown): void {
@@ -296,6 +320,8 @@ class Demo {
   #onGateway(gateway: string, event: GatewayEvent): void {
     this.#book.onGateway(gateway, event);
     if (event.type === 'trouble') this.#tell('warn', `${gateway}: ${event.what}`);
+    if (event.type === 'override')
+      this.#tell('warn', `${gateway}: override ${event.what}, ${overrideText(event.override)}`);
     if (event.type === 'powers') {
       const curve = this.#curves.get(gateway) ?? [];
       curve.push(event.powers.gridPowerW);

@@ -4,7 +4,15 @@ import { floorDiv } from '../base/integers.ts';
 import { intervalAt, intervalEndMs, intervalStartMs } from '../base/interval.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import { headerHash } from '../protocol/header.ts';
-import type { ClearingView, EventView, PageState, RequestView, SiteView, ValidatorView } from '../web/state.ts';
+import type {
+  ClearingView,
+  EquipmentView,
+  EventView,
+  PageState,
+  RequestView,
+  SiteView,
+  ValidatorView,
+} from '../web/state.ts';
 import type { Book } from './book.ts';
 
 const REQUESTS_SHOWN = 40;
@@ -14,7 +22,11 @@ export function pageState(options: {
   genesis: Genesis;
   source: string;
   nowMs: number;
+  /** Whether the page takes the owner's word. */
+  canAct: boolean;
   names: ReadonlyMap<string, string>;
+  /** What the owner of each site may speak of. */
+  equipment: ReadonlyMap<string, readonly Omit<EquipmentView, 'override'>[]>;
   /** Grid powers of each site of the last while, oldest first. */
   curves: ReadonlyMap<string, readonly (number | null)[]>;
   events: readonly EventView[];
@@ -26,6 +38,7 @@ export function pageState(options: {
   return {
     chain: genesis.chain,
     source: options.source,
+    canAct: options.canAct,
     rate: genesis.clock.rate,
     nowMs,
     interval: { number, startMs: intervalStartMs(number, lengthMs), endMs: intervalEndMs(number, lengthMs) },
@@ -42,7 +55,7 @@ export function pageState(options: {
   };
 }
 
-function siteView({ book, names, curves }: Parameters<typeof pageState>[0], gateway: string): SiteView {
+function siteView({ book, names, equipment, curves }: Parameters<typeof pageState>[0], gateway: string): SiteView {
   const now = book.now(gateway);
   const lastSettled = book.settled().at(-1);
   const settlement = lastSettled === undefined ? null : book.site(gateway, lastSettled).settlement;
@@ -62,6 +75,10 @@ function siteView({ book, names, curves }: Parameters<typeof pageState>[0], gate
     balanceUc: settlement?.balanceUc ?? null,
     gridPowersW: curves.get(gateway) ?? [],
     trouble: now === null ? 'the gateway is not running' : now.trouble,
+    equipment: (equipment.get(gateway) ?? []).map((each) => ({
+      ...each,
+      override: now?.overrides.find(({ id }) => id === each.id) ?? null,
+    })),
   };
 }
 

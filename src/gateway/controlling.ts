@@ -46,6 +46,8 @@ export function createSiteControl(options: {
   fieldbus: Fieldbus;
   metering: Pick<SiteMetering, 'risesSinceStart'>;
   loadNeeds: LoadNeeds;
+  /** Powers that loads take in an interval as planned when it was traded. */
+  loadPowersW: (interval: number) => ReadonlyMap<string, number>;
   positionWh: (interval: number) => number | null;
   plan: () => { readonly plan: Plan; readonly firstInterval: number } | null;
   orders: () => readonly OperatorOrder[];
@@ -89,12 +91,6 @@ export function createSiteControl(options: {
     const number = intervalAt(chainMs, lengthMs);
     const current = options.plan();
     const at = current === null ? -1 : number - current.firstInterval;
-    // A load with several windows in the plan has an entry for each: at most one of them runs at a time.
-    const loadPowersW = new Map<string, number>();
-    for (const { id, powersW } of current?.plan.loads ?? []) {
-      const powerW = powersW[at];
-      if (powerW !== undefined) loadPowersW.set(id, Math.max(powerW, loadPowersW.get(id) ?? 0));
-    }
     const phases = config.connection.phases.map((phase): [Phase, Measured] => [
       phase,
       measured(grid.id, `gridPower${phase}W`),
@@ -111,7 +107,7 @@ export function createSiteControl(options: {
       shortfallUcPerWh: contract.ceilingUcPerWh + genesis.settlement.shortfallPenaltyUcPerWh,
       surplusUcPerWh: contract.floorUcPerWh - genesis.settlement.surplusPenaltyUcPerWh,
       storedValue: current?.plan.storedValues[at] ?? [],
-      loadPowersW,
+      loadPowersW: options.loadPowersW(number),
       gridPowerW: measured(grid.id, 'gridPowerW'),
       gridPhasePowersW: new Map(phases.filter(([, { quality }]) => quality !== 'missing')),
       ...metering.risesSinceStart(),

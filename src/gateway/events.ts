@@ -1,6 +1,7 @@
 // What a gateway tells whoever watches it (the log, the demo, the page): plain data, in the order things happen.
 
 import type { Settlement, Trade } from '../protocol/replies.ts';
+import type { SiteOverride } from './overrides.ts';
 
 /** The site's powers now; null = not known. Signs as base/units.ts. */
 export interface SitePowers {
@@ -22,6 +23,8 @@ export type GatewayEvent =
       /** What control does, in a line. */
       readonly control: string;
       readonly trouble: string | null;
+      /** The owner's word as it stands. */
+      readonly overrides: readonly SiteOverride[];
     }
   | {
       readonly type: 'forecast';
@@ -62,6 +65,7 @@ export type GatewayEvent =
       readonly uncertaintyWh: number;
     }
   | { readonly type: 'settlement'; readonly interval: number; readonly settlement: Settlement }
+  | { readonly type: 'override'; readonly what: 'began' | 'ended'; readonly override: SiteOverride }
   | { readonly type: 'trouble'; readonly what: string };
 
 export type GatewayListener = (event: GatewayEvent) => void;

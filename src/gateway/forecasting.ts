@@ -1,24 +1,40 @@
-// The site's forecasters: one for each generator and one for what the site consumes. Learns from the stored energies, in order, and
-// keeps what it learnt. Owns the carrying between store and forecast/; knows no prices.
+// The site's forecasters: taught by the stored energies of finished intervals, asked for the next ones in Wh. What they learn is the site and
+// not its own dispatch: consumption without battery and movable loads, generation where nothing held it back.
+// Owns when they learn and where their state lives; how they work is forecast/; knows no prices.
 
 import type { Clock } from '../base/clock.ts';
 import { isWattpactError } from '../base/errors.ts';
 import { intervalAt, intervalStartMs } from '../base/interval.ts';
-import { meanPowerW } from '../base/units.ts';
+import { type Millis, meanPowerW, type WattHours } from '../base/units.ts';
 import { createForecaster } from '../forecast/forecaster.ts';
-import { type Forecaster, type ForecasterOptions, MEDIAN } from '../forecast/types.ts';
+import { createNetForecaster, type NetForecaster } from '../forecast/net.ts';
+import {
+  type Forecaster,
+  type ForecasterOptions,
+  type IntervalForecast,
+  MEDIAN,
+  type PartialReading,
+  type Sample,
+} from '../forecast/types.ts';
 import type { SiteFile } from '../site/types.ts';
 import type { GatewayStore } from '../store/gateway.ts';
 import { generatorsOf } from './equipment.ts';
-import { SITE } from './metering.ts';
+import { loadSubject, SITE, type SoFar } from './metering.ts';
 
 /** How far back a forecaster that has no kept state learns from the store: the same season a year ago. */
 const HISTORY_INTERVALS_MAX = 400 * 96;
-
 /** Learning at the start may take so long, ms; a few days of history are learnt before the first forecast, a year is not. */
 const START_MS_MAX = 3_000;
+/** While a long history is learnt, states are kept every so many intervals: a restart goes on from there. */
+const KEEP_INTERVALS = 2_000;
+/** Less than this measured of the running interval says nothing, ms. */
+const SO_FAR_MS_MIN: Millis = 60_000;
+/** What is metered apart does not add up to the last Wh: consumption may come out below zero by this, as a share of what was summed. */
+const SUM_ERROR = 0.02;
 
 export const CONSUMPTION = 'consumption';
+const NET = 'net';
+const LEARNED = 'forecast learned';
 
 /** Quantiles (forecast/types.ts `QUANTILES`) of an interval's energy, Wh. */
 export interface EnergyForecast {
@@ -28,101 +44,202 @@ export interface EnergyForecast {
 
 export interface SiteForecasting {
   /**
-   * Learns the metered intervals up to this one, oldest first, for at most `budgetMs`; true when it has caught up. After a rebuilt store
-   * there is a year to learn: it goes on with the next call, and forecasts use what is known until then.
+   * Learns the metered intervals up to this one, oldest first, for at most `budgetMs`; true when it has caught up and all is kept. After a
+   * rebuilt store there is a year to learn: it goes on with the next call, and forecasts use what is known until then. Slices or at once,
+   * the result is the same.
    */
   learnUpTo(interval: number, budgetMs: number): boolean;
   /** Generator id -> forecasts of `count` intervals from `first` on. */
   generation(first: number, count: number): ReadonlyMap<string, readonly EnergyForecast[]>;
+  /** Without movable loads. */
   consumption(first: number, count: number): readonly EnergyForecast[];
+  /** Consumption less generation, + import: its quantiles are not those of the parts, which err together or do not. */
+  net(first: number, count: number): readonly EnergyForecast[];
 }
 
-/** Energy of what the site consumes in an interval, from the balance at its meters; null when a part of it is not known. */
-export function consumptionWh(site: SiteFile, store: Pick<GatewayStore, 'energies'>, interval: number): number | null {
-  const energy = (subject: string, quantity: string): number | null => {
-    const [stored] = store.energies.range(subject, quantity, interval, interval + 1);
-    return stored === undefined || stored.quality === 'gap' ? null : stored.energyWh;
-  };
-  let sum = 0;
+type Energies = Pick<GatewayStore, 'energies'>;
+
+/** Loads that the plan moves, and adds to the forecast itself. */
+function movable(site: SiteFile): readonly string[] {
+  return site.loads.filter(({ need }) => need !== null).map(({ id }) => loadSubject(id));
+}
+
+/**
+ * Energy of what the site consumes in an interval besides its movable loads, from the balance at its meters; null when a part of it is not
+ * known, or when the parts contradict each other. `loadsSince`: from which interval on each movable load is metered; before that it was
+ * moved by nobody, and belongs to the consumption.
+ */
+export function consumptionWh(
+  site: SiteFile,
+  store: Energies,
+  interval: number,
+  loadsSince: ReadonlyMap<string, number> = new Map(),
+): WattHours | null {
   const terms: (readonly [string, string, 1 | -1])[] = [
     [SITE, 'import', 1],
     [SITE, 'export', -1],
     ...generatorsOf(site).map(({ id }) => [id, 'generation', 1] as const),
     ...site.storage.flatMap(({ id }) => [[id, 'discharge', 1] as const, [id, 'charge', -1] as const]),
+    ...[...loadsSince].flatMap(([load, since]) => (interval < since ? [] : [[load, CONSUMPTION, -1] as const])),
   ];
+  let [sum, moved, doubt] = [0, 0, 0];
   for (const [subject, quantity, sign] of terms) {
-    const part = energy(subject, quantity);
-    if (part === null) return null;
-    sum += sign * part;
+    const [stored] = store.energies.range(subject, quantity, interval, interval + 1);
+    if (stored === undefined || stored.energyWh === null || stored.quality === 'gap') return null;
+    sum += sign * stored.energyWh;
+    moved += Math.abs(stored.energyWh);
+    doubt += stored.uncertaintyWh;
   }
-  return Math.max(0, sum);
+  return sum < 0 - doubt - SUM_ERROR * moved ? null : Math.max(0, sum);
+}
+
+interface Part {
+  readonly name: string;
+  readonly sign: 1 | -1;
+  readonly forecaster: Forecaster;
 }
 
 export function createSiteForecasting(options: {
   site: SiteFile;
   store: Pick<GatewayStore, 'energies' | 'settings'>;
   intervalMs: number;
+  /** What is measured of the running interval, by subject as metering keeps it. */
+  soFar?: (subject: string) => SoFar | null;
   clock: Clock;
 }): SiteForecasting {
-  const { site, store, intervalMs, clock } = options;
+  const { site, store, intervalMs, soFar: soFarOf = () => null, clock } = options;
   const place = { latitude: site.location.latitude, longitude: site.location.longitude, timezone: site.timezone };
-  const forecasters = new Map<string, Forecaster>();
+  const common = { stepMs: intervalMs, ...place };
   const lastOver = intervalAt(clock.chainMs(), intervalMs) - 1;
-  let learned = (store.settings.get('forecast learned') as number | null) ?? -1;
+  let learned = (store.settings.get(LEARNED) as number | null) ?? -1;
   // Learnt under a clock that ran ahead: everything since would come too late.
   if (learned > lastOver) learned = -1;
+  const { parts, net } = fromKept() ?? fresh();
+  /** Names of states that are still to be kept, and the interval they are of. */
+  let toKeep: string[] = [];
+  let keeping = learned;
+  let kept = learned;
+  const loadsSince = new Map<string, number>();
 
-  function add(name: string, kind: ForecasterOptions['kind'], capacityW: number | null): void {
-    const kept = store.settings.get(`forecast ${name}`) as string | null;
-    const forecasterOptions = { kind, stepMs: intervalMs, ...place, ...(capacityW === null ? {} : { capacityW }) };
-    const restored = kept !== null && learned >= 0 ? restore(forecasterOptions, kept) : null;
-    forecasters.set(name, restored ?? createForecaster(forecasterOptions));
-    if (restored === null) learned = -1;
+  function partOptions(): readonly (readonly [string, 1 | -1, ForecasterOptions])[] {
+    return [
+      [CONSUMPTION, 1, { kind: 'load', ...common }],
+      ...generatorsOf(site).map(({ id, role, ratedW }) => {
+        const kind = role === 'wind' ? 'wind' : 'pv';
+        return [id, -1, { kind, ...common, ...(ratedW === null ? {} : { capacityW: ratedW }) }] as const;
+      }),
+    ];
   }
-  for (const { id, role, ratedW } of generatorsOf(site)) add(id, role === 'wind' ? 'wind' : 'pv', ratedW);
-  add(CONSUMPTION, 'load', null);
 
-  function learn(interval: number): void {
-    const startMs = intervalStartMs(interval, intervalMs);
-    for (const [name, forecaster] of forecasters) {
-      if (name === CONSUMPTION) {
-        const energy = consumptionWh(site, store, interval);
-        forecaster.learn({ startMs, powerW: energy === null ? null : meanPowerW(energy, intervalMs) });
-        continue;
-      }
-      const [stored] = store.energies.range(name, 'generation', interval, interval + 1);
-      const known = stored !== undefined && stored.energyWh !== null && stored.quality !== 'gap';
-      const powerW = known ? meanPowerW(stored.energyWh as number, intervalMs) : null;
-      forecaster.learn({ startMs, powerW, curtailed: stored?.curtailed ?? false });
+  function make(stateOf: (name: string) => string | undefined): { parts: readonly Part[]; net: NetForecaster } {
+    const made = partOptions().map(([name, sign, forecasterOptions]): Part => {
+      return { name, sign, forecaster: createForecaster(forecasterOptions, stateOf(name)) };
+    });
+    return { parts: made, net: createNetForecaster(common, made, stateOf(NET)) };
+  }
+
+  function fresh(): { parts: readonly Part[]; net: NetForecaster } {
+    learned = -1;
+    return make(() => undefined);
+  }
+
+  /** As they were kept; null when one is missing or this version cannot read it: the store has what they learnt from. */
+  function fromKept(): { parts: readonly Part[]; net: NetForecaster } | null {
+    const names = [...partOptions().map(([name]) => name), NET];
+    const states = new Map(names.map((name) => [name, store.settings.get(`forecast ${name}`) as string | null]));
+    if (learned < 0 || [...states.values()].includes(null)) return null;
+    try {
+      return make((name) => states.get(name) as string);
+    } catch (error) {
+      if (isWattpactError(error) && error.code === 'forecast.state') return null;
+      throw error;
     }
   }
 
-  function energies(name: string, first: number, count: number): readonly EnergyForecast[] {
-    const forecaster = forecasters.get(name);
-    const issuedMs = intervalStartMs(first, intervalMs);
-    return (forecaster?.forecast(issuedMs, count) ?? []).map(({ startMs, quantilesW }) => ({
+  function sampleOf({ name }: Part, interval: number): Sample {
+    const startMs = intervalStartMs(interval, intervalMs);
+    if (name === CONSUMPTION) {
+      const energyWh = consumptionWh(site, store, interval, loadsSince);
+      return { startMs, powerW: energyWh === null ? null : meanPowerW(energyWh, intervalMs) };
+    }
+    const [stored] = store.energies.range(name, 'generation', interval, interval + 1);
+    if (stored === undefined || stored.energyWh === null || stored.quality === 'gap') return { startMs, powerW: null };
+    return { startMs, powerW: meanPowerW(stored.energyWh, intervalMs), curtailed: stored.curtailed };
+  }
+
+  /** First interval of a subject that the store knows, not older than the history that is worth learning. */
+  function firstStored(subject: string, quantity: string, before: number): number | null {
+    const [first] = store.energies.range(subject, quantity, before - HISTORY_INTERVALS_MAX, before + 1);
+    return first?.interval ?? null;
+  }
+
+  function learnUpTo(interval: number, budgetMs: number): boolean {
+    const untilMs = clock.monotonicMs() + budgetMs;
+    for (const load of movable(site)) {
+      const since = loadsSince.has(load) ? null : firstStored(load, CONSUMPTION, interval);
+      if (since !== null) loadsSince.set(load, since);
+    }
+    let next = learned < 0 ? (firstStored(SITE, 'import', interval) ?? interval + 1) : learned + 1;
+    for (; next <= interval && clock.monotonicMs() < untilMs; next++) {
+      net.learn(parts.map((part) => sampleOf(part, next)));
+      learned = next;
+    }
+    const hasCaughtUp = next > interval;
+    if (toKeep.length === 0 && kept < learned && (hasCaughtUp || learned - kept >= KEEP_INTERVALS)) {
+      toKeep = [...parts.map(({ name }) => name), NET];
+      keeping = learned;
+    }
+    while (toKeep.length > 0 && clock.monotonicMs() < untilMs) keepNext();
+    return hasCaughtUp && toKeep.length === 0;
+  }
+
+  /**
+   * One state a time: each may take a while to write. The interval comes last: states that are ahead of it after a crash see what they know
+   * once more, and leave it.
+   */
+  function keepNext(): void {
+    const name = toKeep.shift();
+    const forecaster = name === NET ? net : parts.find((part) => part.name === name)?.forecaster;
+    if (name !== undefined && forecaster !== undefined) store.settings.set(`forecast ${name}`, forecaster.state());
+    if (toKeep.length > 0) return;
+    kept = keeping;
+    store.settings.set(LEARNED, kept);
+  }
+
+  function readingsOf(part: Part): readonly PartialReading[] {
+    const soFar = part.name === CONSUMPTION ? consumptionSoFar() : soFarOf(part.name);
+    if (soFar === null || soFar.curtailed || soFar.endMs - soFar.startMs < SO_FAR_MS_MIN) return [];
+    return [{ startMs: soFar.startMs, endMs: soFar.endMs, powerW: Math.max(0, soFar.powerW) }];
+  }
+
+  /** The balance of what all meters say of the same stretch; null while one of them says nothing. */
+  function consumptionSoFar(): SoFar | null {
+    const terms: (readonly [string, 1 | -1])[] = [
+      [SITE, 1],
+      ...generatorsOf(site).map(({ id }) => [id, 1] as const),
+      ...site.storage.map(({ id }) => [id, 1] as const),
+      ...[...loadsSince.keys()].map((load) => [load, -1] as const),
+    ];
+    let [startMs, endMs, powerW] = [0, Number.POSITIVE_INFINITY, 0];
+    for (const [subject, sign] of terms) {
+      const soFar = soFarOf(subject);
+      if (soFar === null) return null;
+      startMs = Math.max(startMs, soFar.startMs);
+      endMs = Math.min(endMs, soFar.endMs);
+      powerW += sign * soFar.powerW;
+    }
+    return { startMs, endMs, powerW, curtailed: false };
+  }
+
+  function energies(forecasts: readonly IntervalForecast[]): readonly EnergyForecast[] {
+    return forecasts.map(({ startMs, quantilesW }) => ({
       interval: startMs / intervalMs,
       quantilesWh: quantilesW.map((powerW) => (powerW * intervalMs) / 3_600_000),
     }));
   }
 
-  function learnUpTo(interval: number, budgetMs: number): boolean {
-    const from = learned < 0 ? (firstStored(interval) ?? interval + 1) : learned + 1;
-    if (from > interval) return true;
-    const untilMs = clock.monotonicMs() + budgetMs;
-    for (let next = from; next <= interval && clock.monotonicMs() < untilMs; next++) {
-      learn(next);
-      learned = next;
-    }
-    for (const [name, forecaster] of forecasters) store.settings.set(`forecast ${name}`, forecaster.state());
-    store.settings.set('forecast learned', learned);
-    return learned >= interval;
-  }
-
-  /** First interval that the store knows at all, not older than the history that is worth learning. */
-  function firstStored(before: number): number | null {
-    const [first] = store.energies.range(SITE, 'import', before - HISTORY_INTERVALS_MAX, before + 1);
-    return first?.interval ?? null;
+  function forecastOf(part: Part, first: number, count: number): readonly EnergyForecast[] {
+    return energies(part.forecaster.forecast(intervalStartMs(first, intervalMs), count, readingsOf(part)));
   }
 
   learnUpTo(lastOver, START_MS_MAX);
@@ -130,19 +247,10 @@ export function createSiteForecasting(options: {
   return {
     learnUpTo,
     generation: (first, count) =>
-      new Map(generatorsOf(site).map(({ id }) => [id, energies(id, first, count)] as const)),
-    consumption: (first, count) => energies(CONSUMPTION, first, count),
+      new Map(parts.slice(1).map((part) => [part.name, forecastOf(part, first, count)] as const)),
+    consumption: (first, count) => forecastOf(parts[0] as Part, first, count),
+    net: (first, count) => energies(net.forecast(intervalStartMs(first, intervalMs), count, parts.map(readingsOf))),
   };
-}
-
-/** The forecaster as it was kept; null when this version cannot read it: the store has what it learnt from. */
-function restore(options: ForecasterOptions, kept: string): Forecaster | null {
-  try {
-    return createForecaster(options, kept);
-  } catch (error) {
-    if (isWattpactError(error) && error.code === 'forecast.state') return null;
-    throw error;
-  }
 }
 
 export function medianWh(forecast: EnergyForecast | undefined): number | null {

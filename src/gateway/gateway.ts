@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type ScheduledTask, schedule } from 'node-cron';
 import { toBase64url } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
-import { describeError } from '../base/errors.ts';
+import { describeError, WattpactError } from '../base/errors.ts';
 import { intervalAt } from '../base/interval.ts';
 import type { Log } from '../base/log.ts';
 import type { RandomBytes } from '../base/random.ts';
@@ -19,6 +19,7 @@ import type { Genesis } from '../protocol/genesis.ts';
 import { faultsTolerated } from '../protocol/quorum.ts';
 import type { LoadedSite } from '../site/types.ts';
 import { openGatewayStore } from '../store/gateway.ts';
+import { inBackground } from './background.ts';
 import { watchChain } from './chainwatch.ts';
 import { askTimedatectl, type ClockTrust, createClockGate } from './clockgate.ts';
 import { createSiteControl } from './controlling.ts';
@@ -33,6 +34,9 @@ import { countHistory, createRebuilding } from './history.ts';
 import { createLoadNeeds } from './loadneeds.ts';
 import { createSiteMetering } from './metering.ts';
 import { createOrderBook } from './orders.ts';
+import { asControl, createOverrides, OWNER } from './overrides.ts';
+import { createSitePlanning } from './planning.ts';
+import { createMarketPrices } from './prices.ts';
 import { createRequester } from './requester.ts';
 import { createSiteTrading } from './trading.ts';
 import { createTrust } from './trust.ts';
@@ -41,8 +45,8 @@ import { createTrust } from './trust.ts';
 const TICK_MS = 1_000;
 /** What the chain lacks of us (notices, an unanswered question) is asked for again this often, wall ms. */
 const ASK_AGAIN_MS = 5_000;
-/** Time of each tick given to learning, ms: a year of history must not hold up the loop. */
-const LEARN_MS = 150;
+/** Time of each slice of learning, ms: a year of history must not hold up the loop. */
+const LEARN_SLICE_MS = 15;
 /** Silence of the validators after which the operator counts as not reachable, wall ms. */
 const UNREACHABLE_MS = 60_000;
 /** Random delay of set-point changes at an interval's edge, chain ms: a fleet does not step at once. */
@@ -222,12 +226,29 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     curtailing: () => control.curtailing(),
     log,
   });
-  const forecasting = createSiteForecasting({ site, store, intervalMs: lengthMs, clock });
+  const forecasting = createSiteForecasting({ site, store, intervalMs: lengthMs, soFar: metering.soFar, clock });
   const loadNeeds = createLoadNeeds({ site, store, clock });
+  const overrides = createOverrides({ site, store, clock });
   const reading = (device: string, measurand: string): number | null => {
     const found = fieldbus.readings(device).get(measurand);
     return found?.quality === 'good' ? found.value : null;
   };
+  const { contract, timezone } = site;
+  const prices = createMarketPrices({ store, timezone, tariff: contract });
+  const planning = createSitePlanning({
+    site,
+    genesis,
+    store,
+    loadNeeds,
+    prices,
+    positionWh: (interval) => trading.positionWh(interval),
+    stateOfCharge(storage) {
+      const device = site.storage.find(({ id }) => id === storage)?.device;
+      return device === undefined ? null : reading(device, 'stateOfChargePercent');
+    },
+    overrides: overrides.inForce,
+    clock,
+  });
   const trading = createSiteTrading({
     site,
     genesis,
@@ -235,12 +256,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     store,
     requester,
     forecasting,
-    loadNeeds,
+    planning,
+    prices,
     mayHaveForgotten: rebuilding.mayHaveForgotten,
-    isMetered: () => METERED.some((measurand) => reading(gridMeterOf(site).id, measurand) !== null),
-    stateOfCharge(storage) {
-      const device = site.storage.find(({ id }) => id === storage)?.device;
-      return device === undefined ? null : reading(device, 'stateOfChargePercent');
+    mayNotTrade() {
+      if (METERED.some((measurand) => reading(gridMeterOf(site).id, measurand) !== null)) return null;
+      return new WattpactError('trading.unmetered', 'the meter at the grid connection does not answer', {
+        hint: 'Nothing is traded that could not be measured: check the meter and its line',
+      });
     },
     clock,
     emit,
@@ -257,9 +280,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     metering,
     loadNeeds,
     positionWh: trading.positionWh,
-    plan: trading.plan,
+    plan: planning.current,
+    loadPowersW: planning.loadPowersW,
     orders: orders.inForce,
-    overrides: () => [],
+    overrides: () => asControl(overrides.inForce()),
     operatorReachable: () => {
       const heardAtMs = watch.heardAtMs();
       return heardAtMs !== null && clock.monotonicMs() - heardAtMs < UNREACHABLE_MS;
@@ -287,10 +311,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       ? null
       : await (await import('../messaging/broker.ts')).createBroker({
           ...options.demandMqtt,
-          access: siteAccess((customer, token) => store.customers.isToken(customer, token)),
+          access: siteAccess((customer, token) => store.customers.isToken(customer, token), OWNER),
           log,
           monotonicMs: () => clock.monotonicMs(),
-          onMessage: (customer, _topic, payload) => void accept(customer, payload),
+          onMessage: (user, _topic, payload) => {
+            if (user === OWNER) overrides.accept(payload, 'site broker');
+            else accept(user, payload);
+          },
         });
 
   // ------------------------------------------------------------------ the loop
@@ -321,7 +348,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       deliveredWh: importRiseWh === null || exportRiseWh === null ? null : exportRiseWh - importRiseWh,
       control: control.last?.explanation ?? '',
       trouble: mayNotSign(),
+      overrides: overrides.inForce(),
     });
+  }
+
+  /** Says what the owner's word began and ended: it is changed from other processes too. */
+  function followOverrides(): void {
+    for (const { what, override } of overrides.changes()) {
+      log.warn({ override }, `override ${what}`);
+      emit({ type: 'override', what, override });
+    }
   }
 
   async function meter(): Promise<void> {
@@ -336,16 +372,18 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     if (sequenceKnown) trading.tick();
   }
 
-  function learn(): void {
-    if (rebuilding.historyFrom() === null) forecasting.learnUpTo(intervalAt(clock.chainMs(), lengthMs) - 1, LEARN_MS);
+  /** A slice of learning; true when nothing is left to learn now. */
+  function learn(): boolean {
+    if (rebuilding.historyFrom() !== null) return true;
+    return forecasting.learnUpTo(intervalAt(clock.chainMs(), lengthMs) - 1, LEARN_SLICE_MS);
   }
 
   const duties = [
     ['metering', meter],
+    ['overrides', followOverrides],
     ['trading', trade],
     ['delivering', delivering.tick],
     ['requesting', requester.tick],
-    ['learning', learn],
     ['asking', askForMissing],
     ['control', control.tick],
     ['telling', tellPowers],
@@ -368,12 +406,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const housekeeping: ScheduledTask = schedule(HOUSEKEEPING, () => store.prune(clock.chainMs(), lengthMs));
   await fieldbus.start();
   loop();
+  const learning = inBackground(learn, (error) => onFailure('learning', error));
   log.info({ chain, gateway, site: site.id }, 'gateway started');
   emit({ type: 'ready', gateway });
 
   let stopped: Promise<void> | null = null;
   async function stop(): Promise<void> {
     stopping = true;
+    learning.stop();
     if (timer !== null) clearTimeout(timer);
     await housekeeping.destroy();
     await running;

@@ -1,13 +1,15 @@
 // Reads the meters of the site and turns them into the energy of intervals: feeds readings to metering/, keeps what comes out,
-// and knows how much has flowed since the running interval began. Owns the carrying; the arithmetic is metering/'s.
+// and knows how much has flowed since the running interval began. Loads that are switched have no meter but for their state: rated power
+// while they are on. Owns the carrying; the arithmetic is metering/'s.
 
 import type { Clock } from '../base/clock.ts';
 import { intervalAt } from '../base/interval.ts';
 import type { Log } from '../base/log.ts';
+import type { Millis, Watts } from '../base/units.ts';
 import type { DeviceReadings, Fieldbus, Reading } from '../fieldbus/types.ts';
 import { createMeter, type Meter, type MeterState } from '../metering/meter.ts';
 import type { MeteredInterval, MeterReading, MeterSpec } from '../metering/types.ts';
-import type { Device, Profile, SiteFile } from '../site/types.ts';
+import type { Device, Profile, SiteFile, SiteLoad } from '../site/types.ts';
 import type { GatewayStore, StoredEnergy } from '../store/gateway.ts';
 import { generatorsOf, gridMeterOf, meterSpecOf } from './equipment.ts';
 
@@ -31,10 +33,37 @@ interface Metered {
   readonly device: Device;
   readonly channels: Readonly<Record<string, Channel>>;
   readonly power: string;
+  /** Watts of one unit of `power`: 1, or the rated power of a load of which only is known whether it is on. */
+  readonly wattsPerUnit: Watts;
   readonly spec: MeterSpec;
   meter: Meter;
   /** Chain time of its newest reading; null before the first. */
   fedMs: number | null;
+  /** The last stretch of the running interval without a gap. */
+  soFar: Stretch | null;
+}
+
+/** Power of a subject as measured without a gap since `startMs`, within one interval. */
+interface Stretch {
+  readonly startMs: Millis;
+  readonly endMs: Millis;
+  readonly lastW: Watts;
+  /** Integral of the power, W ms. */
+  readonly sum: number;
+  readonly curtailed: boolean;
+}
+
+/** Mean power over a part of the running interval; signs as base/units.ts. */
+export interface SoFar {
+  readonly startMs: Millis;
+  readonly endMs: Millis;
+  readonly powerW: Watts;
+  readonly curtailed: boolean;
+}
+
+/** Subject under which a load's energy is stored. */
+export function loadSubject(load: string): string {
+  return `load ${load}`;
 }
 
 export interface GridInterval {
@@ -52,7 +81,11 @@ export interface SiteMetering {
   energyOf(subject: string, quantity: string, interval: number): StoredEnergy | null;
   /** Rise of import and export since the start of the running interval; null where it is not known. */
   risesSinceStart(): { readonly importRiseWh: number | null; readonly exportRiseWh: number | null };
-  /** Interval finished last by every meter of the site. */
+  /** What is measured of the running interval of `site`, a device, a battery or a load; null when next to nothing is. */
+  soFar(subject: string): SoFar | null;
+  /** Loads of which nothing can be read: what they take is taken for consumption that nobody controls. */
+  readonly unmeteredLoads: readonly string[];
+  /** Interval finished last by every meter of the site but those of loads. */
   finishedByAll(interval: number): boolean;
   keep(): void;
 }
@@ -75,13 +108,21 @@ export function createSiteMetering(options: {
   const finished = new Map<string, number>();
   let keptAtMs = clock.monotonicMs();
 
-  function add(subject: string, device: Device, power: string, powerMaxW: number, channels: Metered['channels']): void {
+  function add(
+    subject: string,
+    device: Device,
+    power: string,
+    powerMaxW: number,
+    channels: Metered['channels'],
+    wattsPerUnit = 1,
+  ): void {
     const profile = profiles.get(device.profile);
     if (profile === undefined) return;
     const spec = meterSpecOf({ device, profile, channels, powerMaxW, intervalMs, chainRate });
     const kept = store.settings.get(`meter ${subject}`) as MeterState | null;
     const meter = kept === null ? createMeter(spec) : createMeter(spec, kept);
-    meters.push({ subject, device, channels, power, spec, meter, fedMs: kept?.lastMs ?? null });
+    const fedMs = kept?.lastMs ?? null;
+    meters.push({ subject, device, channels, power, wattsPerUnit, spec, meter, fedMs, soFar: null });
   }
 
   const { importLimitW, exportLimitW } = site.connection;
@@ -104,6 +145,23 @@ export function createSiteMetering(options: {
     });
   }
 
+  /** True if its consumption can be read, or at least whether it is on. */
+  function addLoad(load: SiteLoad): boolean {
+    const device = site.devices.find(({ id }) => id === load.device);
+    const points = device === undefined ? undefined : profiles.get(device.profile)?.points;
+    if (device === undefined || points === undefined) return false;
+    // A meter of a board with several outputs does not tell one from the other.
+    const isAlone = site.loads.filter((other) => other.device === load.device).length === 1;
+    const isMetered = isAlone && points.has('consumptionPowerW');
+    if (!isMetered && !(load.control.startsWith('switch') && points.has(load.control))) return false;
+    const [power, scale] = isMetered ? ['consumptionPowerW', 1] : [load.control, load.ratedW];
+    const measurand = isMetered ? 'consumptionEnergyWh' : load.control;
+    const channels = { consumption: { measurand, side: 'positive' } } as const;
+    add(loadSubject(load.id), device, power as string, 2 * load.ratedW, channels, scale as number);
+    return true;
+  }
+  const unmeteredLoads = site.loads.filter((load) => !addLoad(load)).map(({ id }) => id);
+
   function readingsNeeded(metered: Metered): readonly string[] {
     const profile = profiles.get(metered.device.profile);
     const measurands = [...Object.values(metered.channels).map(({ measurand }) => measurand), metered.power];
@@ -118,8 +176,10 @@ export function createSiteMetering(options: {
     const nowMs = clock.chainMs();
     const sinceEdge = nowMs % intervalMs;
     const nearEdge = Math.min(sinceEdge, intervalMs - sinceEdge) <= EDGE_WALL_MS * chainRate;
-    const counters = Object.values(metered.channels).map(({ measurand }) => readings.get(measurand));
-    const old = counters.some((reading) => reading !== undefined && nowMs - reading.atMs > COUNTER_AGE_MAX_MS);
+    const wanted = [metered.power, ...Object.values(metered.channels).map(({ measurand }) => measurand)];
+    const old = wanted
+      .map((measurand) => readings.get(measurand))
+      .some((reading) => reading !== undefined && nowMs - reading.atMs > COUNTER_AGE_MAX_MS);
     if (!nearEdge && !old) return readings;
     return fieldbus.refresh(metered.device.id, needed);
   }
@@ -130,7 +190,8 @@ export function createSiteMetering(options: {
       return reading?.quality === 'good' && reading.value !== null ? reading : null;
     };
     const counters = Object.entries(metered.channels).map(
-      ([name, { measurand }]) => [name, goodOf(measurand)] as const,
+      ([name, { measurand }]) =>
+        [name, metered.spec.channels[name]?.source === 'counter' ? goodOf(measurand) : null] as const,
     );
     const power = goodOf(metered.power);
     const times = [power, ...counters.map(([, reading]) => reading)].flatMap((reading) =>
@@ -145,7 +206,20 @@ export function createSiteMetering(options: {
         reading !== null && atMs - reading.atMs <= chainRate * SAME_LOOK_MS ? reading.value : null,
       ]),
     );
-    return { atMs, countersWh, powerW: power?.value ?? null, curtailed: curtailing().has(metered.device.id) };
+    const powerW = power?.value == null ? null : power.value * metered.wattsPerUnit;
+    return { atMs, countersWh, powerW, curtailed: curtailing().has(metered.device.id) };
+  }
+
+  function follow(metered: Metered, { atMs, powerW, curtailed = false }: MeterReading): void {
+    const before = metered.soFar;
+    if (powerW === null || (before !== null && atMs <= before.endMs)) return;
+    const startMs = intervalAt(atMs, intervalMs) * intervalMs;
+    if (before === null || before.endMs < startMs || atMs - before.endMs > metered.spec.gapMs) {
+      metered.soFar = { startMs: atMs, endMs: atMs, lastW: powerW, sum: 0, curtailed };
+      return;
+    }
+    const sum = before.sum + ((before.lastW + powerW) / 2) * (atMs - before.endMs);
+    metered.soFar = { ...before, endMs: atMs, lastW: powerW, sum, curtailed: before.curtailed || curtailed };
   }
 
   function keepInterval(metered: Metered, done: MeteredInterval): void {
@@ -173,6 +247,7 @@ export function createSiteMetering(options: {
     log.warn({ subject: metered.subject }, 'metering: the clock was set back; the meter begins anew');
     metered.meter = createMeter(metered.spec);
     metered.fedMs = null;
+    metered.soFar = null;
     finished.delete(metered.subject);
     if (metered.subject === SITE) start = null;
   }
@@ -185,7 +260,7 @@ export function createSiteMetering(options: {
   /** Counters at the start of the running interval (the end of the one before, as metered), and the newest ones. */
   let start: { interval: number; importWh: number; exportWh: number } | null = null;
   let latest: { importWh: number; exportWh: number } | null = null;
-  function follow(reading: MeterReading): void {
+  function followCounters(reading: MeterReading): void {
     const { import: importWh, export: exportWh } = reading.countersWh;
     if (importWh != null && exportWh != null) latest = { importWh, exportWh };
   }
@@ -210,7 +285,8 @@ export function createSiteMetering(options: {
           if (reading === null) return;
           if (metered.fedMs !== null && reading.atMs < metered.fedMs - intervalMs) beginAnew(metered);
           metered.fedMs = Math.max(metered.fedMs ?? 0, reading.atMs);
-          if (metered.subject === SITE) follow(reading);
+          if (metered.subject === SITE) followCounters(reading);
+          follow(metered, reading);
           for (const interval of metered.meter.feed(reading)) {
             keepInterval(metered, interval);
             if (metered.subject !== SITE) continue;
@@ -226,13 +302,26 @@ export function createSiteMetering(options: {
     energyOf: (subject, quantity, interval) =>
       store.energies.range(subject, quantity, interval, interval + 1)[0] ?? null,
     risesSinceStart: rises,
-    finishedByAll: (interval) => meters.every(({ subject }) => (finished.get(subject) ?? -1) >= interval),
+    soFar(subject) {
+      const stretch = meters.find((metered) => metered.subject === subject)?.soFar ?? null;
+      if (stretch === null || stretch.endMs <= stretch.startMs) return null;
+      if (intervalAt(stretch.startMs, intervalMs) !== intervalAt(clock.chainMs(), intervalMs)) return null;
+      const { startMs, endMs, sum, curtailed } = stretch;
+      return { startMs, endMs, powerW: sum / (endMs - startMs), curtailed };
+    },
+    unmeteredLoads,
+    finishedByAll: (interval) =>
+      meters.every(({ subject }) => isLoad(subject) || (finished.get(subject) ?? -1) >= interval),
     keep,
   };
 }
 
 /** Values whose requests were answered within this time of each other are one look at the device, wall ms. */
 const SAME_LOOK_MS = 250;
+
+function isLoad(subject: string): boolean {
+  return subject.startsWith(loadSubject(''));
+}
 
 function gridInterval(metered: MeteredInterval): GridInterval {
   const channel = (name: string) => metered.channels[name] as { startWh: number; endWh: number };

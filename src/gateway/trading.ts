@@ -3,14 +3,12 @@
 // Owns when what is said; how it is signed, sent and counted is requester.ts, what it says is worked out by forecast/ and dispatch/.
 
 import type { Clock } from '../base/clock.ts';
-import { describeError, WattpactError } from '../base/errors.ts';
+import { describeError, type WattpactError } from '../base/errors.ts';
 import { clamp } from '../base/integers.ts';
 import { intervalAt, intervalStartMs } from '../base/interval.ts';
 import type { Log } from '../base/log.ts';
-import { PRICE_UC_PER_WH_MAX } from '../base/units.ts';
-import { planSite } from '../dispatch/plan.ts';
-import type { BidStep, Plan, PlanInterval } from '../dispatch/plan-types.ts';
-import { batteriesOf, bidTermsOf, curtailableOf, planLoadsOf } from '../dispatch/site-equipment.ts';
+import type { BidStep } from '../dispatch/plan-types.ts';
+import { MEDIAN } from '../forecast/types.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import type { Notice, Settlement } from '../protocol/replies.ts';
 import type { SiteFile } from '../site/types.ts';
@@ -18,15 +16,15 @@ import type { GatewayStore, StatedDemand } from '../store/gateway.ts';
 import { forecastWh, generationMostWh } from './believed.ts';
 import type { GatewayListener } from './events.ts';
 import { type EnergyForecast, medianWh, type SiteForecasting } from './forecasting.ts';
-import type { LoadNeeds } from './loadneeds.ts';
+import { keepIssued } from './issued.ts';
+import type { ExpectedInterval, SitePlanning } from './planning.ts';
+import type { MarketPrices } from './prices.ts';
 import type { Requester } from './requester.ts';
 
 /** How far the plan looks. */
 const PLAN_MS = 36 * 3_600_000;
 /** A request is not begun so close to the gate (wall ms): it would arrive late. */
 const BEFORE_GATE_WALL_MS = 1_000;
-/** Learning before a request may take so long, wall ms; what is left is learnt between requests. */
-const LEARN_MS_MAX = 300;
 
 export interface SiteTrading {
   /** Does what is due now. */
@@ -35,35 +33,33 @@ export interface SiteTrading {
   onSettlement(settlement: Settlement): void;
   /** Net export traded for an interval; null while no notice was proved. */
   positionWh(interval: number): number | null;
-  /** The plan in force, with the interval it begins in. */
-  plan(): { readonly plan: Plan; readonly firstInterval: number } | null;
 }
 
 export function createSiteTrading(options: {
   site: SiteFile;
   genesis: Genesis;
   gateway: string;
-  store: Pick<GatewayStore, 'requests' | 'outcomes' | 'demands'>;
+  store: Pick<GatewayStore, 'requests' | 'outcomes' | 'demands' | 'settings'>;
   requester: Requester;
   forecasting: SiteForecasting;
-  loadNeeds: LoadNeeds;
+  planning: Pick<SitePlanning, 'plan'>;
+  prices: Pick<MarketPrices, 'onCleared'>;
   /** True if offers for the interval may have been signed that the store no longer knows. */
   mayHaveForgotten: (interval: number) => boolean;
-  /** Whether the meter at the grid connection answers. */
-  isMetered: () => boolean;
-  /** State of charge of a battery now, percent, or null. */
-  stateOfCharge: (storage: string) => number | null;
+  /** Why nothing can be traded now (no meter, no grid), or null. */
+  mayNotTrade: () => WattpactError | null;
   clock: Clock;
   emit: GatewayListener;
   log: Log;
 }): SiteTrading {
-  const { site, genesis, gateway, store, requester, forecasting, clock, emit, log } = options;
+  const { site, genesis, gateway, store, requester, forecasting, planning, clock, emit, log } = options;
   const { lengthMs, requestMs, gateCloseMs } = genesis.interval;
   const { rate } = genesis.clock;
   /** The ledger believes no demand beyond the connection; what is generated beside it is in no record of demand. */
   const importMostWh = Math.floor((site.connection.importLimitW * lengthMs) / 3_600_000);
-  let current: { plan: Plan; firstInterval: number } | null = null;
   let failedInterval: number | null = null;
+  /** An interval whose notice came, and whose loads are not planned by it yet. */
+  let cleared: number | null = null;
   /** The interval spoken of last, and since when: not every site has something to say of every interval. */
   let said: { interval: number; atMs: number } | null = null;
 
@@ -106,20 +102,14 @@ export function createSiteTrading(options: {
   }
 
   function request(interval: number, gateMs: number): void {
-    if (!options.isMetered()) {
-      throw new WattpactError('trading.unmetered', 'the meter at the grid connection does not answer', {
-        hint: 'Nothing is traded that could not be measured: check the meter and its line',
-      });
-    }
-    const running = intervalAt(clock.chainMs(), lengthMs);
-    forecasting.learnUpTo(running - 1, LEARN_MS_MAX);
-    const count = Math.ceil(PLAN_MS / lengthMs);
-    const generation = forecasting.generation(running, count);
-    const consumption = withStated(forecasting.consumption(running, count));
+    const obstacle = options.mayNotTrade();
+    if (obstacle !== null) throw obstacle;
+    const { running, generation, consumption, expected } = lookAhead();
     const at = interval - running;
 
     // The plan comes first: what fails in it leaves nothing half said, to be said anew with every further try.
-    const plan = planFrom(running, at, generation, consumption);
+    const plan = planning.plan({ bidAt: at, isCleared: false, expected });
+    keepIssued(store, { issuedAtMs: clock.chainMs(), first: running, interval, generation, consumption, expected });
     for (const [device, forecasts] of generation) {
       const mostWh = generationMostWh(site, genesis, gateway, device, interval);
       const quantilesWh = (forecasts[at]?.quantilesWh ?? []).map((wh) => forecastWh(wh, mostWh));
@@ -135,17 +125,43 @@ export function createSiteTrading(options: {
         gateMs,
       );
     }
-    const generationWh =
-      generation.size === 0 ? null : sum([...generation.values()].map((of) => medianWh(of[at]) ?? 0));
+    const generationWh = generation.size === 0 ? null : (expected[at]?.generationWh ?? null);
     emit({ type: 'forecast', interval, generationWh, consumptionWh });
 
-    current = { plan, firstInterval: running };
     const sell = bounded(plan.bids.sell, site.connection.exportLimitW);
     const buy = bounded(plan.bids.buy, site.connection.importLimitW);
     // An offer without steps takes back an earlier one; where there is none, there is nothing to say.
     const offered = store.requests.of(interval).some(({ kind }) => kind === 'offer');
     if (offered || sell.length + buy.length > 0) requester.submit('offer', interval, { interval, sell, buy }, gateMs);
     for (const { what } of plan.explanation.slice(0, 3)) log.info({ interval }, `plan: ${what}`);
+  }
+
+  /** What is expected from the running interval on, as far as the plan looks. */
+  function lookAhead() {
+    const running = intervalAt(clock.chainMs(), lengthMs);
+    const count = Math.ceil(PLAN_MS / lengthMs);
+    const generation = forecasting.generation(running, count);
+    const own = forecasting.consumption(running, count);
+    const net = forecasting.net(running, count);
+    const consumption = own.map(withStated);
+    const expected = consumption.map((needed, i): ExpectedInterval => {
+      const parts = [...generation.values()].map((of) => of[i]?.quantilesWh ?? []);
+      const generated = needed.quantilesWh.map((_, q) => sum(parts.map((part) => part[q] ?? 0)));
+      // What customers stated is not in what the site's own past says of its net.
+      const netWh = needed === own[i] ? net[i]?.quantilesWh : undefined;
+      return {
+        netWh: netWh ?? needed.quantilesWh.map((wh, q) => wh - (generated[generated.length - 1 - q] as number)),
+        generationWh: sum(parts.map((part) => part[MEDIAN] ?? 0)),
+      };
+    });
+    return { running, generation, consumption, expected };
+  }
+
+  /** What was traded decides which loads run: the interval is planned once more with its position. */
+  function planCleared(interval: number): void {
+    if (intervalStartMs(interval, lengthMs) <= clock.chainMs()) return;
+    const { running, expected } = lookAhead();
+    planning.plan({ bidAt: interval - running, isCleared: true, expected });
   }
 
   /** What customers of the site stated. */
@@ -163,62 +179,17 @@ export function createSiteTrading(options: {
 
   /**
    * A customer's word is better than a guess: what all of them stated replaces the forecast of consumption. While some are silent, the
-   * site needs at least what the others stated.
+   * site needs at least what the others stated. The same forecast where nobody stated anything.
    */
-  function withStated(forecasts: readonly EnergyForecast[]): readonly EnergyForecast[] {
-    return forecasts.map((forecast) => {
-      const stated = statedOf(forecast.interval);
-      if (stated.length === 0) return forecast;
-      const energyWh = sum(stated.map((demand) => demand.energyWh));
-      const isWhole = stated.length === site.customers.length;
-      return {
-        ...forecast,
-        quantilesWh: forecast.quantilesWh.map((wh) => (isWhole ? energyWh : Math.max(wh, energyWh))),
-      };
-    });
-  }
-
-  function planFrom(
-    running: number,
-    bidInterval: number,
-    generation: ReadonlyMap<string, readonly EnergyForecast[]>,
-    consumption: readonly EnergyForecast[],
-  ): Plan {
-    const { contract, connection } = site;
-    const { shortfallPenaltyUcPerWh, surplusPenaltyUcPerWh } = genesis.settlement;
-    const intervals = consumption.map((forecast, i): PlanInterval => {
-      const parts = [...generation.values()].map((of) => of[i]?.quantilesWh ?? []);
-      return {
-        startMs: intervalStartMs(running + i, lengthMs),
-        generationWh: forecast.quantilesWh.map((_, q) => sum(parts.map((part) => part[q] ?? 0))),
-        consumptionWh: forecast.quantilesWh,
-        // What is traded already is met or paid for as imbalance; what is not can still be traded.
-        buyUcPerWh: contract.ceilingUcPerWh + (i < bidInterval ? shortfallPenaltyUcPerWh : 0),
-        sellUcPerWh: contract.floorUcPerWh - (i < bidInterval ? surplusPenaltyUcPerWh : 0),
-        positionWh: i < bidInterval ? (positionWh(running + i) ?? 0) : 0,
-        importLimitW: connection.importLimitW,
-        exportLimitW: connection.exportLimitW,
-      };
-    });
-    return planSite({
-      intervalMs: lengthMs,
-      intervals,
-      bidInterval,
-      batteries: batteriesOf(site).flatMap((battery) => {
-        const percent = options.stateOfCharge(battery.id);
-        return percent === null ? [] : [{ battery, storedWh: (percent / 100) * battery.capacityWh }];
-      }),
-      loads: planLoadsOf(
-        site,
-        intervalStartMs(running, lengthMs),
-        lengthMs,
-        intervals.length,
-        options.loadNeeds.progress(),
-      ),
-      curtailable: curtailableOf(site),
-      endValueUcPerWh: null,
-      terms: bidTermsOf(site, PRICE_UC_PER_WH_MAX),
-    });
+  function withStated(forecast: EnergyForecast): EnergyForecast {
+    const stated = statedOf(forecast.interval);
+    if (stated.length === 0) return forecast;
+    const energyWh = sum(stated.map((demand) => demand.energyWh));
+    const isWhole = stated.length === site.customers.length;
+    return {
+      ...forecast,
+      quantilesWh: forecast.quantilesWh.map((wh) => (isWhole ? energyWh : Math.max(wh, energyWh))),
+    };
   }
 
   /** Steps cut to what the connection carries in an interval: the ledger believes no more. */
@@ -233,20 +204,30 @@ export function createSiteTrading(options: {
 
   return {
     tick() {
+      if (cleared !== null) {
+        const interval = cleared;
+        cleared = null;
+        planCleared(interval);
+      }
       requestDue();
     },
     onNotice(notice, confirmations) {
+      const isNew = outcome(notice.interval) === null;
       store.outcomes.save(notice.interval, 'notice', notice);
       const { interval, status, positionWh: wh, nodalPriceUcPerWh, bindingLine, trades } = notice;
       log.info({ interval, status, positionWh: wh, nodalPriceUcPerWh, trades: trades.length }, 'notice');
       emit({ type: 'notice', interval, status, positionWh: wh, nodalPriceUcPerWh, bindingLine, trades, confirmations });
+      if (!isNew) return;
+      if (status === 'cleared') {
+        options.prices.onCleared(interval, intervalStartMs(interval, lengthMs), nodalPriceUcPerWh);
+      }
+      if (site.loads.length > 0) cleared = interval;
     },
     onSettlement(settlement) {
       store.outcomes.save(settlement.interval, 'settlement', settlement);
       emit({ type: 'settlement', interval: settlement.interval, settlement });
     },
     positionWh,
-    plan: () => current,
   };
 }
 

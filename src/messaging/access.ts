@@ -12,6 +12,7 @@ import {
   type Party,
   parseTopic,
   type Role,
+  SITE_OVERRIDE_TOPIC,
   siteDemandTopic,
 } from '../protocol/topics.ts';
 import { refuseLogin } from './login.ts';
@@ -143,17 +144,23 @@ function refuseChainPublish(
 /** Largest statement of a customer: 96 intervals are about 6 KB. */
 export const STATED_DEMAND_BYTES_MAX = 16 * 1024;
 
-/** Access to a site's own broker: customers state their demand, each on its own topic, and hear nothing. */
-export function siteAccess(isToken: (customer: string, token: string) => boolean): BrokerAccess {
+/**
+ * Access to a site's own broker: customers state their demand, each on its own topic, and hear nothing; the owner (a user name that no
+ * customer can have) says his overrides.
+ */
+export function siteAccess(
+  isToken: (customer: string, token: string) => boolean,
+  ownerName: string | null = null,
+): BrokerAccess {
   return {
     authenticate: ({ username, password }) => {
       if (!isToken(username, password)) return 'no customer of this site has this user name and token';
-      const own = siteDemandTopic(username);
+      const own = username === ownerName ? SITE_OVERRIDE_TOPIC : siteDemandTopic(username);
       return {
         name: username,
         limits: { ...SMALL, messagesPerSecond: 5, messagesBurst: 50 },
         refusePublish: (topic, bytes, retained) => {
-          if (topic !== own) return `customer ${username} may publish on ${own} only`;
+          if (topic !== own) return `${username} may publish on ${own} only`;
           if (retained) return 'nothing may be retained here';
           return bytes > STATED_DEMAND_BYTES_MAX
             ? `${bytes} bytes are over the limit of ${STATED_DEMAND_BYTES_MAX}`

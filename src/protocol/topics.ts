@@ -30,6 +30,9 @@ export function siteDemandTopic(customer: string): string {
   return `wattpact/1/site/demand/${customer}`;
 }
 
+/** Topic of the owner's overrides on the site's own broker. */
+export const SITE_OVERRIDE_TOPIC = 'wattpact/1/site/override';
+
 export interface ParsedTopic {
   readonly channel: Channel;
   readonly path: readonly string[];

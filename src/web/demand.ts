@@ -4,13 +4,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { describeError, isWattpactError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { STATED_DEMAND_BYTES_MAX } from '../messaging/access.ts';
+import { bodyOf, tokenOf, WrongTokens } from './bearer.ts';
 import { listenOn } from './page.ts';
-
-/** Wrong tokens an address may try a minute before it has to wait. */
-export const WRONG_TOKENS_MAX = 10;
-const WRONG_TOKENS_WINDOW_MS = 60_000;
-/** Addresses remembered for that; beyond, the oldest is forgotten. */
-const ADDRESSES_MAX = 1_000;
 
 export interface DemandDoorOptions {
   readonly host: string;
@@ -64,56 +59,20 @@ async function handle(
   if (request.method !== 'POST') return [405, { error: 'only POST' }];
   const address = request.socket.remoteAddress ?? '';
   if (wrong.tooMany(address)) return [429, { error: 'too many wrong tokens: wait a minute' }];
-  const token = /^Bearer ([\w-]{1,128})$/.exec(request.headers.authorization ?? '')?.[1];
-  const customer = token === undefined ? null : holderOf(token);
+  const token = tokenOf(request);
+  const customer = token === null ? null : holderOf(token);
   if (customer === null) {
     wrong.add(address);
     log.warn({ address }, 'demand: no such token');
     return [401, { error: 'no customer of this site has this token' }];
   }
-  const payload = await bodyOf(request);
+  const payload = await bodyOf(request, STATED_DEMAND_BYTES_MAX);
   if (payload === null) return [413, { error: `a statement has at most ${STATED_DEMAND_BYTES_MAX} bytes` }];
   try {
     return [202, { customer, intervals: accept(customer, payload) }];
   } catch (error) {
     if (isWattpactError(error) && error.code.startsWith('demand.')) return [422, { error: describeError(error) }];
     throw error;
-  }
-}
-
-/** The whole body, or null if it is over the limit. */
-async function bodyOf(request: IncomingMessage): Promise<Uint8Array | null> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > STATED_DEMAND_BYTES_MAX) return null;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
-}
-
-class WrongTokens {
-  readonly #monotonicMs: () => number;
-  readonly #byAddress = new Map<string, { count: number; sinceMs: number }>();
-
-  constructor(monotonicMs: () => number) {
-    this.#monotonicMs = monotonicMs;
-  }
-
-  tooMany(address: string): boolean {
-    const known = this.#byAddress.get(address);
-    if (known === undefined) return false;
-    if (this.#monotonicMs() - known.sinceMs < WRONG_TOKENS_WINDOW_MS) return known.count >= WRONG_TOKENS_MAX;
-    this.#byAddress.delete(address);
-    return false;
-  }
-
-  add(address: string): void {
-    const known = this.#byAddress.get(address) ?? { count: 0, sinceMs: this.#monotonicMs() };
-    known.count += 1;
-    this.#byAddress.set(address, known);
-    if (this.#byAddress.size > ADDRESSES_MAX) this.#byAddress.delete(this.#byAddress.keys().next().value as string);
   }
 }
 

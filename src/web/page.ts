@@ -3,9 +3,10 @@
 
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { WattpactError } from '../base/errors.ts';
+import { describeError, isWattpactError, WattpactError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Millis } from '../base/units.ts';
+import { bodyOf, tokenOf, WrongTokens } from './bearer.ts';
 import type { PageState } from './state.ts';
 
 /** Watchers at one time; beyond, a browser is told to come back later. */
@@ -20,6 +21,7 @@ const ASSETS: Readonly<Record<string, { readonly file: string; readonly type: st
   '/': { file: 'page.html', type: 'text/html; charset=utf-8' },
   '/icon.svg': { file: 'icon.svg', type: 'image/svg+xml' },
   '/page.css': { file: 'page.css', type: 'text/css; charset=utf-8' },
+  '/owner.js': { file: 'owner.js', type: 'text/javascript; charset=utf-8' },
   '/page.js': { file: 'page.js', type: 'text/javascript; charset=utf-8' },
 };
 
@@ -33,11 +35,27 @@ const HEADERS = {
   'Cache-Control': 'no-store',
 };
 
+/** Largest thing that the page takes. */
+const ACTION_BYTES_MAX = 1_024;
+
+/**
+ * What may be done from the page, and by whom: whoever holds the owner's token. The token comes by the address's fragment
+ * (`#token=...`, which no browser sends) or is typed in; without it the page only shows.
+ */
+export interface PageOwner {
+  readonly isOwner: (token: string) => boolean;
+  /** Takes an override for a site's gateway (gateway/overrides.ts); throws `override.*` if it cannot be used. */
+  readonly override: (site: string, payload: Uint8Array) => void;
+  readonly monotonicMs: () => Millis;
+}
+
 export interface PageOptions {
   readonly host: string;
   /** 0 = any free port. */
   readonly port: number;
   readonly snapshot: () => PageState;
+  /** Absent: nothing can be done from this page. */
+  readonly owner?: PageOwner;
   readonly log: Log;
 }
 
@@ -49,7 +67,7 @@ export interface Page {
 }
 
 /** Starts the page; throws `page.port` if the address cannot be had. */
-export async function createPage({ host, port, snapshot, log }: PageOptions): Promise<Page> {
+export async function createPage({ host, port, snapshot, owner, log }: PageOptions): Promise<Page> {
   const watchers = new Set<ServerResponse>();
   let soon: NodeJS.Timeout | null = null;
 
@@ -68,9 +86,14 @@ export async function createPage({ host, port, snapshot, log }: PageOptions): Pr
     request.on('close', () => watchers.delete(response));
     response.write(eventOf(snapshot()));
   };
+  const act = owner === undefined ? null : actions(owner, log);
   const server = createServer((request, response) => {
     const path = (request.url ?? '/').split('?')[0] as string;
     if (!isLoopbackHost(request.headers.host)) return answer(response, 421, 'open this page by its loopback address');
+    if (path === '/override' && request.method === 'POST' && act !== null) {
+      void act(request).then(([status, text]) => answer(response, status, text));
+      return;
+    }
     if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, 'only GET');
     if (path === '/events' && request.method === 'GET') return watch(request, response);
     if (path === '/state') return answer(response, 200, JSON.stringify(snapshot()), 'application/json; charset=utf-8');
@@ -121,6 +144,35 @@ export function listenOn(server: Server, host: string, port: number, what: strin
       resolve(typeof address === 'object' && address !== null ? address.port : port);
     });
   });
+}
+
+/** POST /override?site=ID: an override in JSON, by who has the owner's token. Says in words what became of it. */
+function actions(owner: PageOwner, log: Log): (request: IncomingMessage) => Promise<[status: number, text: string]> {
+  const wrong = new WrongTokens(owner.monotonicMs);
+  return async (request) => {
+    const { origin, host } = request.headers;
+    const address = request.socket.remoteAddress ?? '';
+    // Another site's page can send here, though it cannot read: it has no token, and this is said before any is looked at.
+    if (origin !== undefined && origin !== `http://${host}`) return [403, 'only from this page'];
+    if (!/^application\/json\b/.test(request.headers['content-type'] ?? '')) return [415, 'JSON is wanted'];
+    if (wrong.tooMany(address)) return [429, 'too many wrong tokens: wait a minute'];
+    const token = tokenOf(request);
+    if (token === null || !owner.isOwner(token)) {
+      wrong.add(address);
+      return [401, "this is not the owner's token"];
+    }
+    const site = new URL(request.url ?? '/', 'http://page').searchParams.get('site') ?? '';
+    try {
+      const payload = await bodyOf(request, ACTION_BYTES_MAX);
+      if (payload === null) return [413, `at most ${ACTION_BYTES_MAX} bytes`];
+      owner.override(site, payload);
+      return [202, 'taken'];
+    } catch (error) {
+      if (isWattpactError(error) && error.code.startsWith('override.')) return [422, describeError(error)];
+      log.error({ reason: describeError(error) }, 'page: failed');
+      return [500, 'it could not be kept'];
+    }
+  };
 }
 
 function eventOf(state: PageState): string {

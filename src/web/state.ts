@@ -20,6 +20,18 @@ export interface SiteView {
   readonly gridPowersW: readonly (number | null)[];
   /** Plain sentence of what is wrong, or null. */
   readonly trouble: string | null;
+  /** What the owner may speak of, and what he says of it now. */
+  readonly equipment: readonly EquipmentView[];
+}
+
+export interface EquipmentView {
+  readonly id: string;
+  readonly kind: 'battery' | 'load';
+  readonly override: {
+    readonly mode: 'hold' | 'charge-to' | 'off' | 'on';
+    readonly percent: number | null;
+    readonly untilMs: number;
+  } | null;
 }
 
 /** A request on its way through request, pre-prepare, prepare, commit, reply. */
@@ -91,6 +103,8 @@ export interface PageState {
   readonly chain: string;
   /** What the demo runs on: `shipped days` or a folder; chain seconds a wall second. */
   readonly source: string;
+  /** Whether something can be done from here, with the owner's token. */
+  readonly canAct: boolean;
   readonly rate: number;
   readonly nowMs: number;
   readonly interval: { readonly number: number; readonly startMs: number; readonly endMs: number };

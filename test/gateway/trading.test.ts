@@ -1,10 +1,13 @@
 // What a site says of an interval before its gate, and what it may believe of its position.
 
 import { beforeEach, expect, test } from 'vitest';
+import { WattpactError } from '../../src/base/errors.ts';
 import { SILENT } from '../../src/base/log.ts';
 import { newRequest, type RequestLife } from '../../src/contract/life.ts';
 import type { GatewayEvent } from '../../src/gateway/events.ts';
 import type { EnergyForecast } from '../../src/gateway/forecasting.ts';
+import type { SiteOverride } from '../../src/gateway/overrides.ts';
+import { createSitePlanning } from '../../src/gateway/planning.ts';
 import { createSiteTrading, type SiteTrading } from '../../src/gateway/trading.ts';
 import type { RequestBody } from '../../src/protocol/requests.ts';
 import { loadSite } from '../../src/site/load.ts';
@@ -25,6 +28,9 @@ let events: GatewayEvent[];
 let generationWh: number;
 let isMetered: boolean;
 let forgotten: boolean;
+let stateOfCharge: number | null;
+let overrides: SiteOverride[];
+let cleared: [number, number][];
 
 beforeEach(() => {
   store = openGatewayStore(':memory:');
@@ -34,6 +40,9 @@ beforeEach(() => {
   generationWh = 500;
   isMetered = true;
   forgotten = false;
+  stateOfCharge = null;
+  overrides = [];
+  cleared = [];
 });
 
 function trading(site: SiteFile = house): SiteTrading {
@@ -64,11 +73,26 @@ function trading(site: SiteFile = house): SiteTrading {
       learnUpTo: () => true,
       generation: (first, count) => new Map([['pv', forecast(generationWh, first, count)]]),
       consumption: (first, count) => forecast(200, first, count),
+      net: (first, count) =>
+        forecast(1, first, count).map(({ interval, quantilesWh }) => ({
+          interval,
+          quantilesWh: quantilesWh.map((q, i) => q * 200 - (quantilesWh[6 - i] as number) * generationWh),
+        })),
     },
-    loadNeeds: { progress: () => new Map(), onSeen: () => undefined },
+    planning: createSitePlanning({
+      site,
+      genesis: GENESIS,
+      store,
+      loadNeeds: { progress: () => new Map() },
+      prices: { expected: () => ({ buyUcPerWh: 30_000, sellUcPerWh: 8_000 }) },
+      positionWh: () => 0,
+      stateOfCharge: () => stateOfCharge,
+      overrides: () => overrides,
+      clock: { chainMs: () => chainMs, monotonicMs: () => 0 },
+    }),
+    prices: { onCleared: (interval, _startMs, price) => cleared.push([interval, price]) },
     mayHaveForgotten: () => forgotten,
-    isMetered: () => isMetered,
-    stateOfCharge: () => null,
+    mayNotTrade: () => (isMetered ? null : new WattpactError('trading.unmetered', 'no meter')),
     clock: { chainMs: () => chainMs, monotonicMs: () => 0 },
     emit: (event) => events.push(event),
     log: SILENT,
@@ -172,4 +196,36 @@ test.each(lives)('with an offer that is %s and no notice, the position is %s', (
 test('a store that was lost does not say that nothing was offered', () => {
   forgotten = true;
   expect(trading().positionWh(INTERVAL)).toBeNull();
+});
+
+const HOUR_MS = 3_600_000;
+const word = (mode: SiteOverride['mode'], percent: number | null, ms: number): SiteOverride => {
+  return { id: 'battery', mode, percent, setAtMs: chainMs, untilMs: chainMs + ms, by: 'page' };
+};
+const sellableWh = (): number =>
+  (said('offer').at(-1) as RequestBody<'offer'>).sell.reduce((sum, { energyWh }) => sum + energyWh, 0);
+
+test('a battery that the owner holds is not offered; one that is free again by then is', () => {
+  stateOfCharge = 80;
+  generationWh = 0;
+  overrides = [word('hold', null, 3 * HOUR_MS)];
+  trading().tick();
+  const held = sellableWh();
+  expect(held).toBe(0);
+
+  chainMs += 24 * HOUR_MS;
+  overrides = [word('hold', null, 60_000)];
+  trading().tick();
+  expect(sellableWh()).toBeGreaterThan(500);
+});
+
+test('what a battery takes that the owner charges is bought', () => {
+  stateOfCharge = 20;
+  generationWh = 0;
+  const { battery } = { battery: house.storage[0] as (typeof house.storage)[number] };
+  overrides = [word('charge-to', 90, 3 * HOUR_MS)];
+  trading().tick();
+  const { buy } = said('offer').at(-1) as RequestBody<'offer'>;
+  const boughtWh = buy.reduce((sum, { energyWh }) => sum + energyWh, 0);
+  expect(boughtWh).toBeCloseTo(200 + battery.chargeLimitW / 4, -1);
 });

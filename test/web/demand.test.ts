@@ -5,7 +5,8 @@ import { WattpactError } from '../../src/base/errors.ts';
 import { SILENT } from '../../src/base/log.ts';
 import { parseStatedDemand } from '../../src/messaging/demand.ts';
 import { openGatewayStore } from '../../src/store/gateway.ts';
-import { createDemandDoor, type DemandDoor, WRONG_TOKENS_MAX } from '../../src/web/demand.ts';
+import { WRONG_TOKENS_MAX } from '../../src/web/bearer.ts';
+import { createDemandDoor, type DemandDoor } from '../../src/web/demand.ts';
 
 const doors: DemandDoor[] = [];
 afterEach(async () => {

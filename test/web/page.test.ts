@@ -2,8 +2,10 @@
 
 import { request } from 'node:http';
 import { afterEach, expect, test } from 'vitest';
+import { WattpactError } from '../../src/base/errors.ts';
 import { SILENT } from '../../src/base/log.ts';
-import { createPage, type Page, WATCHERS_MAX } from '../../src/web/page.ts';
+import { WRONG_TOKENS_MAX } from '../../src/web/bearer.ts';
+import { createPage, type Page, type PageOwner, WATCHERS_MAX } from '../../src/web/page.ts';
 import type { PageState } from '../../src/web/state.ts';
 import { sampleState } from './sample.ts';
 
@@ -12,8 +14,14 @@ afterEach(async () => {
   for (const page of pages.splice(0)) await page.close();
 });
 
-async function page(snapshot: () => PageState = sampleState, port = 0): Promise<Page> {
-  const made = await createPage({ host: '127.0.0.1', port, snapshot, log: SILENT });
+async function page(snapshot: () => PageState = sampleState, port = 0, owner?: PageOwner): Promise<Page> {
+  const made = await createPage({
+    host: '127.0.0.1',
+    port,
+    snapshot,
+    ...(owner === undefined ? {} : { owner }),
+    log: SILENT,
+  });
   pages.push(made);
   return made;
 }
@@ -104,4 +112,73 @@ test('a busy port is one plain line', async () => {
   await expect(page(sampleState, port)).rejects.toThrow(
     `the page cannot listen on 127.0.0.1:${port}: the port is busy`,
   );
+});
+
+/** A page whose owner's token is `secret`, and what it was told. */
+async function owned(refuse: (payload: string) => Error | null = () => null) {
+  const heard: string[] = [];
+  let nowMs = 0;
+  const { url } = await page(sampleState, 0, {
+    isOwner: (token) => token === 'secret',
+    override(site, payload) {
+      const text = new TextDecoder().decode(payload);
+      const error = refuse(text);
+      if (error !== null) throw error;
+      heard.push(`${site} ${text}`);
+    },
+    monotonicMs: () => nowMs,
+  });
+  const say = (changes: Record<string, string> = {}, body = '{}', host?: string): Promise<number> => {
+    const headers = { authorization: 'Bearer secret', 'content-type': 'application/json', ...changes };
+    return new Promise((resolve, reject) => {
+      const all = { ...headers, ...(host === undefined ? {} : { host }) };
+      const sent = request(`${url}/override?site=gateway-house`, { method: 'POST', headers: all }, (response) => {
+        response.resume();
+        resolve(response.statusCode ?? 0);
+      });
+      sent.on('error', reject);
+      sent.end(body);
+    });
+  };
+  return { url, say, heard, wait: (ms: number) => (nowMs += ms) };
+}
+
+test('the owner is heard', async () => {
+  const { url, say, heard } = await owned();
+  expect(await say()).toBe(202);
+  expect(await say({ origin: url })).toBe(202);
+  expect(heard).toEqual(['gateway-house {}', 'gateway-house {}']);
+});
+
+test("nobody else is: not without the token, not from another site's page, not under another name, not at length", async () => {
+  const { say, heard } = await owned();
+  expect(await say({ authorization: '' })).toBe(401);
+  expect(await say({ authorization: 'Bearer wrong' })).toBe(401);
+  expect(await say({ origin: 'http://evil.example' })).toBe(403);
+  expect(await say({ 'content-type': 'text/plain' })).toBe(415);
+  expect(await say({}, '{}', 'evil.example')).toBe(421);
+  expect(await say({}, 'x'.repeat(5_000))).toBe(413);
+  expect(heard).toEqual([]);
+});
+
+test('who guesses waits, also with the right token', async () => {
+  const { say, wait } = await owned();
+  for (let i = 0; i < WRONG_TOKENS_MAX; i++) await say({ authorization: 'Bearer wrong' });
+  expect(await say()).toBe(429);
+  wait(60_000);
+  expect(await say()).toBe(202);
+});
+
+test('what cannot be used is said in words; what fails inside is not', async () => {
+  const { say } = await owned((payload) =>
+    payload === '{}' ? new WattpactError('override.time', 'the end is past') : new Error('disk full'),
+  );
+  expect(await say()).toBe(422);
+  expect(await say({}, '[]')).toBe(500);
+});
+
+test('a page without an owner takes nothing', async () => {
+  const { url } = await page();
+  const response = await fetch(`${url}/override?site=x`, { method: 'POST', body: '{}' });
+  expect(response.status).toBe(405);
 });

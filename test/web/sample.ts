@@ -22,6 +22,7 @@ function site(id: string, name: string, gridPowerW: number | null, rest: Partial
     balanceUc: null,
     gridPowersW: curve(gridPowerW ?? 0, 300),
     trouble: null,
+    equipment: [],
     ...rest,
   };
 }
@@ -48,6 +49,7 @@ export function sampleState(): PageState {
   return {
     chain: 'neighbourhood-0123456789abcdef',
     source: 'shipped days',
+    canAct: true,
     rate: 45,
     nowMs: START_MS + 6.5 * MINUTE_MS,
     interval: { number: 1_984_000, startMs: START_MS, endMs: START_MS + 15 * MINUTE_MS },

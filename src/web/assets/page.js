@@ -1,6 +1,8 @@
 // Draws the snapshots that come from /events. Every element is made once and only what changed is written to it, so nothing
 // jumps, scroll positions stay and a screen reader is left in peace. Text enters as text nodes only.
 
+import { makeOwner, showOwner } from './owner.js';
+
 const byId = (id) => document.getElementById(id);
 const SVG = 'http://www.w3.org/2000/svg';
 
@@ -124,11 +126,13 @@ function makeSite(site) {
       make('span', {}, 'Account'),
       make('span', { class: 'number', 'data-say': 'balance' }),
     ),
-    make('p', { class: 'trouble' }),
+    make('p', { class: 'trouble', 'data-say': 'trouble' }),
+    ...(site.equipment.length === 0 ? [] : [makeOwner(site, { make, write })]),
   );
 }
 
-function showSite(card, site, unit) {
+function showSite(card, site, state) {
+  const { unit } = state.currency;
   const { gridPowerW: grid } = site;
   const way = grid === null ? '' : grid < 0 ? 'export' : grid > 0 ? 'import' : '';
   const head = card.querySelector('.power');
@@ -150,7 +154,9 @@ function showSite(card, site, unit) {
   write(card.querySelector('[data-say=position]'), energy(site.positionWh));
   write(card.querySelector('[data-say=delivered]'), energy(site.deliveredWh));
   write(card.querySelector('[data-say=balance]'), money(site.balanceUc, unit));
-  write(card.querySelector('.trouble'), site.trouble ?? '');
+  write(card.querySelector('[data-say=trouble]'), site.trouble ?? '');
+  const owner = card.querySelector('.owner');
+  if (owner !== null) showOwner(owner, site, state, { make, keep, write });
 }
 
 /** The last powers as a line about zero; a gap where nothing was known. */
@@ -336,7 +342,7 @@ function show(state) {
     state.sites,
     ({ id }) => id,
     makeSite,
-    (card, site) => showSite(card, site, unit),
+    (card, site) => showSite(card, site, state),
   );
   keep(byId('requests'), state.requests, ({ id }) => id, makeRequest, showRequest);
   showClearing(state.clearing, unit);
