@@ -8,7 +8,6 @@ import { startGateway } from '../gateway/gateway.ts';
 import { loadKey } from '../keys/files.ts';
 import { genesisHash } from '../protocol/genesis.ts';
 import { loadSite } from '../site/load.ts';
-import { readCheckpoint } from './chain-checkpoint.ts';
 import { createNotifier } from './notify.ts';
 import { loadGenesis, runtime, runUntilSignal, tellParent } from './runtime.ts';
 
@@ -89,7 +88,7 @@ async function gateway(siteFile: string, flags: Flags): Promise<void> {
     dir: market.dataDir,
     brokers: market.brokers,
     clockTrust: flags.clock,
-    checkpoints: (flags.checkpoint ?? []).map(readCheckpoint),
+    checkpoints: await checkpointsOf(flags.checkpoint ?? []),
     demandHttp: flags.demandHttp ?? null,
     demandMqtt: flags.demandMqtt ?? null,
     ...machine,
@@ -103,4 +102,11 @@ async function gateway(siteFile: string, flags: Flags): Promise<void> {
   });
   await notifier.ready(`site ${siteId} on chain ${genesis.chain}`);
   notifier.watch(running.lastTickMs);
+}
+
+/** The code that reads them is loaded only where there are any: a small machine has better use for its memory. */
+async function checkpointsOf(files: readonly string[]) {
+  if (files.length === 0) return [];
+  const { readCheckpoint } = await import('./chain-checkpoint.ts');
+  return files.map((file) => readCheckpoint(file));
 }
