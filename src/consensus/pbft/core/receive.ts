@@ -82,7 +82,8 @@ function isStale(r: Replica, message: Message): boolean {
       if (message.body.height <= r.height) return true;
       const inbox = r.inbox.get(message.body.height);
       const votes = message.kind === 'pbft.prepare' ? inbox?.prepares : inbox?.commits;
-      return votes?.get(message.signer)?.signature === message.signature || isSurplus(r, message);
+      const known = votes?.get(message.signer);
+      return known === undefined ? isSurplus(r, message) : known.signature === message.signature;
     }
     case 'pbft.pre-prepare':
       if (message.body.height <= r.height) return true;
@@ -100,7 +101,7 @@ function isStale(r: Replica, message: Message): boolean {
   }
 }
 
-/** One more prepare of what is prepared already. A prepare of anything else is looked at: it may be evidence. */
+/** The first word of its signer, and one more prepare of what is prepared already. Anything else is looked at: it may be evidence. */
 function isSurplus(r: Replica, { kind, body }: Prepare | Commit): boolean {
   return kind === 'pbft.prepare' && r.committed && r.accepted !== null && sameVote(body, r.accepted.prePrepare.body);
 }
