@@ -100,10 +100,19 @@ function serialBuses({ serial, baud, parity }: Options): Bus[] {
   );
 }
 
-/** The part of a site file that a scan can know. */
+/** A site file of what was found: `wattpact site check` takes it; what a scan cannot know is marked. */
 function proposal(found: readonly Found[], profiles: readonly Profile[]): string {
   if (found.length === 0) return '# nothing answered';
-  const lines = ['# Proposed from a scan: check roles, and complete it (see devices/examples).', 'buses:'];
+  const lines = [
+    '# Proposed from a scan. What is marked with (!) a scan cannot know: change it.',
+    'version: 1',
+    'id: my-site # (!)',
+    'name: My site # (!)',
+    'location: { latitude: 50, longitude: 10 } # (!)',
+    'timezone: Europe/Berlin # (!)',
+    'connection: { phases: 3, ampsPerPhase: 35, importLimitW: 24000, exportLimitW: 10000, defaultLimit: { importW: 24000, exportW: 0 } } # (!)',
+    'buses:',
+  ];
   for (const { bus } of found) {
     lines.push(
       bus.kind === 'rtu'
@@ -112,20 +121,71 @@ function proposal(found: readonly Found[], profiles: readonly Profile[]): string
     );
   }
   lines.push('devices:');
-  for (const { bus, devices } of found) {
-    for (const device of devices) {
-      const [best, ...others] = device.profiles;
-      const profile = profiles.find(({ name }) => name === best);
-      const identity = [device.maker, device.model, device.serial, device.firmware].filter(Boolean).join(', ');
-      if (identity !== '') lines.push(`  # ${identity}`);
-      if (device.sunspecModels.length > 0) lines.push(`  # SunSpec models ${device.sunspecModels.join(', ')}`);
-      if (others.length > 0) lines.push(`  # may also be ${others.slice(0, 5).join(', ')}`);
-      const kind = profile?.kind ?? 'unknown';
-      const role =
-        kind === 'meter' || kind === 'sensor' ? 'meter' : kind === 'charger' || kind === 'heat-pump' ? 'load' : kind;
-      const entry = `${kind}-${bus.id}-${device.unitId}: { profile: ${best ?? 'unknown/unknown'}, bus: ${bus.id}, unitId: ${device.unitId}, role: ${role} }`;
-      lines.push(best === undefined ? `  # no profile fits: ${entry}` : `  ${entry}`);
+  const entries = found.flatMap(({ bus, devices }) => devices.map((device) => entryOf(bus, device, profiles)));
+  const meter = gridMeterOf(entries);
+  if (meter === null) lines.push('  # (!) No meter was found: the site needs one with role grid-meter.');
+  for (const entry of entries) {
+    lines.push(...entry.comments.map((comment) => `  # ${comment}`));
+    if (entry.profile === null) {
+      lines.push(`  # no profile fits: bus ${entry.bus}, unit ${entry.unitId}; write one (docs/profiles.md)`);
+      continue;
     }
+    const place = `profile: ${entry.profile.name}, bus: ${entry.bus}, unitId: ${entry.unitId}`;
+    const isMeter = entry.role === 'meter';
+    if (entry === meter && !isMeter) lines.push(`  grid: { ${place}, role: grid-meter } # (!) the meter behind it`);
+    const role = entry === meter && isMeter ? 'grid-meter' : entry.role;
+    const rated = isMeter ? '' : ', ratedW: 5000';
+    const marked = isMeter
+      ? entry === meter
+        ? ' # (!) if this is the one at the grid connection'
+        : ''
+      : ' # (!) ratedW';
+    lines.push(`  ${entry.kind}-${entry.bus}-${entry.unitId}: { ${place}, role: ${role}${rated} }${marked}`);
   }
+  lines.push('contract: { floorUcPerWh: 5000, ceilingUcPerWh: 40000 } # (!)');
   return lines.join('\n');
+}
+
+interface Entry {
+  readonly bus: string;
+  readonly unitId: number;
+  readonly profile: Profile | null;
+  readonly kind: string;
+  readonly role: string;
+  readonly comments: readonly string[];
+}
+
+const ROLES: Readonly<Record<string, string>> = {
+  meter: 'meter',
+  sensor: 'meter',
+  charger: 'load',
+  'heat-pump': 'load',
+};
+/** Other profiles that a proposal names. */
+const OTHERS_MAX = 5;
+
+function entryOf(bus: Bus, device: FoundDevice, profiles: readonly Profile[]): Entry {
+  const [best, ...others] = device.profiles;
+  const profile = profiles.find(({ name }) => name === best) ?? null;
+  const identity = [device.maker, device.model, device.serial, device.firmware].filter((text) => text !== null);
+  const kind = profile?.kind ?? 'unknown';
+  const comments = [
+    ...(identity.length > 0 ? [identity.join(', ')] : []),
+    ...(device.sunspecModels.length > 0 ? [`SunSpec models ${device.sunspecModels.join(', ')}`] : []),
+    ...(others.length > 0 ? [`may also be ${others.slice(0, OTHERS_MAX).join(', ')}`] : []),
+  ];
+  return { bus: bus.id, unitId: device.unitId, profile, kind, role: ROLES[kind] ?? kind, comments };
+}
+
+/** A meter that counts both ways, else any meter, else what shows the meter behind it. */
+function gridMeterOf(entries: readonly Entry[]): Entry | null {
+  const meters = entries.filter(
+    ({ profile }) => profile?.points.has('gridPowerW') && profile.points.has('importEnergyWh'),
+  );
+  return (
+    meters.find(({ role, profile }) => role === 'meter' && profile?.points.has('exportEnergyWh')) ??
+    meters.find(({ role }) => role === 'meter') ??
+    meters[0] ??
+    null
+  );
 }

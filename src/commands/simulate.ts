@@ -6,6 +6,7 @@ import { describeError, WattpactError } from '../base/errors.ts';
 import { createServedDevice } from '../simulator/device.ts';
 import { type BusServer, serveSerial, serveTcp, type Units } from '../simulator/modbus/server.ts';
 import { loadProfile } from '../site/load.ts';
+import { MEASURANDS } from '../site/measurands.ts';
 import { nearest } from '../site/nearest.ts';
 import type { Device, Profile } from '../site/types.ts';
 import { machineClock } from './bus-tools.ts';
@@ -36,7 +37,7 @@ export function simulateCommand(): Command {
     .action(async (name: string, options: Options) => {
       const profile = loadProfile(name, options.profiles);
       const device = standIn(profile, options);
-      const values = new Map<string, number>();
+      const values = liveGrid(profile);
       const served = createServedDevice(device, profile, 0, {
         refresh: () => served.show(values, machineClock.monotonicMs()),
         obey: (control, value, timeoutMs) => {
@@ -65,6 +66,17 @@ export function simulateCommand(): Command {
         await server.close();
       });
     });
+}
+
+/** What a device shows before anybody says otherwise: a live grid, and nothing that flows. */
+function liveGrid(profile: Profile): Map<string, number> {
+  const shown: Readonly<Record<string, number>> = { V: 230, Hz: 50, degC: 25, '%': 50 };
+  return new Map(
+    [...profile.points.keys()].flatMap((name): [string, number][] => {
+      const value = shown[MEASURANDS[name]?.unit ?? 'none'];
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
 }
 
 /** The device of a site that a profile alone makes. */

@@ -122,7 +122,13 @@ export function createImage(given: Profile, options: ImageOptions): Image {
       permit(control.watchdog.part);
     }
   }
-  for (const { part } of profile.identify) reserve(part);
+  for (const { part, equals, startsWith, oneOf } of profile.identify) {
+    reserve(part);
+    const text = equals ?? startsWith;
+    const [number] = oneOf;
+    if (text !== null) put(part.table, at(part), encodeText(text, part.length));
+    else if (number !== undefined) put(part.table, at(part), encodePart(part, number, current, layout));
+  }
   for (const { part, value: fixed } of profile.served) {
     put(
       part.table,

@@ -116,22 +116,22 @@ async function identityOf(
     if (isRefused(error)) return null;
     throw error;
   });
-  if (registers === null) return { what: entry.what, text: 'not there', fits: false };
+  if (registers === null) return { what: entry.what, text: 'not there', fits: entry.optional };
   const span = spansOf(entry.part, layout)[0];
-  if (span === undefined) return { what: entry.what, text: 'not there', fits: false };
+  if (span === undefined) return { what: entry.what, text: 'not there', fits: entry.optional };
   if (entry.part.type === 'string') {
     const words = Array.from({ length: span.count }, (_, i) => registers(span.table, span.address + i) ?? 0);
     const text = decodeText(words, entry.part.byteOrder);
     const fits =
       (entry.equals === null || text === entry.equals) &&
       (entry.startsWith === null || text.startsWith(entry.startsWith));
-    return { what: entry.what, text, fits };
+    return { what: entry.what, text, fits: fits || entry.optional };
   }
   const found = pointValue(bare(entry.part), registers, layout);
-  if ('reason' in found) return { what: entry.what, text: found.reason, fits: false };
+  if ('reason' in found) return { what: entry.what, text: found.reason, fits: entry.optional };
   const listed = entry.oneOf.length === 0 || entry.oneOf.includes(found.value);
   const inside = entry.within === null || (found.value >= entry.within.min && found.value <= entry.within.max);
-  return { what: entry.what, text: String(found.value), fits: listed && inside };
+  return { what: entry.what, text: String(found.value), fits: (listed && inside) || entry.optional };
 }
 
 /** A part as a point without a meaning. */

@@ -172,6 +172,7 @@ const identificationSchema = z
     startsWith: text.optional(),
     oneOf: z.array(z.number()).max(64).optional(),
     within: z.strictObject({ min: z.number(), max: z.number() }).optional(),
+    optional: z.boolean().optional().meta({ description: 'counts when it fits, says nothing when it does not' }),
   })
   .superRefine((entry, context) => {
     if (entry.type !== 'string' && (entry.equals !== undefined || entry.startsWith !== undefined)) {
@@ -280,6 +281,7 @@ export function profileOf(input: ProfileInput, name: string): Profile {
         startsWith: entry.startsWith ?? null,
         oneOf: entry.oneOf ?? [],
         within: entry.within ?? null,
+        optional: entry.optional ?? false,
       }),
     ),
     points,

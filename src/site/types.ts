@@ -125,6 +125,8 @@ export interface Identification {
   readonly startsWith: string | null;
   readonly oneOf: readonly number[];
   readonly within: { readonly min: number; readonly max: number } | null;
+  /** Speaks for the profile when it fits, and against nothing when it does not: not every firmware shows it. */
+  readonly optional: boolean;
 }
 
 /** A recorded or computed exchange: request and response PDUs (without address and checksum) in hex, and the values that follow. */

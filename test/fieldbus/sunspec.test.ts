@@ -171,7 +171,7 @@ describe('a device that nobody described', () => {
     ['sunspec/meter-three-phase', [1, 201], 'gridPowerW', 'W'],
     ['sunspec/meter-three-phase', [1, 204], 'gridPowerL1W', 'WphA'],
     ['sunspec/meter-three-phase', [1, 214], 'gridPowerL3W', 'WphC'],
-    ['sunspec/meter-three-phase-float', [1, 211], 'gridPowerW', 'W'],
+    ['sunspec/meter-three-phase', [1, 211], 'gridPowerW', 'W'],
     ['sunspec/battery', [1, 103, 124], 'batteryPowerW', 'W'],
     ['sunspec/battery', [1, 111, 802], 'batteryPowerW', 'W'],
   ])('%s reads models %j', async (name, models, measurand, point) => {
