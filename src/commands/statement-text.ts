@@ -11,8 +11,35 @@ export interface StatementView {
   readonly month: string;
 }
 
-const DISCLAIMER =
-  'This statement follows from the records of the market. It is no tax invoice. Times are UTC; each line can be proven with `wattpact chain prove`.';
+const DISCLAIMER = 'This statement follows from the records of the market. It is no tax invoice. Times are UTC.';
+
+/** What the words of the summary mean. */
+const NOTES = [
+  'Amounts: what has no sign is paid to you, what has a minus is paid by you.',
+  'Sold and bought: what was agreed in the market before each interval, at the price at your grid connection.',
+  'Delivered more or less than agreed: what your meter counted otherwise (to use more than agreed counts as less, to use less as more). Less costs more than the market price, more earns less than it.',
+];
+
+/** How a line is proven, with the first as the example. */
+function howToProve({ statement }: StatementView): string {
+  const [first] = statement.lines;
+  if (first === undefined) return '';
+  return `Each line stands in the chain and can be proven: wattpact chain prove ${first.record} writes the proof, wattpact chain check judges it.`;
+}
+
+/** Mean price of an energy, in ¤ a kWh with two digits; empty without energy. */
+function meanPrice(uc: bigint, energyWh: number, { currency }: Genesis): string {
+  if (energyWh === 0) return '';
+  return `, ${(Number(uc) / energyWh / 1000).toFixed(2)} ${currency.unit}/kWh on average`;
+}
+
+/** What is settled without a meter reading so far, in words; empty if nothing is. */
+function openWork({ statement, genesis }: StatementView): string {
+  const open = statement.lines.filter(({ provisional }) => provisional);
+  if (open.length === 0) return '';
+  const amountUc = open.reduce((sum, { imbalanceUc, tradesUc }) => sum + BigInt(imbalanceUc) + BigInt(tradesUc), 0n);
+  return `Provisional: for ${open.length} of the intervals no meter reading has come. They are counted at the worst that the connection allows (${money(amountUc, genesis)} of the above); a correction within 30 days replaces that.`;
+}
 
 /** µ¤ as money with two digits: in the currency itself where ¤ is its cent, else in ¤. Rounded half away from zero. */
 export function money(uc: bigint, { currency }: Genesis): string {
@@ -33,14 +60,25 @@ export function kilowattHours(energyWh: number): string {
 function summary({ statement, genesis }: StatementView): [what: string, energy: string, amount: string][] {
   const { totals, customers, unpartedUc } = statement;
   return [
-    ['Sold in the market', kilowattHours(totals.soldWh), money(totals.soldUc, genesis)],
-    ['Bought in the market', kilowattHours(totals.boughtWh), money(totals.boughtUc, genesis)],
     [
-      'Delivered otherwise than traded',
+      'Sold in the market',
+      `${kilowattHours(totals.soldWh)}${meanPrice(totals.soldUc, totals.soldWh, genesis)}`,
+      money(totals.soldUc, genesis),
+    ],
+    [
+      'Bought in the market',
+      `${kilowattHours(totals.boughtWh)}${meanPrice(0n - totals.boughtUc, totals.boughtWh, genesis)}`,
+      money(totals.boughtUc, genesis),
+    ],
+    [
+      'Delivered more or less than agreed',
       `${kilowattHours(totals.surplusWh)} more, ${kilowattHours(totals.shortfallWh)} less`,
       money(totals.imbalanceUc, genesis),
     ],
-    [totals.balanceUc < 0n ? 'To pay' : 'To receive', '', money(totals.balanceUc, genesis)],
+    // The words say the direction here.
+    totals.balanceUc < 0n
+      ? ['You pay', '', money(0n - totals.balanceUc, genesis)]
+      : ['You receive', '', money(totals.balanceUc, genesis)],
     ...customers.map(({ customer, basis, balanceUc }): [string, string, string] => [
       `  of it ${customer}`,
       basis,
@@ -52,16 +90,21 @@ function summary({ statement, genesis }: StatementView): [what: string, energy: 
   ];
 }
 
+/** What stands below the sums; at least what the statement is not. */
+function notesOf(view: StatementView): string[] {
+  const nothing = view.statement.lines.length === 0 ? ['Nothing was settled for this site in this month.'] : [];
+  return [...nothing, openWork(view), ...NOTES, howToProve(view), DISCLAIMER].filter((note) => note !== '');
+}
+
 export function statementText(view: StatementView): string {
   const { statement, genesis, month } = view;
   const rows = summary(view).map(
-    ([what, energy, amount]) => `  ${what.padEnd(34)}${energy.padEnd(38)}${amount.padStart(14)}`,
+    ([what, energy, amount]) => `  ${what.padEnd(36)}${energy.padEnd(44)}${amount.padStart(14)}`,
   );
   const days = byDay(statement.lines, genesis.interval.lengthMs).map(
     ({ day, totals }) =>
       `  ${dayText(day)}  sold ${kilowattHours(totals.soldWh).padStart(13)}  bought ${kilowattHours(totals.boughtWh).padStart(13)}  ${money(totals.balanceUc, genesis).padStart(14)}`,
   );
-  const open = statement.lines.filter(({ provisional }) => provisional).length;
   return [
     `Statement of ${statement.gateway} for ${month} (${statement.lines.length} intervals, chain ${genesis.chain})`,
     '',
@@ -69,8 +112,7 @@ export function statementText(view: StatementView): string {
     '',
     ...days,
     '',
-    ...(open > 0 ? [`${open} of the intervals provisional: no delivery has come, a correction replaces that.`] : []),
-    DISCLAIMER,
+    ...notesOf(view),
   ].join('\n');
 }
 
@@ -131,6 +173,7 @@ export function statementHtml(view: StatementView): string {
       kilowattHours(line.soldWh),
       kilowattHours(line.boughtWh),
       kilowattHours(line.deviationWh),
+      line.priceUcPerWh === null ? '' : (line.priceUcPerWh / 1000).toFixed(2),
       money(BigInt(line.tradesUc), genesis),
       money(BigInt(line.imbalanceUc), genesis),
       ...statement.customers.map((_, i) => partText(line.partsUc?.[i], genesis)),
@@ -153,9 +196,11 @@ small { opacity: .8 }
 <h1>Statement for ${htmlText(month)}</h1>
 <p>Site ${htmlText(statement.gateway)}, ${statement.lines.length} intervals, chain ${htmlText(genesis.chain)}</p>
 <table id="summary">${summary(view).map(cells).join('')}</table>
-<p>${htmlText(DISCLAIMER)}</p>
+${notesOf(view)
+  .map((note) => `<p>${htmlText(note)}</p>`)
+  .join('\n')}
 <h2>Every interval</h2>
-<div class="scroll"><table><tr><th>Start</th><th>Sold</th><th>Bought</th><th>Otherwise than traded</th><th>Trades</th><th>Imbalance</th>${statement.customers.map(({ customer }) => `<th>${htmlText(customer)}</th>`).join('')}<th>Record</th></tr>
+<div class="scroll"><table><tr><th>Start</th><th>Sold</th><th>Bought</th><th>More or less than agreed</th><th>Price, ${htmlText(genesis.currency.unit)}/kWh</th><th>Agreed</th><th>For more or less</th>${statement.customers.map(({ customer }) => `<th>${htmlText(customer)}</th>`).join('')}<th>Record</th></tr>
 ${lines.join('\n')}
 </table></div>
 </html>`;

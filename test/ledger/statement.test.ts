@@ -125,8 +125,11 @@ test('the command writes for people and for programs, and says what is wrong', a
     };
     const text = await run();
     expect(text).toMatch(/Sold in the market +3\.000 kWh/);
-    expect(text).toMatch(/To pay +-?[0-9.]+ EUR/);
-    expect(text).toMatch(/1 of the intervals provisional/);
+    expect(text).toMatch(/3\.000 kWh, 24\.70 cent\/kWh on average/);
+    expect(text).toMatch(/You pay +0\.86 EUR/);
+    expect(text).toMatch(/Provisional: for 1 of the intervals no meter reading has come.*\(-1\.60 EUR of the above\)/);
+    expect(text).toMatch(/wattpact chain prove settlement\/farm\/\d+/);
+    expect(await run('--month', '2026-07')).toMatch(/Nothing was settled for this site in this month/);
     expect(text).toMatch(/no tax invoice/);
     expect((await run('--csv')).trim().split('\n')).toHaveLength(4);
     expect(JSON.parse(await run('--json'))).toMatchObject({ taxInvoice: false, totals: { soldWh: 3000 } });
