@@ -8,21 +8,10 @@ import { writesOf } from '../../src/fieldbus/control.ts';
 import { frameProblems } from '../../src/fieldbus/golden.ts';
 import { createImage, servedLayout } from '../../src/fieldbus/image.ts';
 import { loadProfile, PROFILES_DIR, profileNames } from '../../src/site/load.ts';
-import { MEASURANDS } from '../../src/site/measurands.ts';
-import type { Control, Profile } from '../../src/site/types.ts';
+import type { Control } from '../../src/site/types.ts';
+import { isDerived, sample } from './samples.ts';
 
 const profiles = profileNames().map((name) => loadProfile(name));
-
-/** Something a device might show: fits the smallest registers, is no step of anything. */
-function sample(profile: Profile, measurand: string): number {
-  const point = profile.points.get(measurand);
-  const steps = point?.parts.map((part) => (part.scaleRegister === null ? Math.abs(part.scale) : 10)) ?? [1];
-  const wanted = { W: 1200, Wh: 123_000, V: 230, A: 5, Hz: 50, '%': 60, degC: 30, var: 100, VA: 1200, none: 1 }[
-    MEASURANDS[measurand]?.unit ?? 'none'
-  ];
-  const step = Math.max(...steps);
-  return Math.max(point?.plausible.min ?? 0, Math.round(wanted / step) * step);
-}
 
 for (const profile of profiles) {
   describe(profile.name, () => {
@@ -72,17 +61,6 @@ for (const profile of profiles) {
       },
     );
   });
-}
-
-/** A sum of registers that are all points of their own follows them and cannot be set. A second name of a register neither. */
-function isDerived(profile: Profile, measurand: string): boolean {
-  const parts = profile.points.get(measurand)?.parts ?? [];
-  const others = [...profile.points.values()].filter(
-    (point) => point.measurand !== measurand && point.parts.length < parts.length,
-  );
-  return parts.every((part) =>
-    others.some((point) => point.parts.some((other) => other.table === part.table && other.address === part.address)),
-  );
 }
 
 /** Small enough for every limit, on both sides where there are two. */
