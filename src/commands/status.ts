@@ -6,6 +6,7 @@ import { Command } from 'commander';
 import { WattpactError } from '../base/errors.ts';
 import { isoSeconds } from '../base/interval.ts';
 import { confirmations } from '../contract/life.ts';
+import { keptConditions } from '../gateway/conditions.ts';
 import { STORE_FILE } from '../gateway/gateway.ts';
 import { overrideText, type SiteOverride } from '../gateway/overrides.ts';
 import { openGatewayStore } from '../store/gateway.ts';
@@ -45,6 +46,7 @@ function gatewayStatus(file: string, json: boolean): void {
       undecided: store.requests.undecided().length,
       outbox: store.outbox.size(),
       leases: store.leases.all().length,
+      conditions: keptConditions(store),
       overrides: store.settings.all('override ') as SiteOverride[],
       requests,
     };
@@ -56,6 +58,7 @@ function gatewayStatus(file: string, json: boolean): void {
       `verified    ${status.verified === null ? 'nothing yet' : `block ${status.verified.height} of ${status.verified.time}`}`,
     );
     printLine(`undecided   ${status.undecided} requests; ${status.outbox} to send; ${status.leases} leases on devices`);
+    for (const { text, sinceMs } of status.conditions) printLine(`trouble     since ${isoSeconds(sinceMs)}: ${text}`);
     for (const override of status.overrides) printLine(`overridden  ${overrideText(override)}, by the ${override.by}`);
     for (const request of requests) {
       printLine(

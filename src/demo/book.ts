@@ -50,6 +50,7 @@ export interface SiteNow {
   readonly control: string;
   readonly trouble: string | null;
   readonly overrides: readonly SiteOverride[];
+  readonly conditions: readonly string[];
 }
 
 export interface Book {
@@ -149,6 +150,7 @@ export function createBook(gateways: readonly string[]): Book {
           return;
         case 'trouble':
         case 'override':
+        case 'condition':
           return;
         default:
           return event satisfies never;

@@ -320,6 +320,9 @@ class Demo {
   #onGateway(gateway: string, event: GatewayEvent): void {
     this.#book.onGateway(gateway, event);
     if (event.type === 'trouble') this.#tell('warn', `${gateway}: ${event.what}`);
+    if (event.type === 'condition' && event.what === 'began') this.#tell('warn', `${gateway}: ${event.condition.text}`);
+    if (event.type === 'condition' && event.what === 'ended')
+      this.#tell('good', `${gateway}: no longer: ${event.condition.code}`);
     if (event.type === 'override')
       this.#tell('warn', `${gateway}: override ${event.what}, ${overrideText(event.override)}`);
     if (event.type === 'powers') {
@@ -429,15 +432,23 @@ function measureStart(): number {
   return performance.now() - startedMs;
 }
 
+/** Ports that no machine gives away by itself: between being found free and being listened on nobody else gets them by chance. */
+const PORTS = { from: 20_000, to: 30_000 } as const;
+const PORT_TRIES = 100;
+
 /** A port that is free now on loopback. */
-function freePort(): Promise<number> {
-  return new Promise((found, failed) => {
+async function freePort(): Promise<number> {
+  for (let i = 0; i < PORT_TRIES; i++) {
+    const port = PORTS.from + Math.floor(Math.random() * (PORTS.to - PORTS.from));
+    if (await isFree(port)) return port;
+  }
+  throw new WattpactError('demo.port', `no free port found on ${HOST} from ${PORTS.from} to ${PORTS.to}`);
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((found) => {
     const server = createServer();
-    server.once('error', failed);
-    server.listen(0, HOST, () => {
-      const address = server.address();
-      const port = typeof address === 'object' && address !== null ? address.port : 0;
-      server.close(() => found(port));
-    });
+    server.once('error', () => found(false));
+    server.listen(port, HOST, () => server.close(() => found(true)));
   });
 }

@@ -75,6 +75,7 @@ function siteView({ book, names, equipment, curves }: Parameters<typeof pageStat
     balanceUc: settlement?.balanceUc ?? null,
     gridPowersW: curves.get(gateway) ?? [],
     trouble: now === null ? 'the gateway is not running' : now.trouble,
+    conditions: now?.conditions ?? [],
     equipment: (equipment.get(gateway) ?? []).map((each) => ({
       ...each,
       override: now?.overrides.find(({ id }) => id === each.id) ?? null,

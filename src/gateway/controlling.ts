@@ -27,13 +27,18 @@ import type { SiteMetering } from './metering.ts';
 /** A lease lives this long unless renewed by the loop, wall ms. */
 export const LEASE_MS = 10_000;
 
+/** A generator that gives less than this share of its limit is not held back by it. */
+const BELOW_LIMIT = 0.9;
+
 const MISSING: Measured = { value: null, quality: 'missing', monotonicMs: Number.NEGATIVE_INFINITY };
 
 export interface SiteControl {
   /** One tick: measure, decide, lease. Waits for no device: one that is slow to take its set-point holds up no other. */
   tick(): void;
   readonly last: ControlOutput | null;
-  /** Generators held back now. */
+  /** Controls that did not take their last set-point, with the reason. */
+  readonly refusals: ReadonlyMap<string, string>;
+  /** Generators held back now: told a limit, and not clearly below it of their own. */
   curtailing(): ReadonlySet<string>;
   /** Lets everything go. */
   release(): Promise<void>;
@@ -54,6 +59,8 @@ export function createSiteControl(options: {
   overrides: () => readonly Override[];
   operatorReachable: () => boolean;
   clockSynchronised: () => boolean;
+  /** The site runs on its own. */
+  offGrid: () => boolean;
   clock: Clock;
   log: Log;
 }): SiteControl {
@@ -124,7 +131,7 @@ export function createSiteControl(options: {
       overrides: options.overrides(),
       operatorReachable: options.operatorReachable(),
       clockSynchronised: options.clockSynchronised(),
-      offGrid: false,
+      offGrid: options.offGrid(),
     };
   }
 
@@ -169,7 +176,15 @@ export function createSiteControl(options: {
     get last() {
       return last;
     },
-    curtailing: () => new Set(Object.keys(state.generationLimitsW)),
+    refusals: failures,
+    curtailing: () =>
+      new Set(
+        Object.entries(state.generationLimitsW).flatMap(([id, limitW]) => {
+          const { value, quality } = measured(id, 'generationPowerW');
+          const isBelow = quality === 'good' && value !== null && value < BELOW_LIMIT * limitW;
+          return isBelow ? [] : [id];
+        }),
+      ),
     async release() {
       for (const key of [...held]) {
         const [device = '', name = ''] = key.split(' ');

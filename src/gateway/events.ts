@@ -1,6 +1,7 @@
 // What a gateway tells whoever watches it (the log, the demo, the page): plain data, in the order things happen.
 
 import type { Settlement, Trade } from '../protocol/replies.ts';
+import type { Condition } from './conditions.ts';
 import type { SiteOverride } from './overrides.ts';
 
 /** The site's powers now; null = not known. Signs as base/units.ts. */
@@ -25,6 +26,8 @@ export type GatewayEvent =
       readonly trouble: string | null;
       /** The owner's word as it stands. */
       readonly overrides: readonly SiteOverride[];
+      /** What is not as it should be, in words. */
+      readonly conditions: readonly string[];
     }
   | {
       readonly type: 'forecast';
@@ -66,6 +69,7 @@ export type GatewayEvent =
     }
   | { readonly type: 'settlement'; readonly interval: number; readonly settlement: Settlement }
   | { readonly type: 'override'; readonly what: 'began' | 'ended'; readonly override: SiteOverride }
+  | { readonly type: 'condition'; readonly what: 'began' | 'ended'; readonly condition: Condition }
   | { readonly type: 'trouble'; readonly what: string };
 
 export type GatewayListener = (event: GatewayEvent) => void;

@@ -22,6 +22,7 @@ import { openGatewayStore } from '../store/gateway.ts';
 import { inBackground } from './background.ts';
 import { watchChain } from './chainwatch.ts';
 import { askTimedatectl, type ClockTrust, createClockGate } from './clockgate.ts';
+import { createConditions, DEVICE_LOST_MS } from './conditions.ts';
 import { createSiteControl } from './controlling.ts';
 import { createSiteDelivering } from './delivering.ts';
 import { createDemandDesk } from './demands.ts';
@@ -33,6 +34,7 @@ import { createSiteForecasting } from './forecasting.ts';
 import { countHistory, createRebuilding } from './history.ts';
 import { createLoadNeeds } from './loadneeds.ts';
 import { createSiteMetering } from './metering.ts';
+import { createGridWatch } from './offgrid.ts';
 import { createOrderBook } from './orders.ts';
 import { asControl, createOverrides, OWNER } from './overrides.ts';
 import { createSitePlanning } from './planning.ts';
@@ -260,6 +262,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     prices,
     mayHaveForgotten: rebuilding.mayHaveForgotten,
     mayNotTrade() {
+      const offGrid = gridWatch.reason();
+      if (offGrid !== null) return new WattpactError('trading.off-grid', `the site is off the grid: ${offGrid}`);
       if (METERED.some((measurand) => reading(gridMeterOf(site).id, measurand) !== null)) return null;
       return new WattpactError('trading.unmetered', 'the meter at the grid connection does not answer', {
         hint: 'Nothing is traded that could not be measured: check the meter and its line',
@@ -272,6 +276,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const delivering = createSiteDelivering({ site, genesis, gateway, store, requester, metering, clock, emit, log });
   const counterStepWh =
     profiles.get(gridMeterOf(site).profile)?.points.get('importEnergyWh')?.counter?.resolutionWh ?? 1;
+  const gridWatch = createGridWatch(site.connection.voltageV, clock);
+  const conditions = createConditions(store, clock);
+  function operatorReachable(): boolean {
+    const heardAtMs = watch.heardAtMs();
+    return heardAtMs !== null && clock.monotonicMs() - heardAtMs < UNREACHABLE_MS;
+  }
   const control = createSiteControl({
     site,
     config: controlConfigOf(site, counterStepWh, options.random() * EDGE_DELAY_MS_MAX),
@@ -284,11 +294,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     loadPowersW: planning.loadPowersW,
     orders: orders.inForce,
     overrides: () => asControl(overrides.inForce()),
-    operatorReachable: () => {
-      const heardAtMs = watch.heardAtMs();
-      return heardAtMs !== null && clock.monotonicMs() - heardAtMs < UNREACHABLE_MS;
-    },
+    operatorReachable,
     clockSynchronised: () => clockGate.obstacle() === null,
+    offGrid: () => gridWatch.reason() !== null,
     clock,
     log,
   });
@@ -321,7 +329,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         });
 
   // ------------------------------------------------------------------ the loop
-  let lastTickMs = clock.monotonicMs();
+  const startedMs = clock.monotonicMs();
+  let lastTickMs = startedMs;
 
   /** Asks again for what is still missing: the last sequence, the past, notices of intervals whose gate has closed. */
   function askForMissing(): void {
@@ -349,7 +358,39 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       control: control.last?.explanation ?? '',
       trouble: mayNotSign(),
       overrides: overrides.inForce(),
+      conditions: conditions.standing().map(({ text }) => text),
     });
+  }
+
+  /** Before control: off the grid it lets go at once. */
+  function followGrid(): void {
+    gridWatch.look(fieldbus.readings(gridMeterOf(site).id));
+  }
+
+  function followConditions(): void {
+    const nowMs = clock.monotonicMs();
+    const isLost = (id: string): boolean => {
+      const readings = [...fieldbus.readings(id).values()];
+      if (readings.some(({ quality }) => quality === 'good')) return false;
+      return nowMs - Math.max(startedMs, ...readings.map(({ monotonicMs }) => monotonicMs)) > DEVICE_LOST_MS;
+    };
+    const grid = gridMeterOf(site);
+    const changes = conditions.follow({
+      meterFresh: control.last?.mode !== 'blind',
+      lostDevices: site.devices.filter(({ id }) => id !== grid.id && isLost(id)),
+      brokersConnected: messaging.status().connected,
+      operatorReachable: operatorReachable(),
+      clockObstacle: clockGate.obstacle(),
+      offGrid: gridWatch.reason(),
+      positionWh: trading.positionWh(intervalAt(clock.chainMs(), lengthMs)),
+      countedSinceStart: metering.risesSinceStart().importRiseWh !== null,
+      unmeteredLoads: metering.unmeteredLoads,
+      refusals: control.refusals,
+    });
+    for (const { what, condition } of changes) {
+      log.warn({ code: condition.code }, `${what}: ${condition.text}`);
+      emit({ type: 'condition', what, condition });
+    }
   }
 
   /** Says what the owner's word began and ended: it is changed from other processes too. */
@@ -385,7 +426,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ['delivering', delivering.tick],
     ['requesting', requester.tick],
     ['asking', askForMissing],
+    ['grid', followGrid],
     ['control', control.tick],
+    ['conditions', followConditions],
     ['telling', tellPowers],
   ] as const;
 

@@ -20,6 +20,8 @@ export interface SiteView {
   readonly gridPowersW: readonly (number | null)[];
   /** Plain sentence of what is wrong, or null. */
   readonly trouble: string | null;
+  /** What is not as it should be, each with what is done about it. */
+  readonly conditions: readonly string[];
   /** What the owner may speak of, and what he says of it now. */
   readonly equipment: readonly EquipmentView[];
 }

@@ -60,6 +60,7 @@ test('a device that does not answer a write is not written again meanwhile, the 
     overrides: () => [],
     operatorReachable: () => false,
     clockSynchronised: () => true,
+    offGrid: () => false,
     clock: { chainMs: () => T0_MS, monotonicMs: () => 0 },
     log: SILENT,
   });
@@ -115,6 +116,7 @@ test('a state of charge that is polled every ten seconds is as good between two 
     overrides: () => [],
     operatorReachable: () => true,
     clockSynchronised: () => true,
+    offGrid: () => false,
     clock: { chainMs: () => T0_MS + 120_000, monotonicMs: () => nowMs },
     log: SILENT,
   });

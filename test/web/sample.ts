@@ -22,6 +22,7 @@ function site(id: string, name: string, gridPowerW: number | null, rest: Partial
     balanceUc: null,
     gridPowersW: curve(gridPowerW ?? 0, 300),
     trouble: null,
+    conditions: [],
     equipment: [],
     ...rest,
   };

@@ -127,6 +127,7 @@ function makeSite(site) {
       make('span', { class: 'number', 'data-say': 'balance' }),
     ),
     make('p', { class: 'trouble', 'data-say': 'trouble' }),
+    make('ul', { class: 'conditions' }),
     ...(site.equipment.length === 0 ? [] : [makeOwner(site, { make, write })]),
   );
 }
@@ -155,6 +156,13 @@ function showSite(card, site, state) {
   write(card.querySelector('[data-say=delivered]'), energy(site.deliveredWh));
   write(card.querySelector('[data-say=balance]'), money(site.balanceUc, unit));
   write(card.querySelector('[data-say=trouble]'), site.trouble ?? '');
+  keep(
+    card.querySelector('.conditions'),
+    site.conditions.map((text) => ({ text })),
+    ({ text }) => text,
+    ({ text }) => make('li', {}, text),
+    () => {},
+  );
   const owner = card.querySelector('.owner');
   if (owner !== null) showOwner(owner, site, state, { make, keep, write });
 }
