@@ -11,6 +11,7 @@ import { DAY_MS } from '../forecast/calendar.ts';
 import { type PlottedStep, plotForecasts } from '../forecast/plot.ts';
 import { readSeries } from '../forecast/series-csv.ts';
 import { type ForecasterOptions, QUANTILES, type SeriesKind } from '../forecast/types.ts';
+import { addForecastShow } from './forecast-show.ts';
 import { fail, printJson, printLine } from './output.ts';
 
 /** Largest series file, unpacked. */
@@ -70,6 +71,7 @@ export function forecastCommand(): Command {
         fail(error);
       }
     });
+  addForecastShow(command);
   return command;
 }
 

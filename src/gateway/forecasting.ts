@@ -60,7 +60,7 @@ export interface SiteForecasting {
 type Energies = Pick<GatewayStore, 'energies'>;
 
 /** Loads that the plan moves, and adds to the forecast itself. */
-function movable(site: SiteFile): readonly string[] {
+export function movableLoads(site: SiteFile): readonly string[] {
   return site.loads.filter(({ need }) => need !== null).map(({ id }) => loadSubject(id));
 }
 
@@ -175,7 +175,7 @@ export function createSiteForecasting(options: {
 
   function learnUpTo(interval: number, budgetMs: number): boolean {
     const untilMs = clock.monotonicMs() + budgetMs;
-    for (const load of movable(site)) {
+    for (const load of movableLoads(site)) {
       const since = loadsSince.has(load) ? null : firstStored(load, CONSUMPTION, interval);
       if (since !== null) loadsSince.set(load, since);
     }
