@@ -15,7 +15,7 @@ const DISCLAIMER = 'This statement follows from the records of the market. It is
 
 /** What the words of the summary mean. */
 const NOTES = [
-  'Amounts: what has no sign is paid to you, what has a minus is paid by you.',
+  'Amounts: what has no sign is paid to you, what has a minus is paid by you. Each is rounded by itself; the exact ones are in the CSV.',
   'Sold and bought: what was agreed in the market before each interval, at the price at your grid connection.',
   'Delivered more or less than agreed: what your meter counted otherwise (to use more than agreed counts as less, to use less as more). Less costs more than the market price, more earns less than it.',
 ];

@@ -1,6 +1,6 @@
 // What a stranger can check: the whole book from genesis, and one record with nothing but genesis at hand.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
@@ -272,6 +272,28 @@ test('the commands say the same, with exit codes', async () => {
       text: expect.stringMatching(/^true: recorded offer of farm/),
     });
     expect((await run('prove', `settlement/farm/${T}`, ...files, '--out', proof)).text).toMatch(/settlement of farm/);
+    const [notice, clearing] = ['notice.json', 'clearing.json'].map((name) => join(folder, name)) as [string, string];
+    await run('prove', `notice/farm/${T}`, ...files, '--out', notice);
+    expect((await run('prove', `clearing/f1/${T}`, ...files, '--out', clearing)).text).toMatch(/hash [0-9a-f]{64}/);
+    const beside = ['--genesis', genesisFile, '--notice', notice];
+    expect(await run('check', clearing, ...beside)).toMatchObject({
+      code: 0,
+      text: expect.stringMatching(
+        /^true: clearing of f1 for interval \d+: optimal for its 2 steps, 2000 Wh traded, hash [0-9a-f]{64}$/m,
+      ),
+    });
+    const text = readFileSync(clearing, 'utf8');
+    writeFileSync(clearing, text.replace('"fillsWh":[2000', '"fillsWh":[1999'));
+    expect(await run('check', clearing, ...beside)).toMatchObject({
+      code: 1,
+      text: expect.stringMatching(/^false: the results are not/),
+    });
+    // Another market, cleared rightly: it is not this chain's.
+    writeFileSync(clearing, text.replaceAll(`"interval":${T}`, `"interval":${T + 1}`));
+    expect(await run('check', clearing, ...beside)).toMatchObject({
+      code: 1,
+      text: expect.stringMatching(/not the clearing of the notice/),
+    });
     writeFileSync(proof, '{}');
     expect(await run('check', proof, '--genesis', genesisFile)).toMatchObject({
       code: 1,
