@@ -47,7 +47,7 @@ const hash = (text: string): string => createHash('sha256').update(text).digest(
 const setHash = (validators: ToyState['validators']): string => hash(validators.flat().join(','));
 
 function stateHash(state: Omit<ToyState, 'header'>): string {
-  return hash(`${state.order} ${state.dueAtMs} ${setHash(state.validators)}`);
+  return hash(`${state.order} ${state.applied.length} ${state.dueAtMs} ${setHash(state.validators)}`);
 }
 
 export function toyDisk(options: Omit<ToyOptions, 'disk' | 'requestId'>): ToyDisk {
@@ -148,12 +148,20 @@ export function toyApplication(options: ToyOptions, headerHash = toyHeaderHash):
     chunk: (index): SnapshotChunk => ({ index, bytes: new TextEncoder().encode(snapshot[index] as string) }),
     restore(manifest, chunks) {
       const text = chunks.map(({ bytes }) => new TextDecoder().decode(bytes)).join('');
-      const body = JSON.parse(text) as Omit<ToyState, 'header'>;
+      const body = parsed(text);
       if (stateHash(body) !== manifest.header.stateHash) throw new WattpactError('toy.snapshot', 'another state');
       disk.state = { ...body, header: manifest.header };
       disk.blocks.clear();
     },
   };
+}
+
+function parsed(text: string): Omit<ToyState, 'header'> {
+  try {
+    return JSON.parse(text) as Omit<ToyState, 'header'>;
+  } catch (cause) {
+    throw new WattpactError('toy.snapshot', 'not a state', { cause });
+  }
 }
 
 /** A `member` request: `{id, publicKey}` adds or rekeys, an empty key removes. */

@@ -1,6 +1,7 @@
 // Validators that lie. Each runs the honest core and bends what leaves it, and says things of its own besides. All liars
 // know each other's double proposals and vote for every one of them.
 
+import { toBase64url } from '../../../src/base/bytes.ts';
 import type { Batch } from '../../../src/consensus/engine.ts';
 import type {
   Message,
@@ -11,7 +12,7 @@ import type {
   Vote,
 } from '../../../src/consensus/pbft/core/messages.ts';
 import type { Replica } from '../../../src/consensus/pbft/core/state.ts';
-import type { Envelope } from '../../../src/protocol/envelope.ts';
+import { type Envelope, sha256Hex } from '../../../src/protocol/envelope.ts';
 import type { Behaviour } from './plan.ts';
 import { CHAIN, type Signing } from './signing.ts';
 
@@ -37,6 +38,10 @@ export interface Plot {
   readonly viewChanges: ViewChange[];
 }
 const PLOT_MAX = 30;
+/** Whose requests a censor passes over, whenever it is the primary. */
+const CENSORED = new Set(['gateway-1', 'gateway-2', 'gateway-3']);
+/** What a liar hands out as a chunk of a state. */
+const FALSE_CHUNK = new TextEncoder().encode('{"applied":[]');
 
 export function newPlot(): Plot {
   return { proposals: [], overheard: [], viewChanges: [] };
@@ -59,14 +64,25 @@ const sendTo = (liar: Liar, to: readonly string[], envelope: Message, batch: Bat
   for (const other of to) liar.send(other, { batch, envelope });
 };
 
+/** A divider takes part in nothing that could end a change of view. */
+const DIVIDERS_HOLD_BACK: ReadonlySet<string> = new Set([
+  'pbft.pre-prepare',
+  'pbft.prepare',
+  'pbft.commit',
+  'pbft.view-change',
+  'pbft.new-view',
+]);
+
 /** Something honest is about to leave: to everybody as it is, or otherwise. */
 export function bend(liar: Liar, packet: Packet): void {
   const { envelope, batch } = packet;
   const { behaviours, others } = liar;
   if (behaviours.includes('silent') && chance(liar, 0.8)) return;
+  if (behaviours.includes('divides') && DIVIDERS_HOLD_BACK.has(envelope.kind)) return;
   if (envelope.kind === 'pbft.pre-prepare' && batch !== null) {
     if (behaviours.includes('proposes badly') && chance(liar, 0.5)) return proposeBadly(liar, envelope, batch);
     if (behaviours.includes('equivocates') && chance(liar, 0.7)) return equivocate(liar, envelope, batch);
+    if (behaviours.includes('censors')) return censor(liar, envelope, batch);
   }
   if (envelope.kind === 'pbft.prepare' || envelope.kind === 'pbft.commit') {
     if (behaviours.includes('votes twice') && chance(liar, 0.6)) {
@@ -87,6 +103,15 @@ export function bend(liar: Liar, packet: Packet): void {
   }
   if (envelope.kind === 'pbft.blocks' && behaviours.includes('forges') && chance(liar, 0.7))
     return forgeBlocks(liar, envelope);
+  if (envelope.kind === 'pbft.snapshot' && behaviours.includes('lies') && chance(liar, 0.5)) {
+    // Right header, right proof, and a state that is not its.
+    const { manifest } = envelope.body;
+    const chunks = manifest.chunks.map(() => sha256Hex(FALSE_CHUNK));
+    return sendTo(liar, others, signed(liar, envelope.kind, { ...envelope.body, manifest: { ...manifest, chunks } }));
+  }
+  if (envelope.kind === 'pbft.chunk' && behaviours.includes('lies') && chance(liar, 0.7)) {
+    return sendTo(liar, others, signed(liar, envelope.kind, { ...envelope.body, bytes: toBase64url(FALSE_CHUNK) }));
+  }
   if (envelope.kind === 'pbft.checkpoint' && behaviours.includes('lies') && chance(liar, 0.5)) {
     return sendTo(
       liar,
@@ -116,6 +141,16 @@ function remember(liar: Liar, ...proposals: Plot['proposals']): void {
   while (liar.plot.proposals.length > PLOT_MAX) liar.plot.proposals.shift();
 }
 
+/** An honest proposal, but for the requests of some, who shall never have their turn. */
+function censor(liar: Liar, honest: PrePrepare, batch: Batch): void {
+  const requests = batch.requests.filter(({ signer }) => !CENSORED.has(signer));
+  if (requests.length === 0 || requests.length === batch.requests.length)
+    return sendTo(liar, liar.others, honest, batch);
+  const censored = { ...batch, requests };
+  const vote = { ...honest.body, digest: liar.digestOf(censored) };
+  sendTo(liar, liar.others, signed(liar, 'pbft.pre-prepare', vote), censored);
+}
+
 function proposeBadly(liar: Liar, honest: PrePrepare, batch: Batch): void {
   const wrong = among<Batch>(liar, [
     { ...batch, timeMs: batch.timeMs + 60_000_000 },
@@ -123,8 +158,10 @@ function proposeBadly(liar: Liar, honest: PrePrepare, batch: Batch): void {
     { ...batch, requests: [...batch.requests, ...batch.requests] },
     { ...batch, requests: [...batch.requests, liar.newRequest('bad')] },
     { requests: [], timeMs: batch.timeMs },
+    batch,
   ]) as Batch;
-  const vote = { ...honest.body, digest: liar.digestOf(wrong) };
+  const parent = wrong === batch ? 'ab'.repeat(32) : honest.body.parent;
+  const vote = { ...honest.body, digest: liar.digestOf(wrong), parent };
   remember(liar, { vote, batch: wrong });
   sendTo(liar, liar.others, signed(liar, 'pbft.pre-prepare', vote), wrong);
 }
@@ -194,6 +231,7 @@ export function act(liar: Liar): void {
     abet(liar);
   if (behaviours.includes('forges')) forge(liar);
   if (behaviours.includes('stale view-changes') && chance(liar, 0.3)) complainForNothing(liar);
+  if (behaviours.includes('divides')) divide(liar);
   if (behaviours.includes('garbage')) babble(liar);
   if (behaviours.includes('lies')) lie(liar);
 }
@@ -211,9 +249,23 @@ function abet(liar: Liar): void {
   }
 }
 
+/**
+ * Follows those who are furthest ahead in giving up views, so that they think themselves a quorum and go on without the rest; but
+ * tells the primary of that view nothing it could make a new view of.
+ */
+function divide(liar: Liar): void {
+  const { replica } = liar;
+  const view = Math.max(0, ...liar.plot.viewChanges.map(({ body }) => body.view));
+  if (view === 0) return;
+  const primary = replica.members.ids[view % replica.members.ids.length];
+  const to = liar.others.filter((id) => id !== primary);
+  sendTo(liar, to, signed(liar, 'pbft.view-change', { height: replica.height, prepared: null, view }));
+}
+
 function complainForNothing(liar: Liar): void {
   const { replica } = liar;
-  const view = replica.view + (chance(liar, 0.5) ? 1 : 0);
+  const ahead = among(liar, [0, 0, 1, 1, 1000]) as number;
+  const view = replica.view + ahead;
   if (view === 0) return;
   const height = Math.max(0, replica.height - Math.floor(liar.random() * 3));
   sendTo(liar, someOthers(liar), signed(liar, 'pbft.view-change', { height, prepared: null, view }));

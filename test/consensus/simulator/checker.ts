@@ -5,11 +5,33 @@ import { commitsDecide } from '../../../src/consensus/pbft/core/certificate.ts';
 import type { ConsensusEvent } from '../../../src/consensus/pbft/core/io.ts';
 import { membersOf } from '../../../src/consensus/pbft/core/members.ts';
 import type { Commit, Message } from '../../../src/consensus/pbft/core/messages.ts';
-import { HEIGHTS_AHEAD_MAX, type Replica } from '../../../src/consensus/pbft/core/state.ts';
+import type { Replica } from '../../../src/consensus/pbft/core/state.ts';
 import type { Envelope } from '../../../src/protocol/envelope.ts';
 import type { Header } from '../../../src/protocol/header.ts';
-import { faultsTolerated } from '../../../src/protocol/quorum.ts';
 import type { Signing } from './signing.ts';
+
+// Counted here again, without the product's arithmetic: a bug in that must not hide itself.
+
+/** The largest f with 3 f < n. */
+function faultyOf(n: number): number {
+  let f = 0;
+  while (3 * (f + 1) < n) f++;
+  return f;
+}
+
+/** The fewest votes of which two sets always share more than f members. */
+export function votesThatDecide(n: number): number {
+  let q = 1;
+  while (2 * q - n <= faultyOf(n)) q++;
+  return q;
+}
+
+// Limits of memory, written down a second time.
+const HEIGHTS_AHEAD = 8;
+const CHECKPOINTS_OF_SIGNER = 8;
+const EVIDENCE = 64;
+/** Members that came, left or changed their key within what a replica remembers of others. */
+const FORMER_MEMBERS = 3;
 
 export interface Decision {
   readonly headerHash: string;
@@ -52,8 +74,12 @@ export class Checker {
     certificate: Certificate,
     validators: ReadonlyMap<string, string>,
     latestClockMs: number,
+    before: { readonly timeMs: number; readonly dueAtMs: number | null },
   ): void {
     this.atHeight(id, header.height, headerHash);
+    if (header.timeMs <= before.timeMs) this.violation(`block ${header.height} is not later than the one below`);
+    const isDue = before.dueAtMs !== null && before.dueAtMs <= header.timeMs;
+    if (batch.requests.length === 0 && !isDue) this.violation(`block ${header.height} is empty, and nothing was due`);
     const ids = new Set<string>();
     for (const request of batch.requests) {
       const requestId = this.requestId(request);
@@ -69,7 +95,7 @@ export class Checker {
       this.violation(`block ${header.height} is in the future of everybody`);
     const decision = { digest: this.digestOf(batch), height: header.height, parent: header.parent };
     const members = membersOf(validators);
-    const quorum = Math.ceil((members.ids.length + faultsTolerated(members.ids.length) + 1) / 2);
+    const quorum = votesThatDecide(members.ids.length);
     const commits = certificate.commits as unknown as Commit[];
     if (!commitsDecideDumbly(commits, decision, validators, quorum, this.signing)) {
       this.violation(`${id} applied block ${header.height} without a quorum of commits`);
@@ -111,9 +137,17 @@ export class Checker {
 
   /** After a step of an honest validator: what it holds is bounded, and what it calls stable is proven. */
   holds(r: Replica): void {
-    for (const height of r.inbox.keys()) {
-      if (height > r.height + HEIGHTS_AHEAD_MAX) this.violation(`${r.env.self} keeps votes of far height ${height}`);
+    const others = r.members.ids.length + FORMER_MEMBERS;
+    for (const [height, { prePrepares, prepares, commits }] of r.inbox) {
+      if (height > r.height + HEIGHTS_AHEAD) this.violation(`${r.env.self} keeps votes of far height ${height}`);
+      if (Math.max(prePrepares.size, prepares.size, commits.size) > others)
+        this.violation(`${r.env.self} keeps more votes of height ${height} than there are validators`);
     }
+    if (r.viewChanges.size > others || r.peers.size > others)
+      this.violation(`${r.env.self} keeps more view-changes or peers than there are validators`);
+    if (r.checkpoints.size > others * CHECKPOINTS_OF_SIGNER || r.evidence.length > EVIDENCE)
+      this.violation(`${r.env.self} keeps checkpoints or evidence without end`);
+    if (r.pool.size > r.env.terms.pendingMax) this.violation(`${r.env.self} keeps more requests than its limit`);
     if (r.stable.proof.length > 0) {
       const signers = new Set(r.stable.proof.map(({ signer }) => signer));
       if (signers.size < Math.min(r.members.quorum, r.stable.proof.length)) {
@@ -123,9 +157,8 @@ export class Checker {
       if (r.stable.proof.some(({ body }) => body.header !== header)) {
         this.violation(`${r.env.self} calls checkpoint ${r.stable.height} stable with another state in its proof`);
       }
-      const n = r.members.ids.length;
       // One member may have joined or left since.
-      if (signers.size < Math.ceil((n - 1 + faultsTolerated(n - 1) + 1) / 2)) {
+      if (signers.size < votesThatDecide(r.members.ids.length - 1)) {
         this.violation(`${r.env.self} calls checkpoint ${r.stable.height} stable without a quorum`);
       }
     }
@@ -139,8 +172,10 @@ export class Checker {
     const height = Math.max(...viewChanges.map(({ body }) => body.height));
     if (height !== r.height) return;
     const { ids, keys } = r.members;
-    const quorum = Math.ceil((ids.length + faultsTolerated(ids.length) + 1) / 2);
+    const quorum = votesThatDecide(ids.length);
     const isBy = (message: Message): boolean => this.signing.isSigned(message, keys.get(message.signer) ?? '');
+    if (newView.signer !== ids[view % ids.length])
+      this.violation(`${r.env.self} entered view ${view} on the word of one who is not its primary`);
     const promised = viewChanges.filter((message) => message.body.view === view && isBy(message));
     if (new Set(promised.map(({ signer }) => signer)).size < quorum) {
       this.violation(`${r.env.self} entered view ${view} without the promises of a quorum`);
@@ -162,6 +197,36 @@ export class Checker {
     if ((best?.digest ?? null) !== carried.digest) {
       this.violation(`${r.env.self} entered view ${view} bound to another batch than was prepared last`);
     }
+  }
+
+  /** An honest validator left a view because others had: so many that one of them is honest. */
+  follows(r: Replica, view: number): void {
+    const ahead = [...r.viewChanges].filter(([signer, { viewChange }]) => {
+      return signer !== r.env.self && r.members.keys.has(signer) && viewChange.body.view >= view;
+    });
+    if (ahead.length <= faultyOf(r.members.ids.length))
+      this.violation(`${r.env.self} followed ${ahead.length} others to view ${view}`);
+  }
+
+  /** Before a message is taken: its signer, if it contradicts a vote that this replica holds. It must be accused then. */
+  contradiction(r: Replica, message: Message): string | null {
+    if (message.kind !== 'pbft.pre-prepare' && message.kind !== 'pbft.prepare' && message.kind !== 'pbft.commit')
+      return null;
+    const { body, signer } = message;
+    const inbox = r.inbox.get(body.height);
+    if (inbox === undefined || signer === r.env.self || body.height <= r.height) return null;
+    const known =
+      message.kind === 'pbft.pre-prepare'
+        ? inbox.prePrepares.get(signer)?.prePrepare
+        : (message.kind === 'pbft.prepare' ? inbox.prepares : inbox.commits).get(signer);
+    if (known === undefined || known.body.view !== body.view || known.body.digest === body.digest) return null;
+    if (message.kind === 'pbft.pre-prepare' && r.members.ids[body.view % r.members.ids.length] !== signer) return null;
+    return this.signing.isSigned(message, r.members.keys.get(signer) ?? '') ? signer : null;
+  }
+
+  accuses(r: Replica, signer: string): void {
+    if (!r.evidence.some(({ accused }) => accused === signer) && r.evidence.length < EVIDENCE)
+      this.violation(`${r.env.self} saw two different votes of ${signer} and kept no evidence`);
   }
 
   /** Evidence must convict: two signed messages of one signer for one place that differ; and never an honest one. */

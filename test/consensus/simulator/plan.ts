@@ -29,6 +29,8 @@ export const BEHAVIOURS = [
   'garbage',
   'lies',
   'proposes badly',
+  'censors',
+  'divides',
   'twin',
 ] as const;
 export type Behaviour = (typeof BEHAVIOURS)[number];
@@ -44,6 +46,8 @@ export interface Plan {
   readonly losesLog: number;
   /** A validator joins during the run. */
   readonly joins: boolean;
+  /** A validator is removed during the run. */
+  readonly leaves: boolean;
   readonly realSignatures: boolean;
   readonly terms: PbftTerms;
   readonly dueEveryMs: number | null;
@@ -52,6 +56,8 @@ export interface Plan {
   readonly repeatShare: number;
   readonly latencyMs: number;
   readonly jitterMs: number;
+  /** Latency after healing: bounded, but in some runs so long that only timers that back off ever see a block. */
+  readonly healedLatencyMs: number;
   readonly crashAtWriteShare: number;
   /** Simulated ms of faults; afterwards everything heals but the faulty validators. */
   readonly faultyMs: number;
@@ -95,7 +101,7 @@ export function planOf(seed: number, nodes: number): Plan {
     forwardMs: viewMs / 3,
     overtakenMax: 6,
     checkpointEvery,
-    snapshotGap: among([6, 1000]),
+    snapshotGap: among([3, 1000]),
     askMs: viewMs,
     pendingMax: 200,
     pendingPerSignerMax: 50,
@@ -103,6 +109,8 @@ export function planOf(seed: number, nodes: number): Plan {
     chainRate: 1,
   };
   const joins = chance(0.1);
+  const leaves = nodes > 4 && losesLog < 0 && chance(0.15);
+  const isSlow = chance(0.25);
   const latencyMs = faults.has('delay') ? among([20, 60]) : among([1, 5]);
   return {
     seed,
@@ -112,15 +120,18 @@ export function planOf(seed: number, nodes: number): Plan {
     byzantine,
     losesLog,
     joins,
+    leaves,
     realSignatures: seed % 20 === 0,
     terms,
     dueEveryMs: chance(0.5) ? among([700, 3000]) : null,
     // Who was away over a change of membership needs the blocks: a snapshot is proven by the validators it knows.
-    blocksKept: chance(0.3) && losesLog < 0 && !joins ? 12 : undefined,
+    blocksKept: chance(0.3) && losesLog < 0 && !joins && !leaves ? 12 : undefined,
     lossShare: faults.has('loss') ? among([0.02, 0.1, 0.25]) : 0,
     repeatShare: faults.has('repetition') ? 0.1 : 0,
     latencyMs,
     jitterMs: faults.has('reordering') ? latencyMs * 4 : latencyMs / 4,
+    // Who is censored is waited for under load, and slow links carry little.
+    healedLatencyMs: isSlow && ![...byzantine.values()].flat().includes('censors') ? 0.4 * viewMs : 1,
     crashAtWriteShare: faults.has('crash at a write') ? among([0.002, 0.01, 0.03]) : 0,
     faultyMs: 12_000,
     requests: 60,

@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 import { fromBase64url, toBase64url } from '../../../src/base/bytes.ts';
 import { canonicalBytes, type Json, parseCanonical } from '../../../src/base/canonical.ts';
-import type { Batch } from '../../../src/consensus/engine.ts';
+import type { Batch, SnapshotChunk, SnapshotManifest } from '../../../src/consensus/engine.ts';
 import type { ConsensusEvent, Environment, LogRecord } from '../../../src/consensus/pbft/core/io.ts';
 import { batchDigest, decodePacket, encodePacket, type Packet } from '../../../src/consensus/pbft/core/messages.ts';
 import { createHost, type Host } from '../../../src/consensus/pbft/host.ts';
@@ -24,8 +24,13 @@ const STEPS_MAX = 400_000;
 const HEALED_MS = 60_000;
 /** Links on which a kind of message is lost while it is singled out. */
 const KIND_LOST_SHARE = 0.6;
+/** After healing, how late a confirmation may be although blocks are made all the time; and how often requests are made then. */
+const CONFIRMED_MS = 20_000;
+const ASK_ON_MS = 250;
 /** After healing, how late a due operation may be: a few view timers. */
 const DUE_LATE_MS = 6_000;
+/** View timers for which phases end half done. */
+const HALF_DONE_VIEWS = 6;
 const GENESIS_MS = 1_700_000_000_000;
 /** Commits and steps every run has at least; it goes on with more requests until it does. */
 const COMMITS_MIN = 20;
@@ -62,6 +67,10 @@ interface Node {
   log: LogRecord[] | null;
   /** The validator may stop voting without being at fault. */
   lost: boolean;
+  /** Taken out of the set: it need not keep up. */
+  removed: boolean;
+  /** Whom it has shown evidence against. */
+  readonly accused: Set<string>;
   readonly clock: { readonly rate: number; readonly offsetMs: number; readonly chainOffsetMs: number };
   host: Host | null;
   liar: Liar | null;
@@ -78,6 +87,7 @@ interface Wanted {
   readonly request: Envelope;
   readonly id: string;
   readonly replies: Map<string, string>;
+  readonly sinceMs: number;
   counted: string | null;
 }
 
@@ -94,12 +104,14 @@ class World {
   private readonly signing: Signing;
   private readonly checker: Checker;
   private readonly plot = newPlot();
+  private readonly late: string[] = [];
   private readonly wanted = new Map<string, Wanted>();
   private readonly blocked = new Set<string>();
   private readonly cloggedUntil = new Map<string, number>();
   private readonly digests = new WeakMap<Batch, string>();
   /** Kinds of message that do not get through on a link at the moment: phases end half done. */
   private readonly lostKinds = new Set<string>();
+  private asksUntilMs = 0;
   /** The last trial: a primary that is gone when nothing but a due operation asks for a block. */
   private epilogue: 'to come' | 'running' | 'over' = 'to come';
   private nowMs = 0;
@@ -135,6 +147,8 @@ class World {
         app: toyDisk(appOptions),
         log: [],
         lost: false,
+        removed: false,
+        accused: new Set(),
         clock: this.drift(),
         host: null,
         liar: null,
@@ -173,6 +187,7 @@ class World {
         break;
       }
     }
+    livenessFailures.push(...this.late);
     this.checkCounted();
     return {
       seed: plan.seed,
@@ -203,8 +218,7 @@ class World {
   private happen(item: Happening): void {
     switch (item.type) {
       case 'deliver':
-        if (item.to.host !== null) this.step(item.to, (host) => host.receive(item.packet));
-        return;
+        return this.deliver(item.to, item.packet);
       case 'wake':
         if (item.token === item.node.wake) this.step(item.node, (host) => host.tick());
         return;
@@ -213,6 +227,13 @@ class World {
       case 'call':
         return item.run();
     }
+  }
+
+  private deliver(node: Node, packet: Packet): void {
+    if (node.host === null) return;
+    const accused = node.honest ? this.checker.contradiction(node.host.replica, packet.envelope) : null;
+    this.step(node, (host) => host.receive(packet));
+    if (accused !== null && node.host !== null) this.checker.accuses(node.host.replica, accused);
   }
 
   private monotonic(node: Node): number {
@@ -273,15 +294,17 @@ class World {
       apply: (batch: Batch, certificate: Parameters<typeof apply>[1]) => {
         this.mayCrash(node, 'before a block');
         const validators = app.validators();
+        const before = { timeMs: app.head().timeMs, dueAtMs: app.dueAtMs() };
         const header = apply(batch, certificate);
         if (node.honest) {
           const latest = Math.max(...this.nodes.map((other) => (other.honest ? this.chainTime(other) : 0)));
-          this.checker.applied(node.id, header, headerHash(header), batch, certificate, validators, latest);
+          this.checker.applied(node.id, header, headerHash(header), batch, certificate, validators, latest, before);
         }
         this.mayCrash(node, 'after a block');
         return header;
       },
       restore: (...args: Parameters<typeof restore>) => {
+        if (node.honest) this.checkSnapshot(node, app.head().height, ...args);
         restore(...args);
         if (node.honest) {
           const header = app.head();
@@ -322,13 +345,35 @@ class World {
       this.checker.violation(`${node.id} does not start: ${error instanceof Error ? error.stack : String(error)}`);
       return;
     }
+    this.checkRemembered(node);
     this.say(node, `starts at height ${dueAtStart}${log === null ? ' without its vote log' : ''}`);
     this.step(node, (host) => host.tick());
+  }
+
+  /** The core hands the application only what was announced, and never its past. */
+  private checkSnapshot(
+    node: Node,
+    height: number,
+    manifest: SnapshotManifest,
+    chunks: readonly SnapshotChunk[],
+  ): void {
+    if (manifest.header.height <= height) this.checker.violation(`${node.id} restores its past from a snapshot`);
+    const digests = chunks.map(({ bytes }) => createHash('sha256').update(bytes).digest('hex'));
+    if (digests.join() !== manifest.chunks.join())
+      this.checker.violation(`${node.id} restores a chunk that is not the one announced`);
   }
 
   private throughDisk(record: LogRecord): LogRecord {
     if (!this.plan.realSignatures) return record;
     return parseCanonical(canonicalBytes(record as unknown as Json)) as unknown as LogRecord;
+  }
+
+  /** Evidence that was shown is on disk. */
+  private checkRemembered(node: Node): void {
+    if (!node.honest || node.log === null || node.lost || node.host === null) return;
+    const kept = new Set(node.host.replica.evidence.map(({ accused }) => accused));
+    for (const accused of node.accused)
+      if (!kept.has(accused)) this.checker.violation(`${node.id} forgot its evidence against ${accused}`);
   }
 
   private liar(node: Node, host: Host): Liar {
@@ -379,6 +424,8 @@ class World {
     switch (event.type) {
       case 'executed': {
         const block = node.app.blocks.get(event.height);
+        if (node.app.state.header.height !== event.height)
+          this.checker.violation(`${node.id} tells of block ${event.height} before it has applied it`);
         const content = headerHash(node.app.state.header);
         for (const request of block?.batch.requests ?? [])
           this.reply(node, requestId(request), `${event.height} ${content}`);
@@ -386,6 +433,8 @@ class World {
       }
       case 'view change':
         this.viewChanges++;
+        if (event.reason.endsWith('others left the view') && node.host !== null)
+          this.checker.follows(node.host.replica, event.view);
         return;
       case 'new view':
         if (node.host !== null) this.checker.enters(node.host.replica);
@@ -401,6 +450,7 @@ class World {
         return;
       case 'evidence':
         this.evidence++;
+        node.accused.add(event.accused);
         return this.checker.evidence(event, (id) => this.nodes.some((other) => other.id === id && other.honest));
       default:
     }
@@ -430,7 +480,7 @@ class World {
     if (carried === null) return;
     const delivery: Happening = { type: 'deliver', to, packet: carried };
     if (!this.healed && this.random() < plan.repeatShare) this.queue.push(this.nowMs + this.random() * 3000, delivery);
-    const latencyMs = this.healed ? 1 : plan.latencyMs + this.random() * plan.jitterMs;
+    const latencyMs = this.healed ? plan.healedLatencyMs : plan.latencyMs + this.random() * plan.jitterMs;
     const freeAtMs = this.healed ? 0 : (this.cloggedUntil.get(link) ?? 0);
     this.queue.push(Math.max(this.nowMs, freeAtMs) + latencyMs, delivery);
   }
@@ -455,7 +505,7 @@ class World {
 
   private submitNew(value: string, kind = 'toy', body: object = {}): void {
     const request = this.newRequest(value, kind, body);
-    const wanted: Wanted = { request, id: requestId(request), replies: new Map(), counted: null };
+    const wanted: Wanted = { request, id: requestId(request), replies: new Map(), sinceMs: this.nowMs, counted: null };
     this.wanted.set(wanted.id, wanted);
     const first =
       this.random() < 0.3 ? [this.nodes[Math.floor(this.random() * this.nodes.length)] as Node] : this.nodes;
@@ -494,7 +544,11 @@ class World {
     wanted.replies.set(from.id, content);
     let equal = 0;
     for (const other of wanted.replies.values()) if (other === content) equal++;
-    if (equal >= deviceQuorum(this.plan.nodes)) wanted.counted = content;
+    if (equal < deviceQuorum(this.plan.nodes)) return;
+    wanted.counted = content;
+    const waitedMs = this.nowMs - Math.max(wanted.sinceMs, this.plan.faultyMs);
+    if (this.asksUntilMs > 0 && waitedMs >= CONFIRMED_MS && this.late.length === 0)
+      this.late.push(`${id} was confirmed only ${Math.round(waitedMs)} ms after healing`);
   }
 
   /** What a gateway counted stands in the chain that everybody has. */
@@ -516,6 +570,7 @@ class World {
       for (let i = 0; i < count; i++) this.at(random() * faultyMs * 0.95, run);
     };
     if (faults.has('loss')) times(12, () => this.loseKind());
+    if (faults.has('loss')) times(3, () => this.halfDone(HALF_DONE_VIEWS));
     if (faults.has('partition')) times(3, () => this.partition());
     if (faults.has('clogging')) times(10, () => this.clog());
     if (faults.has('crash at any time')) {
@@ -533,12 +588,23 @@ class World {
       this.at(random() * 300, again);
     }
     if (plan.losesLog >= 0) this.at(faultyMs * (0.2 + random() * 0.3), () => this.loseLog());
+    if (plan.leaves) this.at(faultyMs * (0.3 + random() * 0.4), () => this.removeOne());
     if (plan.joins) {
       const node = this.nodes.at(-1) as Node;
       this.at(faultyMs * (0.2 + random() * 0.4), () =>
         this.submitNew('good', 'member', { id: node.id, publicKey: node.publicKey }),
       );
     }
+  }
+
+  /** One validator less. A faulty one, where the rest would not tolerate as many. */
+  private removeOne(): void {
+    const { plan } = this;
+    const mustLie = plan.byzantine.size > faultsTolerated(plan.nodes - 1);
+    const candidates = this.nodes.filter(({ index, honest }) => index < plan.nodes && (!mustLie || !honest));
+    const chosen = candidates[Math.floor(this.random() * candidates.length)] as Node;
+    for (const node of this.nodes) if (node.index === chosen.index) node.removed = true;
+    this.submitNew('good', 'member', { id: chosen.id, publicKey: '' });
   }
 
   /** Some cannot be heard by some others; not always both ways. */
@@ -571,6 +637,28 @@ class World {
     this.note(`some ${kind} do not get through`);
     this.at(this.nowMs + 300 + random() * 2000, () => {
       for (const each of lost) this.lostKinds.delete(each);
+    });
+  }
+
+  /**
+   * For some views on end no height is decided, few prepare, and few hear who prepared: each view may carry another batch than the
+   * one before, and the highest is the one that counts.
+   */
+  private halfDone(views: number): void {
+    if (this.healed || views === 0) return;
+    const { random } = this;
+    const shares = { 'pbft.commit': 1, 'pbft.prepare': 0.4, 'pbft.view-change': 0.25 };
+    const lost: string[] = [];
+    for (const a of this.nodes) {
+      for (const b of this.nodes) {
+        for (const [kind, share] of Object.entries(shares)) if (random() < share) lost.push(`${a.id}>${b.id} ${kind}`);
+      }
+    }
+    for (const each of lost) this.lostKinds.add(each);
+    if (views === HALF_DONE_VIEWS) this.note('phases end half done');
+    this.at(this.nowMs + this.plan.terms.viewMs, () => {
+      for (const each of lost) this.lostKinds.delete(each);
+      this.halfDone(views - 1);
     });
   }
 
@@ -608,15 +696,27 @@ class World {
     this.lostKinds.clear();
     this.note('everything heals');
     for (const node of this.nodes) this.start(node);
+    if (this.nodes.some(({ liar }) => liar?.behaviours.includes('censors') === true)) {
+      this.asksUntilMs = this.nowMs + CONFIRMED_MS;
+      this.keepAsking(this.asksUntilMs);
+    }
+  }
+
+  /** Requests go on coming for a while, so that one may be passed over by blocks without end. */
+  private keepAsking(untilMs: number): void {
+    if (this.nowMs >= untilMs) return;
+    this.submitNew('good');
+    this.at(this.nowMs + ASK_ON_MS, () => this.keepAsking(untilMs));
   }
 
   private isDone(): boolean {
+    if (this.nowMs < this.asksUntilMs) return false;
     for (const { counted } of this.wanted.values()) if (counted === null) return false;
     if (this.checker.decided.size < COMMITS_MIN || this.steps < STEPS_MIN) {
       this.submitNew('good');
       return false;
     }
-    const honest = this.nodes.filter((node) => node.honest);
+    const honest = this.nodes.filter((node) => node.honest && !node.removed);
     const latestDueMs = GENESIS_MS + this.nowMs - DUE_LATE_MS;
     if (honest.some(({ app }) => app.state.dueAtMs !== null && app.state.dueAtMs < latestDueMs)) return false;
     const heights = honest.map(({ app }) => app.state.header.height);
