@@ -80,7 +80,8 @@ export function calibrate(state: CombinationState, spread: Spread, mixed: readon
 }
 
 /**
- * Learns from what came true. `memory`: the part of the record that is kept. `together`: how many outcomes err as one (the steps of one
+ * Learns from what came true. `issued`: the calibrated quantiles as they were given, before anything later was known: only those can
+ * be held to what they covered. `memory`: the part of the record that is kept. `together`: how many outcomes err as one (the steps of one
  * forecast do); that many count as one.
  */
 export function learnCombination(
@@ -88,12 +89,12 @@ export function learnCombination(
   spread: Spread,
   experts: readonly (readonly number[] | null)[],
   priors: readonly number[],
+  issued: readonly number[],
   actual: number,
   memory: number,
   together: number,
 ): void {
   const mixed = mix(state, experts, priors);
-  const calibrated = calibrate(state, spread, mixed);
   let distance = 0;
   let count = 0;
   for (const expert of experts) {
@@ -115,18 +116,18 @@ export function learnCombination(
       squares[q] = memory * (squares[q] as number) + together * loss * loss;
     });
   });
-  const median = mixed[MEDIAN] as number;
+  const median = issued[MEDIAN] as number;
   // Outcomes that err as one say little more than one of them; but bands that follow them too slowly never cover.
   const slower = Math.sqrt(together);
   QUANTILES.forEach((tau, q) => {
     // A band without width (the night) says nothing about its factor.
-    if (q === MEDIAN || Math.abs((mixed[q] as number) - median) < 1e-6 * unit) return;
-    const outside = q < MEDIAN ? actual < (calibrated[q] as number) : actual > (calibrated[q] as number);
+    if (q === MEDIAN || Math.abs((issued[q] as number) - median) < 1e-6 * unit) return;
+    const outside = q < MEDIAN ? actual < (issued[q] as number) : actual > (issued[q] as number);
     const expected = q < MEDIAN ? tau : 1 - tau;
     const moved = (state.factors[q] as number) + (CALIBRATION_RATE / slower) * ((outside ? 1 : 0) - expected);
     state.factors[q] = clamp(moved, FACTOR_MIN, FACTOR_MAX);
   });
-  const [low, high] = [calibrated[LOW] as number, calibrated[HIGH] as number];
+  const [low, high] = [issued[LOW] as number, issued[HIGH] as number];
   if (high - low < 1e-6 * unit) return;
   const missed = actual < low || actual > high ? 1 : 0;
   spread.log = clamp(spread.log + (SPREAD_RATE / slower) * (missed - (1 - BAND)), FACTOR_MIN, FACTOR_MAX);

@@ -37,7 +37,7 @@ import { advance, finish, type Work } from './work.ts';
 const WINDOW_DAYS = 112;
 const WINDOW_STEPS_MAX = 16_000;
 /** Rows that may be fitted for each step that passes: far models are made of fewer and smaller trees, and change more slowly. */
-const ROWS_A_STEP = { near: 50, far: 25 } as const;
+const ROWS_A_STEP = { near: 50, far: 16 } as const;
 /** Pieces of a fit (models.ts) done in a day: all of them in a few hours, and no loop of the gateway waits. */
 const FIT_PIECES_A_DAY = 2_000;
 /** Steps kept beyond the window: what a fit takes, and what features look back. */
@@ -55,21 +55,27 @@ const NEAR_LEADS: readonly number[] = [1, 2];
 const FAR_SET = 0;
 /** Weight of experts before anything is known: trees of the change and of the value, regression, base, memory, season. */
 const NEAR_PRIORS = [1, 0.7, 0.4, 0.6, 0.3, 0.2] as const;
-/** Trees, corrected regression, base, memory, season. */
-const FAR_PRIORS = [1, 1, 0.3, 0.3, 0.3] as const;
+/** Trees, corrected regression, base, last value, memory, season. */
+const FAR_PRIORS = [1, 1, 0.3, 0.3, 0.3, 0.3] as const;
 /** Steps of a far forecast that err as one. */
 const TOGETHER = 12;
 /** How much the rest of a running step is like its measured part. */
 const RUNNING_TRUST = 0.8;
+/**
+ * The measured share of a running step to this power is what the forecasts that follow from it weigh: a third of a step says nearly all of
+ * what wind will do next, and no more than a third of what a house will.
+ */
+const RUNNING_POWER = { wind: 0.15, pv: 0.35, net: 0.5, load: 1 } as const;
 /** Days after which half of a record of losses is forgotten. */
 const RECORD_HALF_LIFE_DAYS = 14;
 
 type Opinions = readonly (readonly number[] | null)[];
 
-/** Forecasts that wait for their truth: opinions for the steps after `now`. */
+/** Forecasts that wait for their truth: of the steps after `now`, the opinions and what was made of them. */
 interface Pending {
   readonly now: number;
   readonly opinions: readonly Opinions[];
+  readonly issued: readonly (readonly number[])[];
 }
 
 /** The models of one near lead, or of all far ones. */
@@ -83,7 +89,7 @@ interface Fit {
 
 /** JSON, but for the history. */
 interface State {
-  readonly version: 3;
+  readonly version: 4;
   /** By near lead, then far. */
   readonly fits: Fit[];
   /** The fit that is under way: which set, the steps it knows, and how much of it is done. */
@@ -173,31 +179,45 @@ export function createForecaster(
     state.firstStep ??= step;
     settle(step, value);
     work(step + 1);
-    state.pendingNear.push({
-      now: step,
-      opinions: NEAR_LEADS.slice(0, leadMax).map((lead) => nearOpinions(step, lead)),
-    });
+    const nearLeads = NEAR_LEADS.slice(0, leadMax);
+    state.pendingNear.push(
+      pending(
+        step,
+        nearLeads.map((lead) => nearOpinions(step, lead)),
+        true,
+      ),
+    );
     if (far && ((step + 1) * stepMs) % farIssueMs === 0) {
       const opinions = Array.from({ length: leadMax }, (_, i) => farOpinions(step, step + 1 + i).map(rounded));
-      state.pendingFar.push({ now: step, opinions });
+      state.pendingFar.push(pending(step, opinions, false));
     }
     return mark;
   };
 
+  const pending = (now: number, opinions: readonly Opinions[], near: boolean): Pending => ({
+    now,
+    opinions,
+    issued: opinions.map((given, i) => rounded(mixture(given, i + 1, near)) as number[]),
+  });
+
   /** Scores the forecasts of a step that is now known, and drops what can no longer be scored. */
   const settle = (step: number, value: Watts): void => {
     if (!Number.isNaN(value) && !features.dark(step - 1, step)) {
-      for (const { now, opinions } of state.pendingNear) {
+      for (const { now, opinions, issued } of state.pendingNear) {
         const lead = step - now;
         const given = opinions[lead - 1];
-        if (given != null) learnCombination(nearState(lead), nearSpread(lead), given, NEAR_PRIORS, value, memory, 1);
-      }
-      for (const { now, opinions } of state.pendingFar) {
-        const given = opinions[step - now - 1];
-        // Each class of leads is scored as often as it has steps: its record fades as much slower.
-        const stepsMemory = memory ** (1 / 3);
+        const then = issued[lead - 1] as number[];
         if (given != null)
-          learnCombination(farState(step - now), state.farSpread, given, FAR_PRIORS, value, stepsMemory, TOGETHER);
+          learnCombination(nearState(lead), nearSpread(lead), given, NEAR_PRIORS, then, value, memory, 1);
+      }
+      for (const { now, opinions, issued } of state.pendingFar) {
+        const lead = step - now;
+        const given = opinions[lead - 1];
+        // Each class of leads is scored as often as it has steps: its record fades as much slower.
+        const slower = memory ** (1 / 3);
+        const then = issued[lead - 1] as number[];
+        if (given != null)
+          learnCombination(farState(lead), state.farSpread, given, FAR_PRIORS, then, value, slower, TOGETHER);
       }
     }
     state.pendingNear = state.pendingNear.filter(({ now }) => now + NEAR_LEADS.length > step);
@@ -237,7 +257,7 @@ export function createForecaster(
     const season = seasonal(step * stepMs);
     const remembered = memoryQuantiles(options, features, now, step * stepMs, season);
     const model = far ? (models.at(-1) as FarModels | null) : null;
-    if (model === null) return [null, null, null, remembered, season];
+    if (model === null) return [null, null, null, null, remembered, season];
     return [...predictFar(model, farRow(features, now, step)), remembered, season];
   };
 
@@ -248,8 +268,7 @@ export function createForecaster(
     const plain = steps.map((step) => quantilesOf(now, step));
     const seen = now === null ? null : runningStep(now + 1, running);
     if (now === null || seen === null) return named(steps, plain);
-    // The measured part of the running step stands for the rest, drawn to what was expected of it; the forecasts that follow
-    // from that count as much as of the step is measured.
+    // The measured part of the running step stands for the rest, drawn to what was expected of it.
     const expectedW = quantilesOf(now, now + 1)[MEDIAN] as number;
     const restW = RUNNING_TRUST * seen.powerW + (1 - RUNNING_TRUST) * expectedW;
     const share = seen.lengthMs / stepMs;
@@ -257,9 +276,10 @@ export function createForecaster(
     const informed = steps.map((step) => (step > now + 1 ? quantilesOf(now + 1, step) : quantilesOf(now, step)));
     history.pop();
     features.forget(now + 1);
+    const weight = share ** RUNNING_POWER[kind];
     return named(
       steps,
-      plain.map((quantiles, i) => quantiles.map((value, q) => value + share * ((informed[i]?.[q] as number) - value))),
+      plain.map((quantiles, i) => quantiles.map((value, q) => value + weight * ((informed[i]?.[q] as number) - value))),
     );
   };
 
@@ -271,11 +291,15 @@ export function createForecaster(
     const lead = step - now;
     const near = lead >= 1 && lead <= Math.min(leadMax, NEAR_LEADS.length);
     const opinions = near ? nearOpinions(now, lead) : farOpinions(now, step);
+    const [least, most] = bounds();
+    return mixture(opinions, lead, near).map((value) => clamp(value, least, most));
+  };
+
+  /** One forecast of the opinions on a step so far ahead. */
+  const mixture = (opinions: Opinions, lead: number, near: boolean): number[] => {
     const combination = near ? nearState(lead) : farState(lead);
     const mixed = mix(combination, opinions, near ? NEAR_PRIORS : FAR_PRIORS);
-    const [least, most] = bounds();
-    const spread = near ? nearSpread(lead) : state.farSpread;
-    return sortQuantiles(calibrate(combination, spread, mixed)).map((value) => clamp(value, least, most));
+    return sortQuantiles(calibrate(combination, near ? nearSpread(lead) : state.farSpread, mixed));
   };
 
   /** What is measured of a step that is running; null if nothing is. */
@@ -319,7 +343,7 @@ function rounded(values: readonly number[] | null): readonly number[] | null {
 
 function fresh(capacity: number): { history: History; state: State } {
   const state: State = {
-    version: 3,
+    version: 4,
     fits: [],
     fitting: null,
     firstStep: null,
@@ -339,7 +363,7 @@ function restore(text: string, capacity: number): { history: History; state: Sta
     const { history, ...state } = JSON.parse(text) as State & {
       history: { oldest: number; values: (number | null)[] };
     };
-    if (state.version !== 3) throw new Error(`unknown version ${state.version}`);
+    if (state.version !== 4) throw new Error(`unknown version ${state.version}`);
     return { history: History.fromJson(capacity, history), state };
   } catch (cause) {
     throw new WattpactError('forecast.state', 'the state of a forecaster cannot be read', {

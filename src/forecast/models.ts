@@ -58,6 +58,8 @@ export interface FarModels {
   readonly linear: Linear;
   readonly correction: Boosted;
   readonly baseErrors: Levels;
+  /** Usual errors of the last value, by lead. */
+  readonly lastErrors: Levels;
 }
 
 /** Calendar terms that a straight line needs and a tree does not. */
@@ -208,7 +210,12 @@ export function* fitFar(
     rows.map((row) => row.base),
     changes,
   );
-  return { trees, linear, correction, baseErrors };
+  const known = rows.map((_, i) => i).filter((i) => !Number.isNaN(lastOf(rows[i] as Row)));
+  const lastErrors = fitLevels(
+    known.map((i) => leadOf(rows[i] as Row)),
+    known.map((i) => (values[i] as number) - lastOf(rows[i] as Row)),
+  );
+  return { trees, linear, correction, baseErrors, lastErrors };
 }
 
 /** Opinions: trees of the change, trees of the value, regression and base with their usual errors. */
@@ -222,13 +229,21 @@ export function predictNear(models: NearModels, row: Row): [number[], number[], 
   ];
 }
 
-/** Opinions: corrected base, corrected regression, the base with its usual errors. */
-export function predictFar(models: FarModels, row: Row): [number[], number[], number[]] {
+/** First inputs of a far row (features.ts). */
+const leadOf = ({ trees }: Row): number => trees[0] as number;
+const lastOf = ({ trees }: Row): Watts => trees[1] as Watts;
+
+/** Opinions: corrected base, corrected regression, base and last value with their usual errors (null where there is no last value). */
+export function predictFar(models: FarModels, row: Row): [number[], number[], number[], number[] | null] {
+  const last = lastOf(row);
   const line = row.base + predictLinear(models.linear, row.linear);
   return [
     predictBoosted(models.trees, row.trees).map((value) => value + row.base),
     predictBoosted(models.correction, row.trees).map((value) => value + line),
     levelsAt(models.baseErrors, row.base).map((error) => row.base + error),
+    Number.isNaN(last) || models.lastErrors.centres.length === 0
+      ? null
+      : levelsAt(models.lastErrors, leadOf(row)).map((error) => last + error),
   ];
 }
 

@@ -33,7 +33,7 @@ export interface Sample {
   readonly curtailed?: boolean;
 }
 
-/** A stretch of the running step that is already measured. */
+/** Mean power over a stretch of the running step that is already measured. */
 export interface PartialReading {
   readonly startMs: Millis;
   readonly endMs: Millis;
@@ -53,7 +53,12 @@ export interface Forecaster {
   readonly options: ForecasterOptions;
   /** Takes the next finished step (in order; steps that are skipped are missing). Returns why it was not learnt from, or null. */
   learn(sample: Sample): SampleMark | null;
-  /** The `count` steps from the first one that starts at or after `issuedMs`, from what was learnt before. Never throws for lack of history. */
+  /**
+   * The `count` steps from the first one that starts at or after `issuedMs`, from what was learnt before. Never throws for lack of history.
+   * `running`: finer readings of the step that runs, which is the one after the newest learnt, in any order; what lies outside it is
+   * left out. An interval from T on, asked for ten minutes before: learnt up to T - 15 min, readings from T - 15 to T - 10 min,
+   * `issuedMs` T - 10 min. Asking changes nothing of what is learnt.
+   */
   forecast(issuedMs: Millis, count: number, running?: readonly PartialReading[]): readonly IntervalForecast[];
   /** JSON text of everything learnt, below 1 MiB. The same history gives the same state. */
   state(): string;

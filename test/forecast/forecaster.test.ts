@@ -105,19 +105,63 @@ test('a state that cannot be read says so', () => {
   expect(() => createForecaster(options('pv'), '{"version":1}')).toThrow('cannot be read');
 });
 
-test('the measured part of the running step moves the next one', () => {
-  const samples = days('wind', 10);
-  const forecaster = createForecaster(options('wind'), undefined, 2);
-  for (const sample of samples) forecaster.learn(sample);
-  const startMs = (samples.at(-1)?.startMs ?? 0) + STEP;
-  const median = (powerW?: number): number => {
-    const running = powerW === undefined ? [] : [{ startMs, endMs: startMs + STEP / 2, powerW }];
-    return forecaster.forecast(startMs + STEP / 2, 1, running)[0]?.quantilesW[3] as number;
+describe('asked while a step runs', () => {
+  const forecasterOf = (kind: (typeof KINDS)[number]) => {
+    const samples = days(kind, 8);
+    const forecaster = createForecaster(options(kind), undefined, 3);
+    for (const sample of samples) forecaster.learn(sample);
+    return { forecaster, startMs: (samples.at(-1)?.startMs ?? 0) + STEP };
   };
-  const before = median();
-  expect(median(0)).toBeLessThan(before);
-  expect(median(5000)).toBeGreaterThan(before);
-  expect(median()).toBe(before);
+
+  test('its measured part moves the next one, and leaves nothing behind', () => {
+    const { forecaster, startMs } = forecasterOf('wind');
+    const median = (powerW?: number): number => {
+      const running = powerW === undefined ? [] : [{ startMs, endMs: startMs + STEP / 3, powerW }];
+      const [next] = forecaster.forecast(startMs + STEP / 3, 1, running);
+      expect(next?.startMs).toBe(startMs + STEP);
+      return next?.quantilesW[3] as number;
+    };
+    const [before, state] = [median(), forecaster.state()];
+    expect(median(0)).toBeLessThan(before - 300);
+    expect(median(5000)).toBeGreaterThan(before + 300);
+    expect(median()).toBe(before);
+    expect(forecaster.state()).toBe(state);
+  });
+
+  test('a third of it says more of wind than of a house', () => {
+    const moved = (kind: 'wind' | 'load'): number => {
+      const { forecaster, startMs } = forecasterOf(kind);
+      const [least, most] = [0, 4000].map((powerW) => {
+        const running = [{ startMs, endMs: startMs + STEP / 3, powerW }];
+        return forecaster.forecast(startMs + STEP, 1, running)[0]?.quantilesW[3] as number;
+      });
+      return (most as number) - (least as number);
+    };
+    expect(moved('wind')).toBeGreaterThan(2 * moved('load'));
+  });
+
+  test('readings in pieces are one reading, and those of other steps are none', () => {
+    const { forecaster, startMs } = forecasterOf('pv');
+    const minute = 60_000;
+    const at = (from: number, to: number, powerW: number) => ({
+      startMs: startMs + from * minute,
+      endMs: startMs + to * minute,
+      powerW,
+    });
+    const forecast = (running: readonly ReturnType<typeof at>[]) => forecaster.forecast(startMs + STEP, 2, running);
+    const plain = forecast([]);
+    expect(forecast([at(-60, 0, 9000), at(60, 90, 9000), at(0, 10, Number.NaN)])).toEqual(plain);
+    expect(forecast([at(10, 20, 600), at(-30, 10, 200)])).toEqual(forecast([at(0, 20, 400)]));
+  });
+
+  test('all of it measured is as good as learnt', () => {
+    const { forecaster, startMs } = forecasterOf('load');
+    const running = [{ startMs, endMs: startMs + STEP, powerW: 1234 }];
+    const asked = forecaster.forecast(startMs + STEP, 1, running)[0]?.quantilesW[3] as number;
+    forecaster.learn({ startMs, powerW: 1234 });
+    const learnt = forecaster.forecast(startMs + STEP, 1)[0]?.quantilesW[3] as number;
+    expect(Math.abs(asked / learnt - 1)).toBeLessThan(0.05);
+  });
 });
 
 test('learns a daily shape: far better than the last value, and its bands cover', () => {

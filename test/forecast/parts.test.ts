@@ -151,9 +151,9 @@ describe('combination', () => {
     const spread = { log: 0 };
     const random = seededRandom(2);
     const noise = (): number => (random() - 0.5) * 40;
-    for (let i = 0; i < 300; i++) learnCombination(state, spread, [wide, shifted], [1, 1], noise(), 0.99, 1);
+    for (let i = 0; i < 300; i++) learnCombination(state, spread, [wide, shifted], [1, 1], wide, noise(), 0.99, 1);
     expect(Math.abs(mix(state, [wide, shifted], [1, 1])[3] as number)).toBeLessThan(4);
-    for (let i = 0; i < 900; i++) learnCombination(state, spread, [wide, shifted], [1, 1], 40 + noise(), 0.99, 1);
+    for (let i = 0; i < 900; i++) learnCombination(state, spread, [wide, shifted], [1, 1], wide, 40 + noise(), 0.99, 1);
     expect(Math.abs((mix(state, [wide, shifted], [1, 1])[3] as number) - 40)).toBeLessThan(4);
   });
 
@@ -172,7 +172,7 @@ describe('combination', () => {
         const actual = random() - 0.5;
         const band = calibrate(state, spread, mix(state, [expert], [1]));
         if (i >= 1000 && actual >= (band[1] as number) && actual <= (band[5] as number)) inside++;
-        learnCombination(state, spread, [expert], [1], actual, 0.99, 1);
+        learnCombination(state, spread, [expert], [1], band, actual, 0.99, 1);
       }
       expect(inside / 2000).toBeGreaterThan(0.77);
       expect(inside / 2000).toBeLessThan(0.83);
