@@ -7,7 +7,7 @@ import { commitsDecide, sameVote } from './certificate.ts';
 import { afterExecution } from './checkpoints.ts';
 import type { HeadState, Input, Output } from './io.ts';
 import { remember } from './log.ts';
-import { membersOf, primaryOf, sameMembers } from './members.ts';
+import { type Members, membersOf, primaryOf, sameMembers } from './members.ts';
 import type { Commit, PrePrepare, Vote } from './messages.ts';
 import { nextRequests, oldestPending, recheckRequests, settleRequests } from './pool.ts';
 import {
@@ -249,9 +249,19 @@ export function enterHeight(r: Replica, out: Output, head: HeadState): void {
   for (const height of r.inbox.keys()) if (height <= r.height) r.inbox.delete(height);
   const members = membersOf(head.validators);
   if (!sameMembers(members, r.members)) {
+    forgetKeysBefore(r, members);
     rememberMembers(r, r.height + 1, members);
     r.inbox.clear(); // signed with keys of the set before: whoever is still a member repeats it
     tell(out, { type: 'members', height: r.height + 1, validators: members.ids });
+  }
+}
+
+/** What a key said that is in force no more counts for nothing, and must not contradict what the new key says. */
+function forgetKeysBefore(r: Replica, members: Members): void {
+  for (const [signer, publicKey] of r.members.keys) {
+    if (members.keys.get(signer) === publicKey) continue;
+    r.viewChanges.delete(signer);
+    for (const bySigner of r.checkpoints.values()) bySigner.delete(signer);
   }
 }
 
