@@ -5,7 +5,7 @@ import { MEASURANDS } from '../site/measurands.ts';
 import { SUNSPEC_MODELS } from '../site/sunspec-models.ts';
 import type { Device, Part, Point, Profile } from '../site/types.ts';
 import type { BusOwner } from './bus.ts';
-import { decodeText, type Layout, NO_LAYOUT, type Registers } from './codec.ts';
+import { decodeText, type Layout, NO_LAYOUT, partAt, type Registers } from './codec.ts';
 import { isRefused } from './errors.ts';
 import { spansOf } from './plan.ts';
 import { factorOf, nameAtSite, pointValue } from './points.ts';
@@ -53,6 +53,10 @@ export interface Probe {
 /** Phase powers may differ from their sum by this share and so many watts: they are not read at the same instant. */
 const SUM_SHARE = 0.1;
 const SUM_W = 50;
+/** Voltages times currents above this say how large the power may be: at most so many times as much, and hardly less than such a share. */
+const APPARENT_VA = 500;
+const MOST_OF_APPARENT = 1.5;
+const LEAST_OF_APPARENT = 0.05;
 /** Half of the register range: far beyond what a site sees, near to what swapped words show. */
 const WILD_POWER_W = 1_000_000;
 
@@ -162,7 +166,8 @@ async function probePoint(
     registers = await registersOf(point.parts);
   } catch (error) {
     if (!isRefused(error)) throw error;
-    return { ...base, raw: '', value: null, reason: error.message, suspicions: [] };
+    const suspicions = isOdd(base.unit, null) ? await explained(point, null, layout, registersOf, 1) : [];
+    return { ...base, raw: '', value: null, reason: error.message, suspicions };
   }
   const raw = point.parts
     .flatMap((part) => spansOf(part, layout))
@@ -177,22 +182,86 @@ async function probePoint(
     raw,
     value,
     reason: 'reason' in found ? found.reason : null,
-    suspicions: wordOrder(point, value, registers, layout, factor),
+    suspicions: isOdd(base.unit, value) ? await explained(point, value, layout, registersOf, factor) : [],
   };
 }
 
-/** A value that is wild as declared and tame with its words the other way round. */
-function wordOrder(point: Point, value: number | null, registers: Registers, layout: Layout, factor: number): string[] {
-  const [part] = point.parts;
-  if (part === undefined || part.length < 2 || part.type === 'string') return [];
-  const wild = value === null || Math.abs(value) > WILD_POWER_W || (value !== 0 && Math.abs(value) < 1e-6);
-  const isPower = MEASURANDS[point.measurand]?.unit === 'W' || MEASURANDS[point.measurand]?.unit === 'Hz';
-  if (!wild || !isPower) return [];
-  const swapped = { ...part, wordOrder: part.wordOrder === 'big' ? ('little' as const) : ('big' as const) };
-  const other = pointValue({ ...point, parts: [swapped] }, registers, layout, factor);
-  if ('reason' in other || Math.abs(other.value) > WILD_POWER_W || (other.value !== 0 && Math.abs(other.value) < 1e-3))
-    return [];
-  return [`word order? with wordOrder: ${swapped.wordOrder} it would be ${other.value}`];
+/** Beyond what a live grid shows, or what a site can draw. */
+function isOdd(unit: string, value: number | null): boolean {
+  if (unit === 'V') return value === null || (value !== 0 && (value < 80 || value > 300));
+  if (unit === 'Hz') return value === null || value < 45 || value > 65;
+  if (unit !== 'W') return false;
+  return value === null || Math.abs(value) > WILD_POWER_W || (value !== 0 && Math.abs(value) < 1e-6);
+}
+
+/** What would make an odd value a sensible one: the other word order, the register beside it, another step. */
+async function explained(
+  point: Point,
+  value: number | null,
+  layout: Layout,
+  registersOf: RegistersOf,
+  factor: number,
+): Promise<string[]> {
+  const { unit = 'none' } = MEASURANDS[point.measurand] ?? {};
+  const [given] = point.parts;
+  if (given === undefined || point.parts.length > 1) return [];
+  const part = partAt(given, layout);
+  const shown = value === null ? 'it has no value' : `it is ${value}`;
+  const tries: { readonly part: Part; readonly last: boolean; readonly say: (would: number) => string }[] = [];
+  if (part.length > 1 && part.type !== 'string') {
+    const wordOrder = part.wordOrder === 'big' ? 'little' : 'big';
+    tries.push({
+      part: { ...part, wordOrder },
+      last: false,
+      say: (would) => `word order? with wordOrder: ${wordOrder} it would be ${would}`,
+    });
+  }
+  // Any register makes a power; a voltage or a frequency of a live grid is no accident.
+  if (unit !== 'W') {
+    for (const step of [1, -1]) {
+      const address = part.address + step;
+      if (address < 0) continue;
+      tries.push({
+        part: { ...part, address },
+        last: false,
+        say: (would) => `off by one? ${shown}; at address ${address} it would be ${would}`,
+      });
+    }
+    for (const scale of [0.01, 0.1, 10, 100]) {
+      tries.push({
+        part: { ...part, scale: part.scale * scale },
+        last: true,
+        say: (would) =>
+          `another scale? ${shown}; with scale: ${Number((part.scale * scale).toPrecision(6))} it would be ${would}`,
+      });
+    }
+  }
+  // Of a single register the first two look alike: both are said.
+  const sensible: string[] = [];
+  for (const { part: other, say, last } of tries) {
+    if (last && sensible.length > 0) break;
+    const would = await valueAs(point, other, layout, registersOf, factor);
+    if (would !== null && would !== 0 && !isOdd(unit, would) && !(unit === 'W' && Math.abs(would) < 1e-3))
+      sensible.push(say(Number(would.toPrecision(9))));
+  }
+  return sensible;
+}
+
+/** The point's value if it were there; null when it is none, or nobody answers for it. */
+async function valueAs(
+  point: Point,
+  part: Part,
+  layout: Layout,
+  registersOf: RegistersOf,
+  factor: number,
+): Promise<number | null> {
+  try {
+    const found = pointValue({ ...point, parts: [part] }, await registersOf([part]), layout, factor);
+    return 'value' in found ? found.value : null;
+  } catch (error) {
+    if (!isRefused(error)) throw error;
+    return null;
+  }
 }
 
 function together(points: readonly ProbedPoint[]): string[] {
@@ -206,19 +275,32 @@ function together(points: readonly ProbedPoint[]): string[] {
     if (Math.abs(total - sum) > allowed) {
       suspicions.push(
         Math.abs(total + sum) <= allowed
-          ? `sign? gridPowerW is ${total} W, its phases add up to ${sum} W`
-          : `gridPowerW is ${total} W, its phases add up to ${sum} W`,
+          ? `sign? gridPowerW is ${tenths(total)} W, its phases add up to ${tenths(sum)} W`
+          : `gridPowerW is ${tenths(total)} W, its phases add up to ${tenths(sum)} W`,
       );
     }
   }
-  for (const phase of ['L1', 'L2', 'L3']) {
-    const volts = value(`voltage${phase}V`);
-    if (volts !== null && volts !== 0 && (volts < 80 || volts > 300)) {
-      suspicions.push(`off by one, or another scale? voltage${phase}V is ${volts} V`);
-    }
+  for (const { measurand, unit, value: shown, suspicions: said } of points) {
+    // A sleeping inverter has no grid to show.
+    if (shown === null || shown === 0 || said.length > 0 || !['V', 'Hz'].includes(unit) || !isOdd(unit, shown))
+      continue;
+    suspicions.push(`off by one, or another scale? ${measurand} is ${shown} ${unit}`);
   }
-  const hertz = value('frequencyHz');
-  if (hertz !== null && (hertz < 45 || hertz > 65))
-    suspicions.push(`off by one, or another scale? frequencyHz is ${hertz} Hz`);
+  const apparent = ['L1', 'L2', 'L3'].reduce(
+    (sum, phase) => sum + (value(`voltage${phase}V`) ?? 0) * Math.abs(value(`current${phase}A`) ?? 0),
+    0,
+  );
+  const power = total ?? value('generationPowerW') ?? value('consumptionPowerW');
+  if (power !== null && apparent > APPARENT_VA) {
+    const share = Math.abs(power) / apparent;
+    if (share > MOST_OF_APPARENT || share < LEAST_OF_APPARENT)
+      suspicions.push(
+        `another scale? the power is ${tenths(power)} W, voltages and currents make ${Math.round(apparent)} VA`,
+      );
+  }
   return suspicions;
+}
+
+function tenths(value: number): number {
+  return Math.round(value * 10) / 10;
 }
