@@ -149,6 +149,7 @@ function print(column: string, stepMs: Millis, result: BacktestResult): void {
   printLine('                        MAE      nMAE      RMSE      bias   pinball   in 80 %');
   printScores('forecast', result);
   for (const [name, scores] of Object.entries(result.baselines)) printScores(name, scores);
+  printLine(`in 80 %: of steps whose band has a width; of all steps ${percent(result.coverage80All)}`);
   printLine(`skill against the best baseline ${percent(result.skillMae)}, ${result.msPerStep.toFixed(2)} ms a step`);
 }
 

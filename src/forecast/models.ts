@@ -118,12 +118,13 @@ export function* fitNear(
   until: number,
   lead: number,
 ): Work<NearModels | null> {
-  const stride = Math.max(1, Math.ceil((until - from) / ROWS_MAX));
+  const stride = Math.max(1, (until - from) / ROWS_MAX);
   const rows: Row[] = [];
   const values: number[] = [];
   const weights: number[] = [];
   // Counted back from the newest, so that the newest is always in.
-  for (let step = until - 1; step >= from + lead; step -= stride) {
+  for (let back = 1; until - back >= from + lead; back += stride) {
+    const step = until - Math.floor(back);
     const value = history.at(step);
     if (Number.isNaN(value) || features.dark(step - lead, step)) continue;
     if (rows.length % ROWS_A_PIECE === ROWS_A_PIECE - 1) yield;
