@@ -4,11 +4,12 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Command } from 'commander';
 import { describeError, WattpactError } from '../base/errors.ts';
+import { alternativesOf } from '../fieldbus/codec.ts';
 import { frameProblems } from '../fieldbus/golden.ts';
 import { loadProfile, profileNames } from '../site/load.ts';
 import { CONTROLS, MEASURANDS } from '../site/measurands.ts';
 import { PROFILE_FORMAT, profileSchema } from '../site/profile-schema.ts';
-import type { Profile } from '../site/types.ts';
+import type { Part, Profile } from '../site/types.ts';
 import { jsonSchemaOf } from '../site/yaml.ts';
 import { printTable } from './bus-tools.ts';
 import { EXIT_NO, printJson, printLine } from './output.ts';
@@ -112,9 +113,7 @@ function show(profile: Profile): void {
   printLine(`  speaks ${profile.line.transports.join(', ')}; unit ${profile.line.unitId} unless set otherwise`);
   const rows: string[][] = [];
   for (const point of profile.points.values()) {
-    const where = point.parts.map(
-      (part) => `${part.model === null ? '' : `${part.model}:`}${part.table} ${part.address} ${part.type}`,
-    );
+    const where = point.parts.map((part) => alternativesOf(part).map(placeText).join(' or '));
     const info = MEASURANDS[point.measurand];
     rows.push(['  ', point.measurand, info?.unit ?? '', point.poll, where.join(point.parts.length > 1 ? ' + ' : '')]);
   }
@@ -125,6 +124,10 @@ function show(profile: Profile): void {
   }
   printTable(rows);
   if (profile.notes !== null) printLine(profile.notes);
+}
+
+function placeText({ model, table, address, type }: Part): string {
+  return model === null ? `${table} ${address} ${type}` : `model ${model} at ${address} ${type}`;
 }
 
 /** JSON has no maps and no bigints. */

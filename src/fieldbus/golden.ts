@@ -44,7 +44,10 @@ function registersOf(frame: GoldenFrame): Registers {
   const bits = table === 'coil' || table === 'discrete';
   const bytes = bits ? Math.ceil(count / 8) : 2 * count;
   if (code !== request[0] || rest[0] !== bytes || rest.length !== bytes + 1) {
-    throw new WattpactError('profile.frame', `the response does not answer ${count} of ${table} (${bytes} bytes)`);
+    throw new WattpactError(
+      'profile.frame',
+      `the response must be ${hexOf(request[0])}, then ${hexOf(bytes)} (${bytes} bytes), then the data of ${count} ${table}; it has ${rest.length - 1}`,
+    );
   }
   return (wantedTable, wanted) => {
     const offset = wanted - address;
@@ -59,4 +62,8 @@ function bytesOf(hex: string): number[] {
 
 function word(bytes: readonly number[], at: number): number {
   return ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
+}
+
+function hexOf(byte: number | undefined): string {
+  return (byte ?? 0).toString(16).toUpperCase().padStart(2, '0');
 }

@@ -463,7 +463,8 @@ export function profileProblems(raw: unknown): { path: PropertyKey[]; message: s
   ] as const) {
     for (const [name, value] of Object.entries(recordAt(raw, list))) {
       const { positive } = recordOf(value);
-      const directions = infos[name]?.directions;
+      if (infos[name] === undefined) continue;
+      const { directions } = infos[name];
       if (directions === undefined && positive !== undefined) {
         problems.push({ path: [list, name, 'positive'], message: `${name} has no direction to declare` });
       }

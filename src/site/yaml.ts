@@ -148,12 +148,17 @@ function knownKeys(schema: z.ZodType, path: Path): string[] {
   const root = jsonSchemaOf(schema);
   let here: JsonSchema[] = [root];
   for (const key of path) here = alternatives(here, root).flatMap((node) => child(node, key));
-  return [...new Set(alternatives(here, root).flatMap((node) => Object.keys(node.properties ?? {})))];
+  const names = alternatives(here, root).flatMap((node) => [
+    ...Object.keys(node.properties ?? {}),
+    ...(node.propertyNames?.enum ?? []),
+  ]);
+  return [...new Set(names)];
 }
 
 interface JsonSchema {
   readonly $ref?: string;
   readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly propertyNames?: { readonly enum?: readonly string[] };
   readonly additionalProperties?: JsonSchema | boolean;
   readonly items?: JsonSchema;
   readonly prefixItems?: readonly JsonSchema[];
