@@ -7,8 +7,11 @@ import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { intervalAt } from '../../../src/base/interval.ts';
 import { makeConsortium, parseConsortium, validatorDir } from '../../../src/demo/consortium.ts';
+import { createSiteForecasting } from '../../../src/gateway/forecasting.ts';
+import { STORE_FILE } from '../../../src/gateway/gateway.ts';
 import { SITE } from '../../../src/gateway/metering.ts';
 import { MEASURANDS } from '../../../src/site/measurands.ts';
+import type { SiteFile } from '../../../src/site/types.ts';
 import { openGatewayStore } from '../../../src/store/gateway.ts';
 
 const ROOT = resolve(import.meta.dirname, '../../..');
@@ -18,9 +21,13 @@ const POINTS = 40;
 const PAST_DAYS = 30;
 const HOUR_MS = 3_600_000;
 const INTERVAL_MS = 900_000;
-/** Chain time at the start: 75 s before the gateway has to forecast, plan and sign for the next interval. */
-const START_MS = Date.UTC(2026, 5, 22, 9, 3, 45);
+/**
+ * Chain time at the start. All that comes once in an interval falls into the measured minutes: forecast, plan and requests at 9:13, the
+ * gate at 9:14, the interval's edge with delivery and learning at 9:15.
+ */
+const START_MS = Date.UTC(2026, 5, 22, 9, 11, 30);
 const WARM_MS = 60_000;
+const MEASURE_MS = 200_000;
 
 export interface GatewayLoad {
   readonly cpuPercent: number;
@@ -31,16 +38,12 @@ export interface GatewayLoad {
   readonly recorded: number;
 }
 
-export async function benchGatewayLoad(
-  folder: string,
-  measureMs: number,
-  start: (child: ChildProcess) => void,
-): Promise<GatewayLoad> {
+export async function benchGatewayLoad(folder: string, started: (child: ChildProcess) => void): Promise<GatewayLoad> {
   const profileFile = join(folder, 'profiles/bench/wide.yaml');
   mkdirSync(join(folder, 'profiles/bench'), { recursive: true });
   writeFileSync(profileFile, wideProfile());
   const served = launch(process.execPath, [join(import.meta.dirname, 'served-site.ts'), profileFile, String(DEVICES)]);
-  start(served.child);
+  started(served.child);
   const ports = (await served.line(/^ready (.+)$/m))[1]?.split(' ').map(Number) ?? [];
 
   const siteFile = join(folder, 'site.yaml');
@@ -65,21 +68,21 @@ export async function benchGatewayLoad(
       ...['--key', consortium.keyFiles.get(id) as string, '--data', validatorDir(consortium.dir, id)],
       ...(last ? ['--listen', `127.0.0.1:${brokerPort}`] : ['--broker', broker]),
     ]);
-    start(validator.child);
+    started(validator.child);
   }
-  const store = join(site.dataDir, 'gateway.sqlite');
-  writePast(store);
+  const store = join(site.dataDir, STORE_FILE);
+  writePast(store, site.loaded.site);
   const market = { genesis: consortium.genesisFile, brokers: [broker], key: site.keyFile, dataDir: site.dataDir };
   writeFileSync(siteFile, `${siteText(ports)}market: ${JSON.stringify(market)}\n`);
 
   const gateway = await startAsUnit(folder, siteFile);
-  start(gateway.child);
+  started(gateway.child);
   const pid = gateway.child.pid as number;
   await gateway.line(/gateway started/);
   await wait(WARM_MS);
   const before = { cpuS: cpuSeconds(pid), answered: answeredBy(served.text()), atMs: performance.now() };
   let rssKiB = 0;
-  const endMs = before.atMs + measureMs;
+  const endMs = before.atMs + MEASURE_MS;
   while (performance.now() < endMs) {
     await wait(500);
     rssKiB = Math.max(rssKiB, residentKiB(pid));
@@ -174,8 +177,8 @@ controls:
 
 function roleOf(i: number): string {
   if (i === 0) return 'role: grid-meter';
-  if (i < 5) return 'role: pv, ratedW: 10000';
-  if (i === 5) return 'role: battery, ratedW: 3000';
+  if (i === 1) return 'role: pv, ratedW: 10000';
+  if (i === 2) return 'role: battery, ratedW: 3000';
   return 'role: meter';
 }
 
@@ -191,7 +194,7 @@ ${ports.map((port, i) => `  bus-${i}: { kind: tcp, host: 127.0.0.1, port: ${port
 devices:
 ${ports.map((_, i) => `  device-${i}: { profile: bench/wide, bus: bus-${i}, unitId: 1, ${roleOf(i)} }`).join('\n')}
 storage:
-  battery: { device: device-5, capacityWh: 10000, chargeLimitW: 3000, dischargeLimitW: 3000 }
+  battery: { device: device-2, capacityWh: 10000, chargeLimitW: 3000, dischargeLimitW: 3000 }
 contract: { floorUcPerWh: 4000, ceilingUcPerWh: 40000 }
 `;
 }
@@ -199,7 +202,7 @@ contract: { floorUcPerWh: 4000, ceilingUcPerWh: 40000 }
 const CONSORTIUM = `version: 1
 name: bench
 currency: { code: EUR, unit: cent }
-interval: { minutes: 15 }
+interval: { minutes: 15, gateOpenMinutes: 60, requestMinutes: 2, gateCloseMinutes: 1, settlementMinutes: 1 }
 settlement: { shortfallPenaltyUcPerWh: 2000, surplusPenaltyUcPerWh: 1000 }
 validators: [validator-1, validator-2, validator-3, validator-4]
 operators: [operator]
@@ -213,26 +216,27 @@ feeders:
 sites: [{ file: site.yaml, feeder: street, bus: end }]
 `;
 
-/** A month of sunny days, so that the forecasters have what a gateway in service has. */
-function writePast(path: string): void {
+/** A month of days, and what the forecasters learnt of them: what a gateway in service has. */
+function writePast(path: string, site: SiteFile): void {
   const store = openGatewayStore(path);
   const until = intervalAt(START_MS, INTERVAL_MS);
   for (let interval = until - (PAST_DAYS * 24 * HOUR_MS) / INTERVAL_MS; interval < until; interval++) {
     const hour = ((interval * INTERVAL_MS) / HOUR_MS) % 24;
     const sun = Math.max(0, Math.sin(((hour - 5) / 14) * Math.PI));
     const common = { interval, uncertaintyWh: 1, quality: 'measured', curtailed: false };
-    const generation = ['device-1', 'device-2', 'device-3', 'device-4'].map((subject, i) => {
-      return { ...common, subject, quantity: 'generation', energyWh: Math.round(2000 * sun * (0.8 + 0.05 * i)) };
-    });
-    const net = 900 + Math.round(300 * Math.sin(hour)) - generation.reduce((sum, { energyWh }) => sum + energyWh, 0);
+    const generationWh = Math.round(2000 * sun * (0.6 + 0.4 * Math.abs(Math.sin(interval))));
+    const net = 900 + Math.round(300 * Math.sin(hour) + 200 * Math.cos(interval)) - generationWh;
     store.energies.save([
       { ...common, subject: SITE, quantity: 'import', energyWh: Math.max(0, net) },
       { ...common, subject: SITE, quantity: 'export', energyWh: Math.max(0, -net) },
-      ...generation,
+      { ...common, subject: 'device-1', quantity: 'generation', energyWh: generationWh },
       { ...common, subject: 'battery', quantity: 'charge', energyWh: 0 },
       { ...common, subject: 'battery', quantity: 'discharge', energyWh: 0 },
     ]);
   }
+  const clock = { chainMs: () => START_MS, monotonicMs: () => performance.now() };
+  const forecasting = createSiteForecasting({ site, store, intervalMs: INTERVAL_MS, clock });
+  while (!forecasting.learnUpTo(until - 1, 1_000));
   store.close();
 }
 
