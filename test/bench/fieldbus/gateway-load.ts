@@ -110,7 +110,7 @@ async function startAsUnit(folder: string, siteFile: string): Promise<Launched> 
   const place = (text: string): string =>
     text.replaceAll('/opt/wattpact', ROOT).replaceAll('/var/cache/wattpact-gateway', cache);
   const env: NodeJS.ProcessEnv = { PATH: process.env.PATH };
-  for (const [, name, value] of unit.matchAll(/^Environment=(\w+)=(.*)$/gm))
+  for (const [, name, value] of unit.matchAll(/^Environment="?(\w+)=(.*?)"?$/gm))
     env[name as string] = place(value as string);
   const commandOf = (line: string): string[] => place(line).replace('/etc/wattpact/site.yaml', siteFile).split(/\s+/);
   for (const [, line] of unit.matchAll(/^ExecStartPre=(.+)$/gm)) {
