@@ -9,7 +9,7 @@ import type { Genesis } from '../protocol/genesis.ts';
 import { type Header, type ValidatorKey, validatorSetHash } from '../protocol/header.ts';
 import { consensusQuorum } from '../protocol/quorum.ts';
 import { approvalBytes, membershipSchema, type RequestBody } from '../protocol/requests.ts';
-import { type CheckCommits, certifiedSchema, checkCertified } from './certified.ts';
+import { type Certified, type CheckCommits, certifiedSchema, certify, checkCertified } from './certified.ts';
 import type { Ledger } from './types.ts';
 
 /** Sets that are remembered; beyond, the oldest is forgotten and its blocks can no longer be judged. */
@@ -157,4 +157,26 @@ export function changesIn(
     .memberships()
     .filter(({ height }) => height >= fromHeight && height < toHeight)
     .map(({ height, id, request }) => ({ height, id, body: membershipSchema.parse(request.body) }));
+}
+
+/** Changes recorded from a height on, certified, oldest first, at most so many. */
+export type Changes = (fromHeight: number, max: number) => readonly Certified[];
+
+/** Keeps what it has certified: there are few, they never change, and everybody who starts anew asks for them. */
+export function createChanges(ledger: Ledger): Changes {
+  const known = new Map<string, Certified>();
+  function certified(id: string): Certified | null {
+    const kept = known.get(id);
+    if (kept !== undefined) return kept;
+    const found = ledger.proofOf(id);
+    if (found === null) return null;
+    const made = certify(ledger, found);
+    known.set(id, made);
+    return made;
+  }
+  // The newest block is certified by the next one.
+  return (fromHeight, max) =>
+    changesIn(ledger, fromHeight, ledger.head().height)
+      .slice(0, max)
+      .flatMap(({ id }) => certified(id) ?? []);
 }

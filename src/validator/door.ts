@@ -4,6 +4,7 @@
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import { Pace } from '../base/pace.ts';
 import type { Ledger } from '../ledger/types.ts';
 import type { Message } from '../messaging/client.ts';
 import {
@@ -17,11 +18,8 @@ import {
 import { GATEWAY_REQUEST_BYTES_MAX } from '../protocol/requests.ts';
 import type { Speaker } from './speaker.ts';
 
-/** Messages one publisher may send by one broker in a burst, and how fast that allowance grows back. */
-const BURST_MAX = 200;
-const REFILL_PER_S = 20;
-/** Publishers whose pace is remembered. */
-const PUBLISHERS_MAX = 10_000;
+/** Messages of one publisher by one broker. */
+const PUBLISHER_LIMITS = { burst: 200, perS: 20, knownMax: 10_000 };
 
 export interface Door {
   onRequest(message: Message): void;
@@ -39,23 +37,13 @@ export function createDoor(options: {
 }): Door {
   const { ledger, speaker, verify, clock, log, submit } = options;
   const { chain } = ledger.genesis;
-  const allowances = new Map<string, { tokens: number; atMs: number }>();
-
-  function mayEnter(connection: string): boolean {
-    const nowMs = clock.monotonicMs();
-    const last = allowances.get(connection) ?? { tokens: BURST_MAX, atMs: nowMs };
-    const tokens = Math.min(BURST_MAX, last.tokens + ((nowMs - last.atMs) * REFILL_PER_S) / 1000);
-    allowances.delete(connection);
-    allowances.set(connection, { tokens: Math.max(0, tokens - 1), atMs: nowMs });
-    if (allowances.size > PUBLISHERS_MAX) allowances.delete(allowances.keys().next().value as string);
-    return tokens >= 1;
-  }
+  const pace = new Pace(PUBLISHER_LIMITS, () => clock.monotonicMs());
 
   function enter(message: Message, bytesMax: number): void {
     const publisher = message.path[0] ?? '';
     // Charged to the broker it came by as well: a broker that invents publishers must not use up theirs elsewhere.
-    if (!mayEnter(`${message.broker} ${publisher}`)) {
-      log.warn({ publisher, limit: BURST_MAX }, 'requests dropped: too many at once from one publisher');
+    if (pace.take(`${message.broker} ${publisher}`, 1) > 0) {
+      log.warn({ publisher, limit: PUBLISHER_LIMITS.burst }, 'requests dropped: too many at once from one publisher');
       return;
     }
     let envelope: Envelope;

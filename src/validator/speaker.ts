@@ -4,10 +4,10 @@
 import { canonicalBytes, canonicalText, type Json, type JsonObject, rememberText } from '../base/canonical.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
+import { Pace } from '../base/pace.ts';
 import type { Key } from '../keys/files.ts';
-import { certify } from '../ledger/certified.ts';
 import { historyPage } from '../ledger/history.ts';
-import { changesIn } from '../ledger/succession.ts';
+import { createChanges } from '../ledger/succession.ts';
 import type { AddressedProof, Applied, LeafProof, Ledger } from '../ledger/types.ts';
 import type { Messaging } from '../messaging/client.ts';
 import { type Envelope, encodeEnvelope, seal } from '../protocol/envelope.ts';
@@ -20,6 +20,8 @@ const ATTESTATIONS_MAX = 256;
 const ASK_AGE_MS_MAX = 60 * 60_000;
 /** Changes of the validators told in one answer; who is further behind asks again. */
 const CHANGES_TOLD_MAX = 16;
+/** Pages of its past that one gateway gets: the proofs of a page take a good part of 100 ms to make. */
+const PAST_LIMITS = { burst: 2, perS: 1, knownMax: 10_000 };
 
 export interface Speaker {
   /** Publishes the block's attestation and every proof of it that concerns somebody. */
@@ -42,6 +44,8 @@ export function createSpeaker(options: {
   const { id, key, ledger, messaging, clock, log } = options;
   const { chain } = ledger.genesis;
   const attestations = new Map<number, Envelope<Header>>();
+  const changes = createChanges(ledger);
+  const past = new Pace(PAST_LIMITS, () => clock.monotonicMs());
 
   function attestationOf(header: Header): Envelope<Header> {
     const known = attestations.get(header.height);
@@ -68,16 +72,15 @@ export function createSpeaker(options: {
 
   /** What a gateway that lost its store delivered, certified block by block. */
   function sayHistory(to: string, from: number, salt: string): void {
+    if (past.take(to, 1) > 0) return;
     const { keptFrom, records, untilHeight } = historyPage(ledger, to, from, ['delivery', 'correction']);
     saySigned('history', to, { from, keptFrom, records, salt, until: untilHeight } as unknown as JsonObject);
   }
 
   /** Each proves itself: whoever follows does not know this validator's key yet, perhaps. */
   function sayChanges(to: string, from: number): void {
-    for (const { id: request } of changesIn(ledger, from, ledger.head().height).slice(0, CHANGES_TOLD_MAX)) {
-      const found = ledger.proofOf(request);
-      if (found === null) continue;
-      void messaging.publish('reply', [to, id], canonicalBytes(certify(ledger, found) as unknown as Json));
+    for (const change of changes(from, CHANGES_TOLD_MAX)) {
+      void messaging.publish('reply', [to, id], canonicalBytes(change as unknown as Json));
     }
   }
 

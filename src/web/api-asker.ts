@@ -2,15 +2,15 @@
 // the memory that each is taken once; what a party may see is the ledger's to say.
 
 import type { Clock } from '../base/clock.ts';
+import { Pace } from '../base/pace.ts';
 import type { Ledger } from '../ledger/types.ts';
 import { isSignedBy, messageId, type Verify } from '../protocol/envelope.ts';
 import { parseQueryHeader, QUERY_VALID_MS_MAX } from '../protocol/query.ts';
-import { Pace } from './pace.ts';
 
 /** Queries remembered until they end. */
 const TAKEN_MAX = 100_000;
-/** Signed queries of one party. */
-const SIGNER_LIMITS = { burst: 60, perS: 10, knownMax: 10_000 };
+/** What one party may ask for; a route says what it costs. */
+const SIGNER_LIMITS = { burst: 100, perS: 10, knownMax: 10_000 };
 
 export type Asker =
   /** Null: the public. */
@@ -18,8 +18,8 @@ export type Asker =
   | { readonly status: 401 | 429 | 503; readonly error: string; readonly waitS?: number };
 
 export interface Askers {
-  /** `authorization` and `target` as they stand in the request. */
-  judge(authorization: string | undefined, target: string): Asker;
+  /** `authorization` and `target` as they stand in the request, and what the answer costs. */
+  judge(authorization: string | undefined, target: string, cost: number): Asker;
 }
 
 export function createAskers(options: { self: string; ledger: Ledger; verify: Verify; clock: Clock }): Askers {
@@ -37,7 +37,7 @@ export function createAskers(options: { self: string; ledger: Ledger; verify: Ve
   const no = (error: string): Asker => ({ status: 401, error });
 
   return {
-    judge(authorization, target) {
+    judge(authorization, target, cost) {
       if (authorization === undefined) return { party: null };
       const query = parseQueryHeader(authorization);
       if (query === null) return no('the header Authorization is no signed query (docs/protocol.md, section 8)');
@@ -54,7 +54,7 @@ export function createAskers(options: { self: string; ledger: Ledger; verify: Ve
         return no('the query is not signed by a party of this chain');
       }
       // Charged only now: nobody else can use up what is a signer's.
-      const waitS = pace.take(envelope.signer, 1);
+      const waitS = pace.take(envelope.signer, cost);
       if (waitS > 0) return { status: 429, error: `${envelope.signer} asks too often`, waitS };
       const id = messageId(chain, envelope);
       if (taken.has(id)) return no('the query was used before: sign a new one');

@@ -2,12 +2,12 @@
 // a subject is the ledger's own rule (ledger/visibility.ts); the document (api-document.ts) is made from this table.
 
 import { z } from 'zod';
-import { certifiedSchema, certify } from '../ledger/certified.ts';
+import { certifiedSchema } from '../ledger/certified.ts';
 import { clearingDocumentSchema } from '../ledger/clearing-file.ts';
 import { historyPage } from '../ledger/history.ts';
 import { proofFile, proofFileSchema } from '../ledger/prove.ts';
 import { shareOf, shareSchema } from '../ledger/share.ts';
-import { changesIn } from '../ledger/succession.ts';
+import type { Changes } from '../ledger/succession.ts';
 import type { LeafProof, Ledger } from '../ledger/types.ts';
 import type { Subject } from '../ledger/visibility.ts';
 import { hashSchema, idSchema, type Sign, saltSchema } from '../protocol/envelope.ts';
@@ -21,12 +21,13 @@ const HEADERS_MAX = 100;
 /** Intervals that one answer may speak of: a week of quarter hours. */
 const INTERVALS_MAX = 672;
 /** Changes of the validators in one answer. */
-const CHANGES_MAX = 32;
+const CHANGES_MAX = 16;
 
 export interface Sources {
   readonly self: string;
   readonly ledger: Ledger;
   readonly sign: Sign;
+  readonly changes: Changes;
 }
 
 const wholeSchema = z.int().min(0);
@@ -270,14 +271,7 @@ export const ROUTES: readonly Route[] = [
     question: ['from'],
     about: everybody,
     cost: 4,
-    find: ({ ledger }, { from }) => ({
-      changes: changesIn(ledger, from, ledger.head().height)
-        .slice(0, CHANGES_MAX)
-        .flatMap(({ id }) => {
-          const found = ledger.proofOf(id);
-          return found === null ? [] : [certify(ledger, found)];
-        }),
-    }),
+    find: ({ changes }, { from }) => ({ changes: changes(from, CHANGES_MAX) }),
   },
   {
     path: '/v1/feeders',

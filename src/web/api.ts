@@ -7,12 +7,13 @@ import { z } from 'zod';
 import type { Clock } from '../base/clock.ts';
 import { describeError, isWattpactError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import { Pace } from '../base/pace.ts';
+import { type Changes, createChanges } from '../ledger/succession.ts';
 import type { Ledger } from '../ledger/types.ts';
 import type { Sign, Verify } from '../protocol/envelope.ts';
 import { type Askers, createAskers } from './api-asker.ts';
 import { apiDocument, namesIn } from './api-document.ts';
 import { PARAMETERS, type ParameterName, type Parameters, ROUTES, type Route, type Sources } from './api-routes.ts';
-import { Pace } from './pace.ts';
 import { listenOn } from './page.ts';
 
 /** Open connections, altogether and of one address. */
@@ -63,13 +64,14 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   const askers = createAskers({ self: options.self, ledger, verify: options.verify, clock });
   const pace = new Pace(ADDRESS_LIMITS, () => clock.monotonicMs());
   const document = apiDocument();
+  const changes = createChanges(ledger);
 
   const server = createServer({ maxHeaderSize: HEAD_BYTES_MAX, keepAliveTimeout: IDLE_MS_MAX }, (request, response) => {
     const late = setTimeout(() => response.destroy(), ANSWER_MS_MAX);
     response.once('close', () => clearTimeout(late));
     let made: Answer;
     try {
-      made = answer(request, options, { askers, pace, document });
+      made = answer(request, options, { askers, pace, document, changes });
     } catch (error) {
       log.error({ target: request.url, error: describeError(error) }, 'open API: failed');
       made = refused(500, 'the book could not be read');
@@ -125,7 +127,7 @@ export function networkOf(address: string | undefined): string {
 function answer(
   request: IncomingMessage,
   options: ApiOptions,
-  { askers, pace, document }: { askers: Askers; pace: Pace; document: string },
+  { askers, pace, document, changes }: { askers: Askers; pace: Pace; document: string; changes: Changes },
 ): Answer {
   const target = request.url ?? '';
   if (request.method !== 'GET' && request.method !== 'HEAD') {
@@ -137,9 +139,10 @@ function answer(
   if (target.length > TARGET_MAX) return refused(414, `a target has at most ${TARGET_MAX} characters`);
   const address = networkOf(request.socket.remoteAddress);
   const asked = routeOf(target);
-  const waitS = pace.take(address, asked?.route.cost ?? 1);
+  const cost = asked?.route.cost ?? 1;
+  const waitS = pace.take(address, cost);
   if (waitS > 0) return tooOften('this address asks too often', waitS);
-  const asker = askers.judge(request.headers.authorization, target);
+  const asker = askers.judge(request.headers.authorization, target, cost);
   if ('error' in asker) {
     if (asker.status !== 401) return tooOften(asker.error, asker.waitS ?? 1, asker.status);
     return {
@@ -151,11 +154,17 @@ function answer(
   if (asked === null) return refused(404, 'there is no such route: see /v1/openapi.json');
   if ('problem' in asked) return refused(400, asked.problem);
   if (asked.route.answer === 'OpenApi') return { status: 200, body: document };
-  return find(asked.route, asked.parameters, asker.party, options);
+  return find(asked.route, asked.parameters, asker.party, options, changes);
 }
 
 /** The answer of a route to somebody; what he may not see is refused before it is looked for. */
-function find(route: Route, parameters: Parameters, party: string | null, options: ApiOptions): Answer {
+function find(
+  route: Route,
+  parameters: Parameters,
+  party: string | null,
+  options: ApiOptions,
+  changes: Changes,
+): Answer {
   const { self, ledger, sign } = options;
   const subject = route.about(parameters);
   const may =
@@ -163,7 +172,7 @@ function find(route: Route, parameters: Parameters, party: string | null, option
   if (!may) {
     return refused(403, party === null ? 'this takes a signed query' : `${party} may not see this`);
   }
-  const sources: Sources = { self, ledger, sign };
+  const sources: Sources = { self, ledger, sign, changes };
   try {
     const found = route.find(sources, parameters, party);
     if (found === null) return refused(404, 'there is no such thing in this book');

@@ -1,6 +1,6 @@
 // How fast each of many may go: a bucket of tokens each, that fills again with time. Owns the counting, not what is done with the answer.
 
-import type { Millis } from '../base/units.ts';
+import type { Millis } from './units.ts';
 
 export interface PaceLimits {
   /** Tokens of a full bucket, and how fast it fills. */
