@@ -25,11 +25,13 @@ import { createPage, type Page } from '../web/page.ts';
 import type { EventView } from '../web/state.ts';
 import { type Book, createBook } from './book.ts';
 import { type Consortium, type ConsortiumSite, makeConsortium, parseConsortium, validatorDir } from './consortium.ts';
+import { compareLearning, type Learned } from './learning.ts';
 import { type DemoOutcome, demoOutcome, outcomeProblems } from './outcome.ts';
 import { pageState } from './pagestate.ts';
 import { writePast } from './past.ts';
 import { createPlanner } from './planner.ts';
-import { intervalLines } from './report.ts';
+import { closingLines, intervalLines } from './report.ts';
+import { type BatteryEdge, compareWithRule, edgeOf, isComparable, type RuleComparison } from './rule.ts';
 import { writeSiteFile } from './sitefiles.ts';
 import { CLI, createSupervisor, type Supervisor } from './supervisor.ts';
 import { startUtility, type Utility } from './utility.ts';
@@ -47,9 +49,15 @@ const PAST_DAYS = 2;
 const TARIFF = { buyUcPerWh: 8_000, sellUcPerWh: 30_000, buyWhMax: 1_000_000, sellWhMax: 1_000_000 };
 /** Intervals beyond the wanted ones after which the demo gives up. */
 const INTERVALS_SPARE = 8;
+/** Days of past with which the forecasts are compared at the end; the last is what the gateways had. */
+const DAYS_COMPARED = [0, 1, PAST_DAYS] as const;
+/** Batteries are looked at this often, wall ms: where an interval begins is seen as late at most. */
+const EDGE_EVERY_MS = 100;
 const PAGE_EVENTS = 40;
 const CURVE_POINTS = 120;
 const HOST = '127.0.0.1';
+/** The site whose planning system states what it needs. */
+const STATING_SITE = 'factory';
 
 export type Part = 'primary' | 'gateway' | 'broker' | 'validator';
 
@@ -71,8 +79,11 @@ export interface DemoOptions {
   readonly say: (line: string) => void;
 }
 
+/** A battery site against the usual rule. */
+export type SiteComparison = RuleComparison & { readonly gateway: string };
+
 export interface DemoResult {
-  readonly outcome: DemoOutcome;
+  readonly outcome: DemoOutcome & { readonly learning: readonly Learned[]; readonly rule: readonly SiteComparison[] };
   readonly problems: readonly string[];
 }
 
@@ -99,7 +110,11 @@ class Demo {
   readonly #clock: Clock;
   readonly #book: Book;
   readonly #supervisor: Supervisor;
-  readonly #virtual: VirtualSite[] = [];
+  readonly #virtual = new Map<string, VirtualSite>();
+  #series: ReadonlyMap<string, SiteSeries> = new Map();
+  /** Batteries as each interval began, by gateway. */
+  readonly #edges = new Map<string, Map<number, BatteryEdge>>();
+  #edgeTimer: NodeJS.Timeout | null = null;
   readonly #curves = new Map<string, (number | null)[]>();
   readonly #events: EventView[] = [];
   readonly #reported = new Set<number>();
@@ -152,7 +167,7 @@ class Demo {
   async start(): Promise<void> {
     const { genesis, sites, genesisFile, keyFiles } = this.#consortium;
     const { say, dataDir, broker } = this.#options;
-    const seriesOf = chooseSeries(
+    this.#series = chooseSeries(
       dataDir,
       sites.map(({ loaded }) => loaded.site),
       FIRST_INTERVAL_MS,
@@ -177,9 +192,10 @@ class Demo {
       ]);
     }
     for (const site of sites) {
-      const series = seriesOf.get(site.loaded.site.id) as SiteSeries;
+      const series = this.#series.get(site.loaded.site.id) as SiteSeries;
       await this.#startSite(site, series, brokersBut(''));
     }
+    this.#edgeTimer = setInterval(() => this.#seeEdges(), EDGE_EVERY_MS);
     this.#giveUpLater();
     const [feeder] = genesis.feeders;
     const [utility] = genesis.utilities;
@@ -224,7 +240,7 @@ class Demo {
     const { genesis, genesisFile } = this.#consortium;
     const { loaded, gateway, keyFile, dataDir } = site;
     const virtual = createVirtualSite({ site: loaded.site, profiles: loaded.profiles, series, clock: this.#clock });
-    this.#virtual.push(virtual);
+    this.#virtual.set(gateway, virtual);
     const buses = await virtual.start();
     const siteFile = join(this.#dir, `${loaded.site.id}.yaml`);
     writeSiteFile({
@@ -245,7 +261,7 @@ class Demo {
       intervalMs: lengthMs,
     });
     // The factory's planning system is a program of its own: it has a token and posts to the gateway's door.
-    const states = loaded.site.id === 'factory' && series.consumption !== null;
+    const states = loaded.site.id === STATING_SITE && series.consumption !== null;
     const customer = loaded.site.customers[0]?.id;
     const token = states && customer !== undefined ? store.customers.issue(customer) : null;
     store.close();
@@ -404,7 +420,65 @@ class Demo {
     const intervals = [...this.#reported].sort((a, b) => a - b).slice(0, this.#options.intervals ?? undefined);
     const [first] = genesis.validators;
     const outcome = demoOutcome(this.#book, intervals, genesis, validatorDir(this.#dir, first?.id as string));
-    return { outcome, problems: outcomeProblems(outcome, this.#book, this.#options.intervals) };
+    const problems = outcomeProblems(outcome, this.#book, this.#options.intervals);
+    const closing = { learning: this.#learning(intervals), rule: this.#rule(intervals) };
+    for (const line of closingLines(closing, genesis)) this.#options.say(line);
+    return { outcome: { ...outcome, ...closing }, problems };
+  }
+
+  #seeEdges(): void {
+    const interval = intervalAt(this.#clock.chainMs(), this.#consortium.genesis.interval.lengthMs);
+    for (const [gateway, virtual] of this.#virtual) {
+      const edges = this.#edges.get(gateway) ?? new Map<number, BatteryEdge>();
+      if (!edges.has(interval)) edges.set(interval, edgeOf(virtual.state()));
+      this.#edges.set(gateway, edges);
+    }
+  }
+
+  /** The sites whose needs nobody states, with forecasters that know less of the past. */
+  #learning(intervals: readonly number[]): readonly Learned[] {
+    const { genesis, sites } = this.#consortium;
+    const [first] = intervals;
+    if (first === undefined) return [];
+    return compareLearning({
+      sites: sites
+        .filter(({ loaded }) => loaded.site.id !== STATING_SITE)
+        .map(({ loaded }) => ({ site: loaded.site, series: this.#series.get(loaded.site.id) as SiteSeries })),
+      days: DAYS_COMPARED,
+      first,
+      count: (intervals.at(-1) as number) - first + 1,
+      lengthMs: genesis.interval.lengthMs,
+    });
+  }
+
+  /** Sites with a battery against the usual rule; left out where an interval in between was not settled. */
+  #rule(intervals: readonly number[]): readonly SiteComparison[] {
+    const { genesis, sites } = this.#consortium;
+    const [first] = intervals;
+    if (first === undefined) return [];
+    const all = Array.from({ length: (intervals.at(-1) as number) - first + 1 }, (_, i) => first + i);
+    return sites
+      .filter(({ loaded }) => isComparable(loaded.site))
+      .flatMap(({ gateway, loaded }) => {
+        const seen = all.map((interval) => this.#book.site(gateway, interval));
+        const [start, end] = [first, first + all.length].map((interval) => this.#edges.get(gateway)?.get(interval));
+        const moneyUc = seen.flatMap(({ settlement }) =>
+          settlement === null ? [] : [settlement.tradesUc + settlement.imbalanceUc],
+        );
+        if (start === undefined || end === undefined || moneyUc.length < all.length) return [];
+        const compared = compareWithRule({
+          site: loaded.site,
+          series: this.#series.get(loaded.site.id) as SiteSeries,
+          lengthMs: genesis.interval.lengthMs,
+          first,
+          moneyUc,
+          pricesUcPerWh: seen.map(({ notice }) => (notice?.status === 'cleared' ? notice.nodalPriceUcPerWh : null)),
+          tariff: TARIFF,
+          start,
+          end,
+        });
+        return [{ gateway, ...compared }];
+      });
   }
 
   async stop(): Promise<void> {
@@ -415,7 +489,9 @@ class Demo {
     await this.#supervisor.stop();
     await this.#page?.close();
     this.#page = null;
-    for (const virtual of this.#virtual.splice(0)) await virtual.stop();
+    if (this.#edgeTimer !== null) clearInterval(this.#edgeTimer);
+    for (const virtual of this.#virtual.values()) await virtual.stop();
+    this.#virtual.clear();
   }
 }
 

@@ -3,6 +3,8 @@
 import { isoSeconds } from '../base/interval.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import type { Book, RequestEntry, SiteInterval } from './book.ts';
+import type { Learned } from './learning.ts';
+import type { RuleComparison } from './rule.ts';
 
 /** One settled interval: what each site forecast, requested, traded, delivered. */
 export function intervalLines(book: Book, interval: number, genesis: Genesis): readonly string[] {
@@ -65,6 +67,24 @@ function deliveryText({ delivery, settlement, stateOfChargePercent }: SiteInterv
   const deviation = `deviation ${signed(settlement.deviationWh)} Wh`;
   const money = `${amount(settlement.tradesUc + settlement.imbalanceUc, genesis)}`;
   return `delivered  ${signed(delivery.deliveredWh)} Wh (${delivery.quality}), ${deviation}, ${money}${charge}`;
+}
+
+/** What the forecasts would have been with less of the past, and what the usual rule would have earned. */
+export function closingLines(
+  { learning, rule }: { learning: readonly Learned[]; rule: readonly (RuleComparison & { gateway: string })[] },
+  genesis: Genesis,
+): readonly string[] {
+  const learned = learning.map(({ days, errorWh }) => `${days === 0 ? 'nothing' : `${days} d`} learnt: ${errorWh} Wh`);
+  return [
+    ...(learned.length === 0
+      ? []
+      : [`imbalance by the forecast alone, a site and interval, with ${learned.join('; ')}`]),
+    ...rule.flatMap(({ gateway, earnedUc, storedEndWh, storedUcPerWh }) => [
+      `${short(gateway)} earned ${amount(earnedUc.plan, genesis)} (wear taken off; ${storedEndWh.plan} Wh stored at the end)`,
+      `  with the usual rule on the utility's tariff ${amount(earnedUc.ruleAtTariff, genesis)}; with it in the market, its energy perfectly foreseen, ${amount(earnedUc.ruleAtMarket, genesis)} (${storedEndWh.rule} Wh stored)`,
+      `  what is stored counts ${price(storedUcPerWh, genesis)} for all of them`,
+    ]),
+  ];
 }
 
 function short(party: string): string {

@@ -179,18 +179,25 @@ export function createSiteForecasting(options: {
       const since = loadsSince.has(load) ? null : firstStored(load, CONSUMPTION, interval);
       if (since !== null) loadsSince.set(load, since);
     }
-    let next = learned < 0 ? (firstStored(SITE, 'import', interval) ?? interval + 1) : learned + 1;
+    // What is to be kept comes first: learning takes all the time there is.
+    if (toKeep.length > 0) keepNext();
+    let next = learned + 1;
+    if (learned < 0) {
+      next = firstStored(SITE, 'import', interval) ?? interval + 1;
+      kept = next - 1;
+    }
     for (; next <= interval && clock.monotonicMs() < untilMs; next++) {
       net.learn(parts.map((part) => sampleOf(part, next)));
       learned = next;
     }
     const hasCaughtUp = next > interval;
-    if (toKeep.length === 0 && kept < learned && (hasCaughtUp || learned - kept >= KEEP_INTERVALS)) {
+    const isDue = hasCaughtUp ? kept < learned : learned - kept >= KEEP_INTERVALS;
+    if (toKeep.length === 0 && isDue) {
       toKeep = [...parts.map(({ name }) => name), NET];
       keeping = learned;
     }
     while (toKeep.length > 0 && clock.monotonicMs() < untilMs) keepNext();
-    return hasCaughtUp && toKeep.length === 0;
+    return hasCaughtUp && kept >= learned;
   }
 
   /**

@@ -3,7 +3,7 @@
 import { beforeEach, expect, test } from 'vitest';
 import { SILENT } from '../../src/base/log.ts';
 import type { Reading } from '../../src/fieldbus/types.ts';
-import { createSiteMetering, type SiteMetering } from '../../src/gateway/metering.ts';
+import { createSiteMetering, loadSubject, type SiteMetering } from '../../src/gateway/metering.ts';
 import { loadSite } from '../../src/site/load.ts';
 import { type GatewayStore, openGatewayStore } from '../../src/store/gateway.ts';
 import { INTERVAL, INTERVAL_MS } from '../vectors/examples.ts';
@@ -90,4 +90,59 @@ test('after a clock that ran a year ahead, metering goes on with the right time;
   meters.keep();
   chainMs -= ahead;
   expect(await run(metering(), 32)).toEqual([3]);
+});
+
+test('what was measured of the running interval is told, and nothing of it once there was a gap or a new interval', async () => {
+  const meters = metering();
+  await meters.tick();
+  await run(meters, 6);
+  const soFar = meters.soFar('site');
+  expect(soFar).toMatchObject({ powerW: 600, curtailed: false });
+  expect((soFar?.endMs ?? 0) - (soFar?.startMs ?? 0)).toBe(5 * MINUTE);
+  expect(meters.soFar('pv')).toBeNull();
+  chainMs += 4 * MINUTE;
+  await run(meters, 2);
+  // Only what came after the gap.
+  expect((meters.soFar('site')?.endMs ?? 0) - (meters.soFar('site')?.startMs ?? 0)).toBe(MINUTE);
+  chainMs += 15 * MINUTE;
+  expect(meters.soFar('site')).toBeNull();
+});
+
+test('a load on a relay is metered by its state and its rating; what cannot be read is named', async () => {
+  const flat = loadSite('devices/demo/flat.yaml');
+  let on = 1;
+  const meters = createSiteMetering({
+    site: {
+      ...flat.site,
+      loads: flat.site.loads.map((load) =>
+        load.id === 'laundry' ? { ...load, control: 'consumptionSetpointW' } : load,
+      ),
+    },
+    profiles: flat.profiles,
+    fieldbus: {
+      readings: (device) =>
+        device === 'relay'
+          ? new Map([
+              ['switch1', { value: on, quality: 'good', reason: null, atMs: chainMs, monotonicMs: 0 } as Reading],
+            ])
+          : new Map(),
+      refresh: async () => new Map(),
+    },
+    store,
+    clock: { chainMs: () => chainMs, monotonicMs: () => 0 },
+    intervalMs: INTERVAL_MS,
+    chainRate: 1,
+    curtailing: () => new Set(),
+    log: SILENT,
+  });
+  expect(meters.unmeteredLoads).toEqual(['laundry']);
+  for (let i = 0; i < 68; i++, chainMs += MINUTE / 2) {
+    on = chainMs < INTERVAL * INTERVAL_MS + 6 * MINUTE ? 1 : 0;
+    await meters.tick();
+  }
+  const boiler = loadSubject('boiler');
+  // On for 6 minutes at 2 kW, give or take half a minute of looking.
+  expect(meters.energyOf(boiler, 'consumption', INTERVAL)?.energyWh).toBeGreaterThan(160);
+  expect(meters.energyOf(boiler, 'consumption', INTERVAL)?.energyWh).toBeLessThan(220);
+  expect(meters.energyOf(boiler, 'consumption', INTERVAL + 1)?.energyWh).toBe(0);
 });
