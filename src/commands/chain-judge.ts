@@ -1,20 +1,22 @@
 // Judges what comes from a validator or out of a file with nothing but genesis at hand: proofs, clearings, accounts, shares of clearings.
 
 import type { Json, JsonObject } from '../base/canonical.ts';
+import { describeError } from '../base/errors.ts';
 import { isoSeconds } from '../base/interval.ts';
 import { commitsAgree } from '../consensus/certificates.ts';
 import { fastVerify } from '../keys/verify.ts';
+import { certifiedSchema, checkCertified } from '../ledger/certified.ts';
 import { checkClearing } from '../ledger/clearing-file.ts';
 import { checkProofFile } from '../ledger/prove.ts';
 import { shareProblem, shareSchema } from '../ledger/share.ts';
 import { checkStateProof } from '../ledger/state.ts';
-import { keysOf, type Sets, setOf } from '../ledger/succession.ts';
+import { keysOf, type Sets, setAt, setOf } from '../ledger/succession.ts';
 import type { ClearingDocument } from '../ledger/types.ts';
 import { parseEnvelope } from '../protocol/envelope.ts';
 import type { Genesis } from '../protocol/genesis.ts';
-import { checkAttestation, headerSchema } from '../protocol/header.ts';
+import { checkAttestation, headerHash, headerSchema } from '../protocol/header.ts';
 import type { Leaf } from '../protocol/replies.ts';
-import { accountAnswerSchema } from '../web/api-routes.ts';
+import { accountAnswerSchema, certifiedHeaderSchema } from '../web/api-routes.ts';
 
 /** `holds` null: there is nothing in it that could be checked. */
 export interface Judgement {
@@ -34,6 +36,8 @@ export function judge(value: Json, genesis: Genesis, sets: Sets, notice: Json | 
   if ('orders' in object && 'buses' in object) return judgeClearing(value, genesis, sets, notice);
   if ('steps' in object && 'clearing' in object) return judgeShare(value, genesis, sets, notice);
   if ('balanceUc' in object && 'attestation' in object) return judgeAccount(value, genesis, sets);
+  if (Array.isArray(object.records) && 'untilHeight' in object) return judgePage(object, genesis, sets);
+  if ('commits' in object && 'attestation' in object) return judgeHeader(value, genesis, sets);
   if (object.kind !== 'wattpact.proof' && Object.keys(object).length > 0) {
     return { holds: null, text: 'it carries no proof', detail: {} };
   }
@@ -51,6 +55,45 @@ function judgeAll(proofs: readonly Json[], genesis: Genesis, sets: Sets): Judgem
   const wrong = judged.find(({ holds }) => holds !== true);
   if (wrong !== undefined) return no(wrong.text);
   return yes(judged.map(({ text }) => text).join('\n'), { proofs: judged.map(({ detail }) => detail) });
+}
+
+/** Records one by one; that there is no other between them is the validator's word. */
+function judgePage({ records, keptFrom, untilHeight }: JsonObject, genesis: Genesis, sets: Sets): Judgement {
+  const agreed = commitsAgree(genesis.chain, fastVerify);
+  const lines: string[] = [];
+  for (const [i, value] of (records as readonly Json[]).entries()) {
+    const record = certifiedSchema.safeParse(value);
+    if (!record.success) return no(`record ${i}: it is none`);
+    const { height } = record.data.header;
+    const set = setAt(sets, height + 1);
+    const proven = checkCertified(record.data, genesis.chain, set === null ? null : keysOf(set), agreed);
+    if ('problem' in proven) return no(`record ${i}, block ${height}: ${proven.problem}`);
+    lines.push(`  block ${height}: ${leafLine(proven.leaf)}`);
+  }
+  const told = `${lines.length} records, each proven; by its word all there are from block ${String(keptFrom)} to below ${String(untilHeight)}`;
+  return yes([told, ...lines].join('\n'), { records: lines.length, untilHeight });
+}
+
+function judgeHeader(value: Json, genesis: Genesis, sets: Sets): Judgement {
+  const answer = certifiedHeaderSchema.safeParse(value);
+  if (!answer.success) return no('not a certified header');
+  const { attestation, commits, engine } = answer.data;
+  const header = headerSchema.safeParse(attestation.body);
+  if (!header.success) return no('not a header');
+  const { chain, height, timeMs } = header.data;
+  const above = setAt(sets, height + 1);
+  if (chain !== genesis.chain || above === null)
+    return no('it is of another chain, or of validators that are not known');
+  const line = `block ${height} of ${isoSeconds(timeMs)}, ${headerHash(header.data)}`;
+  if (commits.length === 0)
+    return { holds: null, text: `${line}: the newest, no block above certifies it yet`, detail: {} };
+  try {
+    const claim = { engine, height: height + 1, parent: headerHash(header.data) };
+    const holds = commitsAgree(chain, fastVerify)(commits.map(parseEnvelope), claim, keysOf(above));
+    return holds ? yes(line, { header: header.data }) : no('no quorum of the validators confirms the block');
+  } catch (error) {
+    return no(describeError(error));
+  }
 }
 
 function judgeClearing(value: Json, genesis: Genesis, sets: Sets, notice: Json | null): Judgement {

@@ -79,7 +79,7 @@ const chainSchema = z.strictObject({
   validator: idSchema,
   validators: z.array(keySchema),
 });
-const certifiedHeaderSchema = z.strictObject({
+export const certifiedHeaderSchema = z.strictObject({
   attestation: envelopeSchema,
   commits: z.array(z.unknown()),
   engine: z.string(),
@@ -270,7 +270,7 @@ export const ROUTES: readonly Route[] = [
     answer: 'Changes',
     question: ['from'],
     about: everybody,
-    cost: 4,
+    cost: 2,
     find: ({ changes }, { from }) => ({ changes: changes(from, CHANGES_MAX) }),
   },
   {
@@ -306,7 +306,7 @@ export const ROUTES: readonly Route[] = [
     answer: 'Proof',
     question: [],
     about: everybody,
-    cost: 4,
+    cost: 10,
     find: ({ ledger }, { feeder, interval }) => proof(ledger, ledger.summaryOf(feeder, interval)),
   },
   {

@@ -7,6 +7,7 @@ import { decodeEnvelope, type Envelope, encodeEnvelope, seal } from '../../src/p
 import { checkProof, decodeProof } from '../../src/protocol/replies.ts';
 import { createDoor, type Door } from '../../src/validator/door.ts';
 import { createSpeaker } from '../../src/validator/speaker.ts';
+import { ChangingWorld } from '../ledger/changing.ts';
 import { MINUTE, publicKeyOf, saltOf, signerOf, T, T0_MS, World } from '../ledger/world.ts';
 
 interface Said {
@@ -166,6 +167,30 @@ test('a gateway that lost its store gets its own deliveries back, as it signed t
   enter(ask('house', { historyFrom: 0, timeMs: T0_MS }));
   const history = signedBodies('history').at(-1);
   expect(history?.body).toMatchObject({ until: 3, records: [{ header: { height: 2 }, request: delivery }] });
+});
+
+test('who asks for changes of the validators gets what proves them', () => {
+  const changing = new ChangingWorld();
+  const change = changing.changed('v5', 'v5');
+  const voice = createSpeaker({
+    id: 'v1',
+    key: { keyId: 'v1', publicKey: publicKeyOf('v1'), sign: signerOf('v1') },
+    ledger: changing.ledger,
+    messaging: {
+      async publish(channel: string, path: readonly string[], payload: Uint8Array) {
+        said.push({ channel, path, payload });
+        return [];
+      },
+    },
+    clock: { chainMs: () => T0_MS, monotonicMs: () => nowMs },
+    log: SILENT,
+  });
+  voice.onAsk(ask('house', { setsFrom: 0 }));
+  expect(
+    said.map(({ channel, path, payload }) => [channel, path, JSON.parse(new TextDecoder().decode(payload))]),
+  ).toEqual([['reply', ['house', 'v1'], change]]);
+  voice.onAsk(ask('house', { setsFrom: change.header.height + 1 }));
+  expect(said.length).toBe(1);
 });
 
 test('a flood by one broker is dropped there and leaves the same gateway free elsewhere', () => {
