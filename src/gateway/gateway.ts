@@ -447,7 +447,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   }
 
   const housekeeping: ScheduledTask = schedule(HOUSEKEEPING, () => store.prune(clock.chainMs(), lengthMs));
-  await fieldbus.start();
+  await fieldbus.start().catch(async (error: unknown) => {
+    await Promise.allSettled([fieldbus.stop(), door?.close(), siteBroker?.close(), messaging.stop()]);
+    await housekeeping.destroy();
+    clockGate.stop();
+    store.close();
+    throw error;
+  });
   loop();
   const learning = inBackground(learn, (error) => onFailure('learning', error));
   log.info({ chain, gateway, site: site.id }, 'gateway started');
