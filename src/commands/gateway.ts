@@ -5,10 +5,12 @@ import { WattpactError } from '../base/errors.ts';
 import type { ClockTrust } from '../gateway/clockgate.ts';
 import { gatewayIdOf } from '../gateway/equipment.ts';
 import { startGateway } from '../gateway/gateway.ts';
+import { startFollowing } from '../gateway/reload.ts';
 import { loadKey } from '../keys/files.ts';
 import { genesisHash } from '../protocol/genesis.ts';
-import { loadSite } from '../site/load.ts';
+import { filesOfSite, loadSite } from '../site/load.ts';
 import { createNotifier } from './notify.ts';
+import { fail } from './output.ts';
 import { loadGenesis, runtime, runUntilSignal, tellParent } from './runtime.ts';
 
 interface Flags {
@@ -80,13 +82,11 @@ async function gateway(siteFile: string, flags: Flags): Promise<void> {
   }
   const id = flags.id ?? gatewayIdOf(loaded.site);
   const { log, ...machine } = runtime(genesis, id);
-  const running = await startGateway({
-    loaded,
+  const fixed = {
     genesis,
     gateway: id,
     key: loadKey(market.key),
     dir: market.dataDir,
-    brokers: market.brokers,
     clockTrust: flags.clock,
     checkpoints: await checkpointsOf(flags.checkpoint ?? []),
     demandHttp: flags.demandHttp ?? null,
@@ -94,6 +94,15 @@ async function gateway(siteFile: string, flags: Flags): Promise<void> {
     ...machine,
     log,
     emit: tellParent,
+  };
+  const running = await startFollowing({
+    ...fixed,
+    loaded,
+    load: () => loadSite(siteFile, flags.profiles),
+    filesOf: (current) => filesOfSite(current, flags.profiles),
+    start: (current) =>
+      startGateway({ ...fixed, loaded: current, brokers: current.site.market?.brokers ?? market.brokers }),
+    onLost: fail,
   });
   const notifier = createNotifier({ environment: process.env, monotonicMs: machine.clock.monotonicMs, log });
   runUntilSignal(async () => {

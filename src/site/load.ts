@@ -41,6 +41,14 @@ export function profileDirsOf(file: string, profileDirs: readonly string[]): str
   return [...profileDirs, join(dirname(resolve(file)), 'profiles')];
 }
 
+/** Files whose change may change a site: its own, the shipped profiles that it uses, and every profile in its own folders. They need not exist. */
+export function filesOfSite({ file, profiles }: LoadedSite, profileDirs: readonly string[] = []): string[] {
+  const own = profileDirsOf(file, profileDirs).flatMap((dir) => {
+    return [dir, ...profileNames([dir], []).map((name) => join(dir, `${name}.yaml`))];
+  });
+  return [file, ...own, ...[...profiles.keys()].map((name) => join(PROFILES_DIR, `${name}.yaml`))];
+}
+
 /** A profile by its name (`eastron/sdm630`) or the path of its file. Errors: `profile.unknown`, `profile.invalid`. */
 export function loadProfile(nameOrFile: string, profileDirs: readonly string[] = []): Profile {
   if (/\.ya?ml$/.test(nameOrFile)) return parseProfile(readText(nameOrFile, 'profile'), nameOrFile);
@@ -57,8 +65,11 @@ export function loadProfile(nameOrFile: string, profileDirs: readonly string[] =
 }
 
 /** Names of all profiles, in order. */
-export function profileNames(profileDirs: readonly string[] = []): string[] {
-  const names = [...profileDirs, PROFILES_DIR].flatMap((dir) =>
+export function profileNames(
+  profileDirs: readonly string[] = [],
+  shipped: readonly string[] = [PROFILES_DIR],
+): string[] {
+  const names = [...profileDirs, ...shipped].flatMap((dir) =>
     entriesOf(dir).flatMap((maker) =>
       entriesOf(join(dir, maker))
         .filter((file) => file.endsWith('.yaml'))
