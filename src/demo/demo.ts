@@ -51,6 +51,8 @@ const TARIFF = { buyUcPerWh: 8_000, sellUcPerWh: 30_000, buyWhMax: 1_000_000, se
 const INTERVALS_SPARE = 8;
 /** Days of past with which the forecasts are compared at the end; the last is what the gateways had. */
 const DAYS_COMPARED = [0, 1, PAST_DAYS] as const;
+/** ... over so many intervals from the demo's first on, also when it ended earlier: a few say nothing. */
+const INTERVALS_COMPARED_MIN = 48;
 /** Batteries are looked at this often, wall ms: where an interval begins is seen as late at most. */
 const EDGE_EVERY_MS = 100;
 const PAGE_EVENTS = 40;
@@ -446,7 +448,7 @@ class Demo {
         .map(({ loaded }) => ({ site: loaded.site, series: this.#series.get(loaded.site.id) as SiteSeries })),
       days: DAYS_COMPARED,
       first,
-      count: (intervals.at(-1) as number) - first + 1,
+      count: Math.max((intervals.at(-1) as number) - first + 1, INTERVALS_COMPARED_MIN),
       lengthMs: genesis.interval.lengthMs,
     });
   }

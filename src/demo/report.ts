@@ -74,17 +74,20 @@ export function closingLines(
   { learning, rule }: { learning: readonly Learned[]; rule: readonly (RuleComparison & { gateway: string })[] },
   genesis: Genesis,
 ): readonly string[] {
-  const learned = learning.map(({ days, errorWh }) => `${days === 0 ? 'nothing' : `${days} d`} learnt: ${errorWh} Wh`);
+  const learned = learning.map(({ days, errorWh }) => `${errorWh} Wh ${days === 0 ? 'at first' : `after ${days} d`}`);
   return [
     ...(learned.length === 0
       ? []
-      : [`imbalance by the forecast alone, a site and interval, with ${learned.join('; ')}`]),
+      : [`learning: the forecast alone would leave as imbalance, a site and interval, ${learned.join(', ')}`]),
     ...rule.flatMap(({ gateway, earnedUc, storedEndWh, storedUcPerWh }) => [
-      `${short(gateway)} earned ${amount(earnedUc.plan, genesis)} (wear taken off; ${storedEndWh.plan} Wh stored at the end)`,
-      `  with the usual rule on the utility's tariff ${amount(earnedUc.ruleAtTariff, genesis)}; with it in the market, its energy perfectly foreseen, ${amount(earnedUc.ruleAtMarket, genesis)} (${storedEndWh.rule} Wh stored)`,
-      `  what is stored counts ${price(storedUcPerWh, genesis)} for all of them`,
+      `${short(gateway)} earned ${amount(earnedUc.plan, genesis)}, ${better(earnedUc.plan - earnedUc.ruleAtTariff, genesis)} with the usual rule on the utility's tariff (${amount(earnedUc.ruleAtTariff, genesis)}), ${better(earnedUc.plan - earnedUc.ruleAtMarket, genesis)} with the rule in the market and every Wh foreseen (${amount(earnedUc.ruleAtMarket, genesis)})`,
+      `  wear taken off; stored at the end ${storedEndWh.plan} Wh, by the rule ${storedEndWh.rule} Wh, counted at ${price(storedUcPerWh, genesis)}`,
     ]),
   ];
+}
+
+function better(uc: number, genesis: Genesis): string {
+  return uc >= 0 ? `${amount(uc, genesis).slice(1)} more than` : `${amount(-uc, genesis).slice(1)} less than`;
 }
 
 function short(party: string): string {
