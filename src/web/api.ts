@@ -32,6 +32,8 @@ const HEAD_MS_MAX = 5_000;
 const REQUEST_MS_MAX = 10_000;
 const ANSWER_MS_MAX = 30_000;
 const IDLE_MS_MAX = 5_000;
+/** How often connections are looked at for the first two, ms. */
+const LOOK_MS = 1_000;
 /** Requests on one connection. */
 const REQUESTS_OF_CONNECTION_MAX = 1_000;
 
@@ -66,18 +68,21 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   const document = apiDocument();
   const changes = createChanges(ledger);
 
-  const server = createServer({ maxHeaderSize: HEAD_BYTES_MAX, keepAliveTimeout: IDLE_MS_MAX }, (request, response) => {
-    const late = setTimeout(() => response.destroy(), ANSWER_MS_MAX);
-    response.once('close', () => clearTimeout(late));
-    let made: Answer;
-    try {
-      made = answer(request, options, { askers, pace, document, changes });
-    } catch (error) {
-      log.error({ target: request.url, error: describeError(error) }, 'open API: failed');
-      made = refused(500, 'the book could not be read');
-    }
-    send(request, response, made);
-  });
+  const server = createServer(
+    { maxHeaderSize: HEAD_BYTES_MAX, keepAliveTimeout: IDLE_MS_MAX, connectionsCheckingInterval: LOOK_MS },
+    (request, response) => {
+      const late = setTimeout(() => response.destroy(), ANSWER_MS_MAX);
+      response.once('close', () => clearTimeout(late));
+      let made: Answer;
+      try {
+        made = answer(request, options, { askers, pace, document, changes });
+      } catch (error) {
+        log.error({ target: request.url, error: describeError(error) }, 'open API: failed');
+        made = refused(500, 'the book could not be read');
+      }
+      send(request, response, made);
+    },
+  );
   server.headersTimeout = HEAD_MS_MAX;
   server.requestTimeout = REQUEST_MS_MAX;
   server.maxConnections = CONNECTIONS_MAX;

@@ -230,3 +230,34 @@ test('a long past comes in pages that leave nothing out', () => {
   expect(intervals).toEqual(Array.from({ length: 129 }, (_, i) => T + i));
   expect(pages).toBeGreaterThan(2);
 });
+
+test('a book that goes on from a snapshot says from where it is whole, also when it has older blocks', () => {
+  const first = world.ledger.block(1);
+  for (const hasOlder of [false, true]) {
+    const other = new World(genesis, openLedgerStore(':memory:'), true);
+    if (hasOlder && first !== null) other.ledger.apply(first.batch, first.certificate);
+    expect(other.ledger.keptFrom()).toBe(1);
+    const whole = new World(genesis, openLedgerStore(':memory:'), true);
+    for (let height = 1; height <= 5; height++) {
+      const block = world.ledger.block(height);
+      if (block !== null) whole.ledger.apply(block.batch, block.certificate);
+    }
+    const manifest = whole.ledger.snapshot();
+    other.ledger.restore(
+      manifest,
+      manifest.chunks.map((_, i) => whole.ledger.chunk(i)),
+    );
+    expect(other.ledger.keptFrom()).toBe(6);
+    expect(historyPage(other.ledger, 'house', 0, KINDS)).toMatchObject({ keptFrom: 6, records: [], untilHeight: 6 });
+    for (let height = 6; height <= 9; height++) {
+      const block = world.ledger.block(height);
+      if (block !== null) other.ledger.apply(block.batch, block.certificate);
+    }
+    const page = historyPage(other.ledger, 'house', 0, KINDS);
+    expect([page.keptFrom, page.untilHeight, page.records.map(({ header }) => header.height)]).toEqual([
+      6,
+      9,
+      [6, 7, 8],
+    ]);
+  }
+});

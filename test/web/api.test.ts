@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect } from 'node:net';
+import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Json } from '../../src/base/canonical.ts';
 import { SILENT } from '../../src/base/log.ts';
@@ -340,6 +341,34 @@ test('one address holds so many connections and no more', async () => {
   await expect.poll(() => sockets.filter(({ open }) => open()).length).toBe(16);
   for (const { end } of sockets) end();
   await expect.poll(async () => (await get('/v1/chain').catch(() => ({ status: 0 }))).status).toBe(200);
+});
+
+test('noise in every part of a question is answered or refused, and the server lives', async () => {
+  const word = fc.stringMatching(/^[ -~]{0,40}$/);
+  const target = fc.tuple(
+    fc.constantFrom('/v1/', '/v1/parties/', '/v1/headers/', '/v1/headers?', ''),
+    fc.webPath(),
+    word,
+  );
+  await fc.assert(
+    fc.asyncProperty(
+      target,
+      fc.option(
+        fc.oneof(
+          word,
+          fc.base64String().map((text) => `Wattpact ${text}`),
+        ),
+      ),
+      async ([a, b, c], header) => {
+        nowMs += 60_000;
+        const path = `/${(a + b + encodeURI(c)).replace(/^\/+/, '')}`;
+        const { status } = await get(path, header === null ? {} : { authorization: header });
+        expect([200, 400, 401, 403, 404, 409, 414]).toContain(status);
+      },
+    ),
+    { numRuns: 150 },
+  );
+  expect((await get('/v1/chain')).status).toBe(200);
 });
 
 test.each([
