@@ -19,7 +19,7 @@ interface Options {
   readonly json?: boolean;
 }
 
-interface Found {
+export interface Found {
   readonly bus: Bus;
   readonly devices: readonly FoundDevice[];
 }
@@ -101,7 +101,7 @@ function serialBuses({ serial, baud, parity }: Options): Bus[] {
 }
 
 /** A site file of what was found: `wattpact site check` takes it; what a scan cannot know is marked. */
-function proposal(found: readonly Found[], profiles: readonly Profile[]): string {
+export function proposal(found: readonly Found[], profiles: readonly Profile[]): string {
   if (found.length === 0) return '# nothing answered';
   const lines = [
     '# Proposed from a scan. What is marked with (!) a scan cannot know: change it.',
@@ -177,15 +177,9 @@ function entryOf(bus: Bus, device: FoundDevice, profiles: readonly Profile[]): E
   return { bus: bus.id, unitId: device.unitId, profile, kind, role: ROLES[kind] ?? kind, comments };
 }
 
-/** A meter that counts both ways, else any meter, else what shows the meter behind it. */
+/** A meter that counts both ways, else what shows such a meter behind it. */
 function gridMeterOf(entries: readonly Entry[]): Entry | null {
-  const meters = entries.filter(
-    ({ profile }) => profile?.points.has('gridPowerW') && profile.points.has('importEnergyWh'),
-  );
-  return (
-    meters.find(({ role, profile }) => role === 'meter' && profile?.points.has('exportEnergyWh')) ??
-    meters.find(({ role }) => role === 'meter') ??
-    meters[0] ??
-    null
-  );
+  const needed = ['gridPowerW', 'importEnergyWh', 'exportEnergyWh'];
+  const meters = entries.filter(({ profile }) => needed.every((name) => profile?.points.has(name)));
+  return meters.find(({ role }) => role === 'meter') ?? meters[0] ?? null;
 }

@@ -44,7 +44,10 @@ export function checkProfiles(site: SiteFile, profiles: ReadonlyMap<string, Prof
   for (const device of site.devices) {
     const bus = site.buses.find((entry) => entry.id === device.bus);
     const profile = profiles.get(device.profile);
-    if (profile !== undefined && bus !== undefined && !profile.line.transports.includes(bus.kind)) {
+    // A gateway between the network and a serial line lets a serial device be asked by TCP.
+    const spoken = new Set<string>(profile?.line.transports);
+    if (spoken.has('rtu')) spoken.add('tcp');
+    if (profile !== undefined && bus !== undefined && !spoken.has(bus.kind)) {
       problems.push(`device ${device.id}: profile ${profile.name} does not speak ${bus.kind} (bus ${bus.id})`);
     }
     if (device.role === 'grid-meter') {
