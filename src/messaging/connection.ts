@@ -52,7 +52,7 @@ export type ConnectionPhase = 'connecting' | 'connected' | 'waiting' | 'stopped'
 
 interface InFlight {
   readonly bytes: number;
-  readonly timer: NodeJS.Timeout;
+  readonly sinceMs: Millis;
   readonly settle: (acknowledged: boolean) => void;
 }
 
@@ -66,6 +66,7 @@ export class Connection {
   #reason: string | null = null;
   #attempts = 0;
   #retry: NodeJS.Timeout | null = null;
+  #watch: NodeJS.Timeout | null = null;
   #connectedAtMs: Millis | null = null;
   received = 0;
   sent = 0;
@@ -155,19 +156,16 @@ export class Connection {
     return new Promise((resolve) => {
       const flight: InFlight = {
         bytes: payload.length,
-        timer: setTimeout(
-          () => this.#failed(client, `nothing acknowledged for ${ACKNOWLEDGE_TIMEOUT_MS} ms`),
-          ACKNOWLEDGE_TIMEOUT_MS,
-        ),
+        sinceMs: this.#options.monotonicMs(),
         settle: (acknowledged) => {
           if (!this.#inFlight.delete(flight)) return;
-          clearTimeout(flight.timer);
           this.#inFlightBytes -= flight.bytes;
           if (acknowledged) this.sent += 1;
           resolve(acknowledged);
         },
       };
       this.#inFlight.add(flight);
+      this.#watch ??= setTimeout(() => this.#lookAtOldest(client), ACKNOWLEDGE_TIMEOUT_MS);
       this.#inFlightBytes += flight.bytes;
       const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
       this.#gather(client);
@@ -185,6 +183,16 @@ export class Connection {
     client.publish(topic, bytes, { qos: 0 });
     this.sent += 1;
     return true;
+  }
+
+  /** One timer for all that is in flight: it looks at the oldest, and again when that one's time is up. */
+  #lookAtOldest(client: MqttClient): void {
+    this.#watch = null;
+    const [oldest] = this.#inFlight;
+    if (client !== this.#client || oldest === undefined) return;
+    const leftMs = oldest.sinceMs + ACKNOWLEDGE_TIMEOUT_MS - this.#options.monotonicMs();
+    if (leftMs > 0) this.#watch = setTimeout(() => this.#lookAtOldest(client), Math.ceil(leftMs));
+    else this.#failed(client, `nothing acknowledged for ${ACKNOWLEDGE_TIMEOUT_MS} ms`);
   }
 
   #drop(): false {
@@ -272,6 +280,8 @@ export class Connection {
   }
 
   #settleAll(): void {
+    if (this.#watch !== null) clearTimeout(this.#watch);
+    this.#watch = null;
     for (const flight of [...this.#inFlight]) flight.settle(false);
   }
 }

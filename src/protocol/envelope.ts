@@ -37,7 +37,9 @@ export type Sign = (message: Uint8Array) => Uint8Array;
 /** Checks an Ed25519 signature by the rules of ZIP-215. */
 export type Verify = (signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array) => boolean;
 
-export const idSchema = z.string().regex(/^[a-z0-9-]{1,64}$/, 'must be 1 to 64 of a-z, 0-9 and -');
+/** An id: of a party, a device, a chain. */
+export const ID = /^[a-z0-9-]{1,64}$/;
+export const idSchema = z.string().regex(ID, 'must be 1 to 64 of a-z, 0-9 and -');
 export const hashSchema = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits');
 
 /** Last characters that leave no stray bits, by how many bytes stand beyond a multiple of three. */

@@ -25,9 +25,16 @@ export interface ValidatorKey {
   readonly publicKey: string;
 }
 
+const hashes = new WeakMap<Header, string>();
+
 /** Hash of a header; the `parent` of the next. */
 export function headerHash(header: Header): string {
-  return hashOf(header);
+  let hash = hashes.get(header);
+  if (hash === undefined) {
+    hash = hashOf(header);
+    hashes.set(header, hash);
+  }
+  return hash;
 }
 
 /** Hash of a validator set: of its members in order of their ids. */

@@ -1,6 +1,6 @@
 // The topics and who may publish and subscribe: one table, enforced by the embedded broker and turned into rules for others.
 
-import { idSchema } from './envelope.ts';
+import { ID } from './envelope.ts';
 
 export type Role = 'validator' | 'gateway' | 'operator' | 'observer';
 
@@ -66,7 +66,7 @@ export function parseTopic(chain: string, text: string): ParsedTopic | null {
   if (root !== 'wattpact' || version !== '1' || topicChain !== chain || channel === undefined) return null;
   if (!Object.hasOwn(CHANNELS, channel)) return null;
   const rule = CHANNELS[channel as Channel];
-  if (path.length !== rule.levels.length || !path.every((level) => idSchema.safeParse(level).success)) return null;
+  if (path.length !== rule.levels.length || !path.every((level) => ID.test(level))) return null;
   return { channel: channel as Channel, path };
 }
 
@@ -84,7 +84,7 @@ export function maySubscribe(chain: string, party: Party, filter: string): boole
   if (!Object.hasOwn(CHANNELS, channel)) return false;
   const rule = CHANNELS[channel as Channel];
   if (path.length !== rule.levels.length) return false;
-  if (!path.every((level) => level === '+' || idSchema.safeParse(level).success)) return false;
+  if (!path.every((level) => level === '+' || ID.test(level))) return false;
   const scope = rule.subscribe[party.role];
   return scope === 'all' || (scope === 'own' && path[rule.levels.indexOf('gateway')] === party.id);
 }

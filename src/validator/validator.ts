@@ -5,7 +5,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import { pbftTerms } from '../consensus/pbft/core/terms.ts';
 import { createPbftEngine } from '../consensus/pbft/driver.ts';
-import type { ConsensusEvent, Transport } from '../consensus/pbft/ports.ts';
+import type { Transport } from '../consensus/pbft/ports.ts';
 import type { Key } from '../keys/files.ts';
 import { fastVerify } from '../keys/verify.ts';
 import { createLedger } from '../ledger/ledger.ts';
@@ -98,7 +98,7 @@ export async function startValidator(options: ValidatorOptions): Promise<Validat
     },
     terms: pbftTerms(genesis),
     log,
-    onEvent: (event) => onConsensus(event, log, emit),
+    onEvent: (event) => emit({ type: 'consensus', event }),
   });
   const door = createDoor({
     ledger,
@@ -173,14 +173,6 @@ function transportOver(messaging: Messaging, self: string): Transport {
       }
     },
   };
-}
-
-/** The seed's phases in the log, one line each; trouble louder than routine. */
-function onConsensus(event: ConsensusEvent, log: Log, emit: ValidatorListener): void {
-  const { type, ...fields } = event;
-  const loud = type === 'evidence' || type === 'vote lost' || type === 'view change' || type === 'proposal refused';
-  (loud ? log.warn : log.debug)(fields, `consensus: ${type}`);
-  emit({ type: 'consensus', event });
 }
 
 function tellBlock({ block }: Applied, emit: ValidatorListener): void {

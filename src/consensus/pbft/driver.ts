@@ -57,6 +57,7 @@ export function createPbftEngine(options: PbftOptions): Engine {
   const { application, transport, votes, clock, timers, log } = options;
   let host: Host | null = null;
   let cancelTimer: (() => void) | null = null;
+  let timerAtMs = Number.POSITIVE_INFINITY;
 
   const tell = (event: ConsensusEvent): void => {
     logEvent(log, event);
@@ -79,6 +80,7 @@ export function createPbftEngine(options: PbftOptions): Engine {
     host = null;
     cancelTimer?.();
     cancelTimer = null;
+    timerAtMs = Number.POSITIVE_INFINITY;
   }
 
   const forgeries = forgeryBudget(clock);
@@ -101,10 +103,16 @@ export function createPbftEngine(options: PbftOptions): Engine {
     guarded((running) => running.receive(packet));
   }
 
+  /** A timer that is set for an earlier moment stays: a tick too many is harmless, a new timer for every message is not free. */
   function wakeAt(atMs: number): void {
+    if (timerAtMs <= atMs) return;
     cancelTimer?.();
+    timerAtMs = atMs;
     const delayMs = Math.max(0, Math.ceil(atMs - clock.monotonicMs()));
-    cancelTimer = timers.after(delayMs, () => guarded((running) => running.tick()));
+    cancelTimer = timers.after(delayMs, () => {
+      timerAtMs = Number.POSITIVE_INFINITY;
+      guarded((running) => running.tick());
+    });
   }
 
   transport.onMessage(onMessage);
@@ -195,9 +203,10 @@ function environment({ chain, self, publicKey, terms, sign, verify }: PbftOption
     terms,
     sign(kind, body) {
       rememberText(body as JsonObject, canonicalText(body as JsonObject));
-      const message = seal(chain, kind, self, body as JsonObject, sign) as never;
-      signed.set(message, publicKey);
-      return message;
+      const message = seal(chain, kind, self, body as JsonObject, sign);
+      rememberText(message, canonicalText(message as unknown as Json));
+      signed.set(message as never, publicKey);
+      return message as never;
     },
     isSigned(message, key) {
       if (signed.get(message) === key) return true;
@@ -234,14 +243,14 @@ function logEvent(log: Log, event: ConsensusEvent): void {
     case 'vote lost':
       return log.error({ reason: event.reason }, 'this validator does not vote any more');
     case 'proposal refused':
-      return log.warn({ ...event }, 'proposal refused');
+      return log.warn(event, 'proposal refused');
     case 'view change':
     case 'new view':
     case 'asking':
     case 'restored':
     case 'members':
-      return log.info({ ...event }, event.type);
+      return log.info(event, event.type);
     default:
-      log.debug({ ...event }, event.type);
+      log.debug(event, event.type);
   }
 }
