@@ -7,7 +7,7 @@ import type { Device, Part, Point, Profile } from '../site/types.ts';
 import type { BusOwner } from './bus.ts';
 import { decodeText, type Layout, NO_LAYOUT, partAt, type Registers } from './codec.ts';
 import { isRefused } from './errors.ts';
-import { spansOf } from './plan.ts';
+import { joined, type Span, spansOf } from './plan.ts';
 import { factorOf, nameAtSite, pointValue } from './points.ts';
 import { findModels, layoutOf, type Model, type ReadHolding, readModel } from './sunspec.ts';
 import { decodeModel, type SunspecValue } from './sunspec-decode.ts';
@@ -86,7 +86,7 @@ export async function probeDevice(
   }
   const registersOf = async (parts: readonly Part[]): Promise<Registers> => {
     const words = new Map<string, number>();
-    for (const span of parts.flatMap((part) => spansOf(part, layout))) {
+    for (const span of parts.flatMap((part) => withScale(part, layout, profile.line.registersMax))) {
       const values = await read(span.table, span.address, span.count);
       for (const [i, value] of values.entries()) words.set(`${span.table} ${span.address + i}`, value);
     }
@@ -107,6 +107,13 @@ async function probeModel(model: Model, read: ReadHolding, registersMax: number)
   const table = SUNSPEC_MODELS.get(model.id);
   const values = table === undefined ? [] : decodeModel(table, await readModel(read, model, registersMax));
   return { ...model, title: table?.title ?? null, values };
+}
+
+/** A value and its scale factor from one answer: some devices change the factor live. */
+function withScale(part: Part, layout: Layout, registersMax: number): Span[] {
+  const spans = spansOf(part, layout);
+  const one = partAt(part, layout).model === null ? null : joined(spans, registersMax);
+  return one === null ? spans : [one];
 }
 
 type RegistersOf = (parts: readonly Part[]) => Promise<Registers>;
