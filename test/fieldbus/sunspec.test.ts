@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
 import { SILENT } from '../../src/base/log.ts';
+import { decodePart, partAt } from '../../src/fieldbus/codec.ts';
 import { ownerOf } from '../../src/fieldbus/fieldbus.ts';
 import { type Probe, probeDevice } from '../../src/fieldbus/probe.ts';
 import { findModels, MODELS_MAX, readModel } from '../../src/fieldbus/sunspec.ts';
@@ -185,6 +186,16 @@ describe('a device that nobody described', () => {
       .find((value) => value !== undefined) as number;
     const value = measurand === 'generationPowerW' ? Math.max(0, expected) : expected;
     expect(probe.points[0]!.value).toBeCloseTo(value, 6);
+  });
+
+  test('a point behind the end of a shorter model is none, and never the next model', async () => {
+    const { points } = loadProfile('sunspec/inverter-three-phase');
+    const part = points.get('temperatureDegC')!.parts[0]!;
+    const words = (_table: string, address: number): number => address;
+    const layout = (length: number) => new Map([[103, { address: 40_070, length }]]);
+    expect(decodePart(part, words, layout(30))).toEqual({ reason: "the device's SunSpec model 103 ends before 33" });
+    expect(decodePart(part, words, layout(34))).toEqual({ reason: "the device's SunSpec model 103 ends before 37" });
+    expect(partAt(part, layout(50)).model).toBe(103);
   });
 
   test('is read by the field bus as by probe', async () => {
