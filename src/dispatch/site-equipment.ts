@@ -22,7 +22,8 @@ export function curtailableOf(site: SiteFile): boolean {
 /** The contract's bounds of offers, within the prices a request may carry. */
 export function bidTermsOf(site: SiteFile, priceMaxUcPerWh: number): BidTerms {
   const { floorUcPerWh, ceilingUcPerWh, riskQuantile } = site.contract;
-  return { floorUcPerWh, ceilingUcPerWh, riskQuantile, priceMinUcPerWh: -priceMaxUcPerWh, priceMaxUcPerWh };
+  const priceMinUcPerWh = -priceMaxUcPerWh;
+  return { floorUcPerWh, ceilingUcPerWh, riskQuantile: riskQuantile ?? 0.5, priceMinUcPerWh, priceMaxUcPerWh };
 }
 
 /** What is known of a load when a plan is made. */

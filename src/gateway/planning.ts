@@ -2,8 +2,16 @@
 // were planned when it was traded: those stand from its start on, whatever later plans say. What is best is worked out by dispatch/.
 
 import type { Clock } from '../base/clock.ts';
+import { clamp } from '../base/integers.ts';
 import { intervalAt, intervalEndMs, intervalStartMs } from '../base/interval.ts';
-import { energyOfPowerWh, type Millis, PRICE_UC_PER_WH_MAX, type WattHours, type Watts } from '../base/units.ts';
+import {
+  energyOfPowerWh,
+  type Millis,
+  PRICE_UC_PER_WH_MAX,
+  type UcPerWh,
+  type WattHours,
+  type Watts,
+} from '../base/units.ts';
 import type { PlanLoad } from '../dispatch/equipment.ts';
 import { planSite } from '../dispatch/plan.ts';
 import type { Plan, PlanInterval, StoredBattery } from '../dispatch/plan-types.ts';
@@ -15,6 +23,8 @@ import type { LoadNeeds } from './loadneeds.ts';
 import type { SiteOverride } from './overrides.ts';
 import type { MarketPrices } from './prices.ts';
 
+/** Bands are not to be trusted nearer to their ends. */
+const RISK_LEAST = 0.1;
 const AGREED = 'loads agreed';
 /** What is missing of a load's need below this share of its smallest step is what measuring gets wrong, no reason to run once more. */
 const NEED_REST = 0.1;
@@ -176,7 +186,11 @@ export function createSitePlanning(options: {
         loads,
         curtailable: curtailableOf(site),
         endValueUcPerWh: null,
-        terms: bidTermsOf(site, PRICE_UC_PER_WH_MAX),
+        terms: {
+          ...bidTermsOf(site, PRICE_UC_PER_WH_MAX),
+          riskQuantile:
+            contract.riskQuantile ?? newsvendor(genesis, contract, options.prices.expected(startMs + bidAt * lengthMs)),
+        },
       });
       current = { plan, firstInterval: first };
       agree(plan, first, bidAt);
@@ -193,6 +207,21 @@ export function createSitePlanning(options: {
       );
     },
   };
+}
+
+/**
+ * The share of outcomes that shall not exceed what is offered: what a Wh too little costs, of what one too little and one too much cost
+ * together. Too little was sold when a Wh goes as surplus that the market had paid for; too much when it has to be bought as shortfall.
+ */
+export function newsvendor(
+  { settlement }: Pick<Genesis, 'settlement'>,
+  { floorUcPerWh, ceilingUcPerWh }: Pick<SiteFile['contract'], 'floorUcPerWh' | 'ceilingUcPerWh'>,
+  expected: { readonly buyUcPerWh: UcPerWh; readonly sellUcPerWh: UcPerWh },
+): number {
+  const price = (expected.buyUcPerWh + expected.sellUcPerWh) / 2;
+  const tooLittle = Math.max(0, price - floorUcPerWh + settlement.surplusPenaltyUcPerWh);
+  const tooMuch = Math.max(0, ceilingUcPerWh + settlement.shortfallPenaltyUcPerWh - price);
+  return tooLittle + tooMuch === 0 ? 0.5 : clamp(tooLittle / (tooLittle + tooMuch), RISK_LEAST, 1 - RISK_LEAST);
 }
 
 /** What a load may still be placed for: not in the intervals that are settled, and less what it takes in them. */

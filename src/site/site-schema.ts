@@ -143,7 +143,7 @@ export const siteSchema = z
       .strictObject({
         floorUcPerWh: price,
         ceilingUcPerWh: price,
-        riskQuantile: z.number().gt(0).lt(1).default(0.5),
+        riskQuantile: z.number().gt(0).lt(1).optional(),
         quorumAtLeast: z.int().min(1).max(1_000).optional(),
       })
       .refine((terms) => terms.floorUcPerWh <= terms.ceilingUcPerWh, 'floorUcPerWh is above ceilingUcPerWh'),
@@ -205,7 +205,11 @@ export function siteOf(input: SiteInput): SiteFile {
       }),
     ),
     customers: Object.entries(input.customers).map(([customerId, customer]) => ({ id: customerId, ...customer })),
-    contract: { ...input.contract, quorumAtLeast: input.contract.quorumAtLeast ?? null },
+    contract: {
+      ...input.contract,
+      riskQuantile: input.contract.riskQuantile ?? null,
+      quorumAtLeast: input.contract.quorumAtLeast ?? null,
+    },
     market: input.market === undefined ? null : { ...input.market, genesisHash: input.market.genesisHash ?? null },
   };
 }

@@ -294,8 +294,8 @@ export interface ContractTerms {
   /** Nothing is sold below, nothing is bought above. */
   readonly floorUcPerWh: UcPerWh;
   readonly ceilingUcPerWh: UcPerWh;
-  /** Quantile of the forecast that is offered: 0.5 is the median. */
-  readonly riskQuantile: number;
+  /** Quantile of the forecast that is offered: 0.5 is the median; null: what the imbalance prices make best. */
+  readonly riskQuantile: number | null;
   /** Confirmations wanted, when more than 51 %; null: 51 %. */
   readonly quorumAtLeast: number | null;
 }

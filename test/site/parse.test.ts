@@ -148,7 +148,7 @@ describe('site files', () => {
     expect(site.contract).toEqual({
       floorUcPerWh: 5000,
       ceilingUcPerWh: 40000,
-      riskQuantile: 0.5,
+      riskQuantile: null,
       quorumAtLeast: null,
     });
   });
