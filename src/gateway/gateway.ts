@@ -47,8 +47,8 @@ import { createTrust } from './trust.ts';
 const TICK_MS = 1_000;
 /** What the chain lacks of us (notices, an unanswered question) is asked for again this often, wall ms. */
 const ASK_AGAIN_MS = 5_000;
-/** Time of each slice of learning, ms: a year of history must not hold up the loop. */
-const LEARN_SLICE_MS = 15;
+/** Time of each slice of learning, ms, beyond which no further step is begun: a year of history must not hold up the loop. */
+const LEARN_SLICE_MS = 5;
 /** Silence of the validators after which the operator counts as not reachable, wall ms. */
 const UNREACHABLE_MS = 60_000;
 /** Random delay of set-point changes at an interval's edge, chain ms: a fleet does not step at once. */
