@@ -70,7 +70,9 @@ function show(siteFile: string, { json }: Flags): void {
       });
       return;
     }
-    printLine(`${site.name}: forecast of ${isoSeconds(issued.issuedAtMs)}, Wh an interval of ${lengthMs / 60_000} minutes`);
+    printLine(
+      `${site.name}: forecast of ${isoSeconds(issued.issuedAtMs)}, Wh an interval of ${lengthMs / 60_000} minutes`,
+    );
     for (const each of series) for (const line of linesOf(each.name, each.ahead, each.past)) printLine(line);
   } finally {
     store.close();
@@ -143,7 +145,9 @@ function linesOf(name: string, ahead: readonly Compared[], past: readonly Compar
     `  ${sparkline(medians)}  ${Math.min(...medians)} to ${Math.max(...medians)} Wh, ${ahead.length} intervals`,
     `  UTC  ${head}`,
     ...rows,
-    ...(came.length === 0 ? ['  no forecast has met its interval yet'] : ['  UTC    median    came  80 % band', ...came]),
+    ...(came.length === 0
+      ? ['  no forecast has met its interval yet']
+      : ['  UTC    median    came  80 % band', ...came]),
     ...(score === null
       ? []
       : [
@@ -156,5 +160,7 @@ function linesOf(name: string, ahead: readonly Compared[], past: readonly Compar
 export function sparkline(values: readonly number[]): string {
   const [least, most] = [Math.min(...values), Math.max(...values)];
   const last = BARS.length - 1;
-  return values.map((value) => BARS[most === least ? 0 : Math.round(((value - least) / (most - least)) * last)]).join('');
+  return values
+    .map((value) => BARS[most === least ? 0 : Math.round(((value - least) / (most - least)) * last)])
+    .join('');
 }

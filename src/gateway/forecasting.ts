@@ -53,7 +53,10 @@ export interface SiteForecasting {
   generation(first: number, count: number): ReadonlyMap<string, readonly EnergyForecast[]>;
   /** Without movable loads. */
   consumption(first: number, count: number): readonly EnergyForecast[];
-  /** Consumption less generation, + import: its quantiles are not those of the parts, which err together or do not. */
+  /**
+   * Consumption less generation, + import: its quantiles are not those of the parts, which err together or do not. Empty while a history
+   * is still being learnt: how the parts err together is known from its newest end.
+   */
   net(first: number, count: number): readonly EnergyForecast[];
 }
 
@@ -119,6 +122,7 @@ export function createSiteForecasting(options: {
   let toKeep: string[] = [];
   let keeping = learned;
   let kept = learned;
+  let isLearning = true;
   const loadsSince = new Map<string, number>();
 
   function partOptions(): readonly (readonly [string, 1 | -1, ForecasterOptions])[] {
@@ -191,6 +195,7 @@ export function createSiteForecasting(options: {
       learned = next;
     }
     const hasCaughtUp = next > interval;
+    isLearning = !hasCaughtUp;
     const isDue = hasCaughtUp ? kept < learned : learned - kept >= KEEP_INTERVALS;
     if (toKeep.length === 0 && isDue) {
       toKeep = [...parts.map(({ name }) => name), NET];
@@ -256,7 +261,8 @@ export function createSiteForecasting(options: {
     generation: (first, count) =>
       new Map(parts.slice(1).map((part) => [part.name, forecastOf(part, first, count)] as const)),
     consumption: (first, count) => forecastOf(parts[0] as Part, first, count),
-    net: (first, count) => energies(net.forecast(intervalStartMs(first, intervalMs), count, parts.map(readingsOf))),
+    net: (first, count) =>
+      isLearning ? [] : energies(net.forecast(intervalStartMs(first, intervalMs), count, parts.map(readingsOf))),
   };
 }
 
