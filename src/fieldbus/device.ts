@@ -22,14 +22,21 @@ export const PERIODS: Periods = { fast: 1_000, medium: 10_000, slow: 60_000 };
 const ONCE_MS = 3_600_000;
 /** A reading is stale when this many of its periods were missed. */
 const STALE_PERIODS = 3;
-/** Failures in a row after which a device is left alone for a while: 1 s, then three times as long each time, to a minute. */
+/** Failures in a row after which a device is left alone for a while: 1 s, then three times as long each time, to half a minute. */
 const QUARANTINE_AFTER = 2;
 const QUARANTINE_FIRST_MS = 1_000;
 const QUARANTINE_FACTOR = 3;
-const QUARANTINE_LAST_MS = 60_000;
+const QUARANTINE_LAST_MS = 30_000;
 /** A probe in quarantine waits for a share of the device's time-out only, but every few probes for all of it: a slow device must be able to come back. */
 const PROBE_SHARE = 1 / 4;
-const PATIENT_PROBE = 4;
+const PATIENT_PROBE = 6;
+/**
+ * Where others wait for the same line, a device that has answered before is given so many times the longest it took, at least the second:
+ * one that dies holds up the others for no longer. The longest is forgotten slowly, by this share with each answer.
+ */
+const ANSWER_FACTOR = 4;
+const ANSWER_MS_MIN = 150;
+const ANSWER_FORGOTTEN = 1 / 1_000;
 /** While the bus is away there is nothing to do but to look again. */
 const BUS_AWAY_MS = 250;
 /** Splits of refused blocks in one reading: each one finds a hole or drops a point. */
@@ -59,6 +66,8 @@ export interface DeviceOptions {
   readonly device: Device;
   readonly profile: Profile;
   readonly bus: BusOwner;
+  /** Other devices are on the same bus. */
+  readonly shared: boolean;
   readonly periods: Periods;
   readonly clock: Clock;
   readonly log: Log;
@@ -74,6 +83,8 @@ export function createDevice(options: DeviceOptions): BusDevice {
   let layout: Layout | null = profile.sunspec === null ? NO_LAYOUT : null;
   let firmware: string | null | undefined;
   let failures = 0;
+  /** Longest that an answer took lately; null: it has never answered. */
+  let longestMs: Millis | null = null;
   let notBeforeMs = 0;
   let running = false;
   let sleeper: { timer: NodeJS.Timeout; wake: () => void } | null = null;
@@ -81,12 +92,21 @@ export function createDevice(options: DeviceOptions): BusDevice {
   const periodOf = (poll: Poll): Millis => (poll === 'once' ? ONCE_MS : options.periods[poll]);
   const manner = (urgency: Urgency): Manner => ({ urgency, unitId: device.unitId, gapMs: line.gapMs, afterMs: 0 });
 
+  function patienceMs(urgency: Urgency): Millis {
+    if (urgency === 'control') return line.timeoutMs;
+    const known =
+      options.shared && longestMs !== null ? Math.max(ANSWER_FACTOR * longestMs, ANSWER_MS_MIN) : line.timeoutMs;
+    if (failures < QUARANTINE_AFTER) return Math.min(known, line.timeoutMs);
+    return failures % PATIENT_PROBE === 0 ? line.timeoutMs : Math.min(known, line.timeoutMs * PROBE_SHARE);
+  }
+
   function readBlock(block: Block, urgency: Urgency): Promise<number[]> {
-    const probing = failures >= QUARANTINE_AFTER && failures % PATIENT_PROBE !== 0;
-    const timeoutMs = probing ? line.timeoutMs * PROBE_SHARE : line.timeoutMs;
-    return bus.request(manner(urgency), (open) =>
-      open.read(device.unitId, block.table, block.address, block.count, timeoutMs),
-    );
+    return bus.request(manner(urgency), async (open) => {
+      const startMs = clock.monotonicMs();
+      const words = await open.read(device.unitId, block.table, block.address, block.count, patienceMs(urgency));
+      longestMs = Math.max(clock.monotonicMs() - startMs, (longestMs ?? 0) * (1 - ANSWER_FORGOTTEN));
+      return words;
+    });
   }
 
   async function located(urgency: Urgency): Promise<Layout> {

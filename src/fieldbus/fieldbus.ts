@@ -36,7 +36,11 @@ export function createFieldbus(options: FieldbusOptions): Fieldbus {
           `${device.id}: profile ${device.profile} or bus ${device.bus} is not there`,
         );
       }
-      return [device.id, createDevice({ device, profile, bus, clock, log, periods: options.periods ?? PERIODS })];
+      const shared = site.devices.some((other) => other.bus === device.bus && other.id !== device.id);
+      return [
+        device.id,
+        createDevice({ device, profile, bus, shared, clock, log, periods: options.periods ?? PERIODS }),
+      ];
     }),
   );
   const leases = createLeases({ site, devices, store: options.leases, clock, log });

@@ -121,6 +121,30 @@ describe('reading', () => {
     expect(reading(fieldbus, 'dead', 'switch1').quality).toBe('missing');
   });
 
+  test('a device that dies holds up the others for no longer than a few times what it ever took', async () => {
+    const [meter, other] = [served(SDM), served(SDM)];
+    const server = await serve({ 1: meter.answer, 2: other.answer });
+    ends.push(() => server.close());
+    // Both wait a second for an answer by their profile.
+    const site = siteOn(server.port, { meter: METER, other: 'profile: eastron/sdm630, unitId: 2, role: meter' });
+    const fieldbus = await started(fieldbusOf(site, [SDM]));
+    await until(() => expect(reading(fieldbus, 'other', 'gridPowerW').quality).toBe('good'));
+    let askedMs = performance.now();
+    let longestMs = 0;
+    meter.intercept = () => {
+      longestMs = Math.max(longestMs, performance.now() - askedMs);
+      askedMs = performance.now();
+      return undefined;
+    };
+    const asked = other.seen.length;
+    other.intercept = () => null;
+    await until(() => expect(reading(fieldbus, 'other', 'gridPowerW').quality).toBe('stale'));
+    await until(() => expect(other.seen.length).toBeGreaterThan(asked + 2));
+    expect(longestMs).toBeLessThan(700);
+    other.intercept = null;
+    await until(() => expect(reading(fieldbus, 'other', 'gridPowerW').quality).toBe('good'));
+  });
+
   test('a block that is refused is split, what is not there is left out, and the rest is read', async () => {
     const meter = served(SDM);
     meter.image.set(

@@ -1,6 +1,7 @@
 // One end of a serial line whose bytes take their time both ways, with meters on it: `node paced-line.ts PATH BAUD TURNAROUND_MS UNITS`.
 // A pty delivers at once; here a request counts as heard when its last bit would have arrived, and an answer is written when its
-// last bit would have left. UNITS is a list such as 1,2,3; others are silent. Registers hold their address.
+// last bit would have left. UNITS is a list such as 1,2,3; others are silent; a list on standard input takes its place. Registers hold
+// their address.
 
 import { SerialPort } from 'serialport';
 import { crc16 } from '../../../src/fieldbus/ports.ts';
@@ -9,7 +10,10 @@ const [path = '', baudText = '9600', turnaroundText = '5', unitsText = '1'] = pr
 const bitsPerByte = 10;
 const byteMs = (bitsPerByte * 1000) / Number(baudText);
 const turnaroundMs = Number(turnaroundText);
-const units = new Set(unitsText.split(',').map(Number));
+let units = new Set(unitsText.split(',').map(Number));
+process.stdin.on('data', (text) => {
+  units = new Set(String(text).trim().split(',').map(Number));
+});
 const REQUEST_BYTES = 8;
 
 /** Timers are a millisecond coarse: the rest is waited for awake. */
