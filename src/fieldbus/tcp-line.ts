@@ -11,6 +11,8 @@ import { openSocket } from './socket.ts';
 
 const MBAP_BYTES = 7;
 const LENGTH_MAX = 254;
+/** Half a frame that has not grown for so long when its answer is overdue will not become whole: what follows would be taken for its end. */
+const HALF_FRAME_MS = 50;
 /** Far more than a device bears: a bound against callers gone wild. */
 const PENDING_MAX = 1_000;
 const READ_CODES: Readonly<Record<Table, number>> = { coil: 1, discrete: 2, holding: 3, input: 4 };
@@ -35,6 +37,7 @@ export function createTcpLine(host: string, port: number, connectTimeoutMs: numb
   let lost: () => void = () => undefined;
   let nextId = 0;
   let rest: Buffer = Buffer.alloc(0);
+  let heardMs = 0;
   let outbox: Buffer[] = [];
   let timer: NodeJS.Timeout | null = null;
 
@@ -61,15 +64,18 @@ export function createTcpLine(host: string, port: number, connectTimeoutMs: numb
     timer = null;
     const nowMs = performance.now();
     let nextMs = Number.POSITIVE_INFINITY;
+    let overdue = false;
     for (const [id, request] of pending) {
       if (request.deadlineMs > nowMs) {
         nextMs = Math.min(nextMs, request.deadlineMs);
         continue;
       }
       pending.delete(id);
+      overdue = true;
       const what = `no answer to ${request.what()} within ${request.timeoutMs} ms`;
       request.reject(new FieldbusError('timeout', `${where}: ${what}`));
     }
+    if (overdue && rest.length > 0 && nowMs - heardMs >= HALF_FRAME_MS) socket?.destroy();
     if (nextMs !== Number.POSITIVE_INFINITY) arm(nextMs);
   }
 
@@ -84,6 +90,7 @@ export function createTcpLine(host: string, port: number, connectTimeoutMs: numb
   }
 
   function take(chunk: Buffer): void {
+    heardMs = performance.now();
     const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
     let at = 0;
     while (bytes.length - at >= MBAP_BYTES + 1) {
