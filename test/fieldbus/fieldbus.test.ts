@@ -392,6 +392,21 @@ describe('leases', () => {
     expect(writes()).toBeLessThan(2 * first);
   });
 
+  test('another controller is found before a new value is written over its own', async () => {
+    const { fieldbus, battery } = await house();
+    expect(await fieldbus.lease('battery', 'batterySetpointW', 1000, 60_000)).toMatchObject({ state: 'active' });
+    // 500 W of discharge, as a big-endian float with its low word first (0xE010).
+    battery.image.write('holding', 0xe010, [0x0000, 0x43fa]);
+    const writes = (): number => battery.seen.filter((pdu) => pdu.startsWith('10')).length;
+    const before = writes();
+    expect(await fieldbus.lease('battery', 'batterySetpointW', 1100, 60_000)).toMatchObject({
+      state: 'failed',
+      reason: expect.stringMatching(/another controller changed batterySetpointW/),
+    });
+    expect(writes()).toBe(before);
+    expect(battery.image.control('batterySetpointW')).toBe(500);
+  });
+
   test('a device that shows something else has not taken it', async () => {
     const { fieldbus, relay } = await house();
     relay.intercept = (pdu) => (pdu[0] === 1 ? Uint8Array.of(1, 1, 0) : undefined);
