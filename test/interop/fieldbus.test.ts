@@ -1,16 +1,18 @@
-// The field bus against masters and devices that are not ours: pymodbus (TCP, RTU), libmodbus, mbpoll.
+// The field bus against masters and devices that are not ours: pymodbus and libmodbus servers (TCP, RTU), mbpoll and pymodbus clients.
 
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { SILENT } from '../../src/base/log.ts';
 import { planBus, TURNAROUND_MS } from '../../src/fieldbus/busplan.ts';
 import { ownerOf } from '../../src/fieldbus/fieldbus.ts';
 import { openableLine } from '../../src/fieldbus/line.ts';
+import { shareBus } from '../../src/fieldbus/proxy.ts';
 import type { Fieldbus } from '../../src/fieldbus/types.ts';
 import { loadProfile } from '../../src/site/load.ts';
 import type { Bus } from '../../src/site/types.ts';
@@ -63,6 +65,12 @@ async function freePort(): Promise<number> {
   return port;
 }
 
+/** What a program prints; rejects when it fails. It must not block us: it may be talking to this process. */
+async function output(command: string, args: string[]): Promise<string> {
+  const { stdout } = await promisify(execFile)(command, args, { encoding: 'utf8' });
+  return stdout;
+}
+
 /** A pair of ptys: what one writes the other reads. */
 async function ptyPair(): Promise<[string, string]> {
   const [a, b] = [join(folder, `a${ends.length}`), join(folder, `b${ends.length}`)];
@@ -106,12 +114,14 @@ describe('pymodbus', () => {
 });
 
 describe('libmodbus', () => {
-  test('TCP server: every function that we use', async () => {
+  function compiled(): string {
     const server = join(folder, 'libmodbus-server');
     execFileSync('cc', ['-O2', '-o', server, join(PEERS, 'libmodbus-server.c'), '-I/usr/include/modbus', '-lmodbus']);
-    const port = await freePort();
-    await run(server, [String(port)], /ready/);
-    const line = openableLine({ id: 'one', kind: 'tcp', host: '127.0.0.1', port, share: null });
+    return server;
+  }
+
+  async function everyFunction(bus: Bus): Promise<void> {
+    const line = openableLine(bus);
     await line.open();
     ends.push(() => line.close());
     expect(await line.read(1, 'holding', 100, 3, 1000)).toEqual([100, 101, 102]);
@@ -124,6 +134,80 @@ describe('libmodbus', () => {
     await line.write(1, 'coil', 6, [1, 0, 1], false, 1000);
     expect(await line.read(1, 'coil', 4, 6, 1000)).toEqual([0, 1, 1, 0, 1, 0]);
     await expect(line.read(1, 'holding', 1999, 5, 1000)).rejects.toMatchObject({ fault: 'exception', exception: 2 });
+  }
+
+  test('TCP server: every function that we use', async () => {
+    const port = await freePort();
+    await run(compiled(), [String(port)], /ready/);
+    await everyFunction({ id: 'one', kind: 'tcp', host: '127.0.0.1', port, share: null });
+  });
+
+  test('RTU server over a pair of ptys: every function that we use', async () => {
+    const [ours, theirs] = await ptyPair();
+    await run(compiled(), ['rtu', theirs, '19200'], /ready/);
+    await everyFunction({ id: 'one', kind: 'rtu', path: ours, baud: 19_200, parity: 'none', stopBits: 1 });
+  });
+});
+
+describe('other masters', () => {
+  /** A meter served by `wattpact simulate`, its port, and the port of our proxy in front of it. */
+  async function simulatedAndShared(): Promise<{ simulator: number; proxy: number }> {
+    const simulator = await freePort();
+    const settings = ['gridPowerW=1500.5', 'voltageL1V=231.5'];
+    await run(
+      process.execPath,
+      ['src/cli.ts', 'simulate', 'eastron/sdm630', '--tcp', String(simulator), '--set', ...settings],
+      /unit 1 on/,
+    );
+    const bus: Bus = { id: 'one', kind: 'tcp', host: '127.0.0.1', port: simulator, share: null };
+    const owner = ownerOf(bus, [SDM.line], { clock, log: SILENT });
+    ends.push(() => owner.stop());
+    await new Promise<void>((done) => {
+      owner.onConnected(done);
+      owner.start();
+    });
+    const proxy = await shareBus(owner, { host: '127.0.0.1', port: 0, writes: false }, { clock, log: SILENT });
+    ends.push(() => proxy.close());
+    return { simulator, proxy: proxy.port };
+  }
+
+  /** A float of two input registers. */
+  const float = ([high = 0, low = 0]: readonly number[]): number => {
+    const view = new DataView(new ArrayBuffer(4));
+    view.setUint16(0, high);
+    view.setUint16(2, low);
+    return view.getFloat32(0);
+  };
+
+  test('mbpoll and a pymodbus client read the simulator, and the same through the proxy', async () => {
+    const ports = await simulatedAndShared();
+    for (const port of [ports.simulator, ports.proxy]) {
+      const polled = await output('mbpoll', [
+        ...['-m', 'tcp', '-a', '1', '-1', '-p', String(port), '-t', '3:float', '-B', '-r', '53', '127.0.0.1'],
+      ]);
+      expect(polled).toMatch(/\[53\]:\s+1500\.5/);
+      const read = await output('/usr/bin/python3', [join(PEERS, 'pymodbus-client.py'), String(port), '1', '0', '2']);
+      expect(float(JSON.parse(read))).toBe(231.5);
+    }
+  });
+
+  test('the proxy refuses a master that would write', async () => {
+    const { proxy } = await simulatedAndShared();
+    const write = output('mbpoll', [
+      '-m',
+      'tcp',
+      '-a',
+      '1',
+      '-p',
+      String(proxy),
+      '-t',
+      '4',
+      '-r',
+      '1',
+      '127.0.0.1',
+      '7',
+    ]);
+    await expect(write).rejects.toThrow();
   });
 });
 
