@@ -12,6 +12,7 @@
 // times. Blocks of differences and quantities are summed in levels of 16, so that a finger passes k items in
 // O(log k) steps; `center` takes single steps first and bisects over keys when there are many: O(log^2 m) a line.
 
+import { Merger } from './merge.ts';
 import { BlockSums, blockSize } from './sums.ts';
 
 const NONE_LEFT = Number.NEGATIVE_INFINITY;
@@ -33,8 +34,7 @@ export class CurveStack {
   readonly #quantities: Float64Array;
   readonly #gapSums: BlockSums;
   readonly #quantitySums: BlockSums;
-  #spareGaps = new Float64Array(1024);
-  #spareQuantities = new Float64Array(1024);
+  readonly #merger: Merger;
   // A run: items [start, end) of the arena; [start, zero) are left of zero, and so is `part` of the quantity of item zero.
   #start = new Int32Array(RUNS_INITIAL);
   #end = new Int32Array(RUNS_INITIAL);
@@ -51,6 +51,7 @@ export class CurveStack {
   constructor(items: number, lines: number) {
     this.#gaps = new Float64Array(items + lines);
     this.#quantities = new Float64Array(items + lines);
+    this.#merger = new Merger(this.#gaps, this.#quantities);
     this.#gapSums = new BlockSums(this.#gaps);
     this.#quantitySums = new BlockSums(this.#quantities);
   }
@@ -420,54 +421,15 @@ export class CurveStack {
 
   /** Merges run `b` = `a` + 1 into `a`, where both lie next to each other in the arena. Both are centered on the same zero. */
   #merge(a: number, b: number): void {
-    const gaps = this.#gaps;
-    const quantities = this.#quantities;
     const startA = this.#start[a]!;
     const lengthA = this.#length(a);
     const startB = this.#start[b]!;
     const endB = this.#end[b]!;
-    this.#reserve(lengthA);
-    const spareGaps = this.#spareGaps;
-    const spareQuantities = this.#spareQuantities;
-    spareGaps.set(gaps.subarray(startA, startA + lengthA));
-    spareQuantities.set(quantities.subarray(startA, startA + lengthA));
     const zero = startA + (this.#zero[a]! - startA) + (this.#zero[b]! - startB);
-    let keyA = this.#firstKey[a]!;
-    let keyB = this.#firstKey[b]!;
-    let i = 0;
-    let j = startB;
-    let at = startA;
-    let previous = Math.min(keyA, keyB);
-    for (;;) {
-      if (keyA < keyB) {
-        gaps[at] = keyA - previous;
-        quantities[at++] = spareQuantities[i]!;
-        previous = keyA;
-        if (++i === lengthA) break;
-        keyA += spareGaps[i]!;
-      } else {
-        gaps[at] = keyB - previous;
-        quantities[at++] = quantities[j]!;
-        previous = keyB;
-        if (++j === endB) break;
-        keyB += gaps[j]!;
-      }
-    }
-    if (i < lengthA) {
-      gaps[at] = keyA - previous;
-      quantities[at++] = spareQuantities[i++]!;
-      gaps.set(spareGaps.subarray(i, lengthA), at);
-      quantities.set(spareQuantities.subarray(i, lengthA), at);
-      at += lengthA - i;
-    } else {
-      gaps[at] = keyB - previous;
-      quantities[at++] = quantities[j++]!;
-      if (at < j) {
-        gaps.copyWithin(at, j, endB);
-        quantities.copyWithin(at, j, endB);
-      }
-      at += endB - j;
-    }
+    const at = this.#merger.merge(
+      { start: startA, end: startA + lengthA, key: this.#firstKey[a]! },
+      { start: startB, end: endB, key: this.#firstKey[b]! },
+    );
     this.#gapSums.rebuild(startA, at);
     this.#quantitySums.rebuild(startA, at);
     this.#end[a] = at;
@@ -477,12 +439,6 @@ export class CurveStack {
     this.#lastKey[a] = Math.max(this.#lastKey[a]!, this.#lastKey[b]!);
     this.#before[a] = Math.max(this.#before[a]!, this.#before[b]!);
     this.#after[a] = Math.min(this.#after[a]!, this.#after[b]!);
-  }
-
-  #reserve(length: number): void {
-    if (this.#spareGaps.length >= length) return;
-    this.#spareGaps = new Float64Array(2 * length);
-    this.#spareQuantities = new Float64Array(2 * length);
   }
 
   #moveRun(from: number, to: number): void {
