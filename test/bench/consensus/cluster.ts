@@ -1,4 +1,4 @@
-// Validators as they run: one process each, through the command line, over the broker that the last of them embeds.
+// Validators as they run: one process each, through the command line, over the broker that the last of them embeds or over mosquitto.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,10 +8,11 @@ import { join, resolve } from 'node:path';
 import { generateKey, type Key, newKey } from '../../../src/keys/files.ts';
 import { chainId, type Genesis } from '../../../src/protocol/genesis.ts';
 import { createVoteLog } from '../../../src/store/votes.ts';
+import { type Mosquitto, startMosquitto } from './mosquitto.ts';
 
 const CLI = resolve(import.meta.dirname, '../../../src/cli.ts');
 /** A validator that is not ready by then will not be. */
-const READY_MS_MAX = 60_000;
+const READY_MS_MAX = 180_000;
 /** What it logs then. */
 const READY = 'validator started';
 
@@ -21,6 +22,8 @@ export interface Cluster {
   readonly gateways: ReadonlyMap<string, Key>;
   readonly broker: string;
   readonly ids: readonly string[];
+  /** The broker between them, if it is not embedded in one of them. */
+  readonly mosquitto: Mosquitto | null;
   kill(id: string): void;
   /** Process of each running validator. */
   pids(): ReadonlyMap<string, number>;
@@ -34,11 +37,17 @@ export interface Cluster {
 /** Clock ticks of the kernel's accounts, ms. */
 const TICK_MS = 10;
 
-export async function startCluster(validators: number, gatewayCount: number): Promise<Cluster> {
+export async function startCluster(
+  validators: number,
+  gatewayCount: number,
+  over: 'embedded' | 'mosquitto' = 'embedded',
+): Promise<Cluster> {
   const folder = mkdtempSync(join(tmpdir(), 'wattpact-bench-consensus-'));
   const processes = new Map<string, ChildProcess>();
+  let mosquitto: Mosquitto | null = null;
   const stop = (): void => {
     for (const child of processes.values()) child.kill('SIGKILL');
+    mosquitto?.stop();
     rmSync(folder, { recursive: true, force: true });
   };
   try {
@@ -48,9 +57,10 @@ export async function startCluster(validators: number, gatewayCount: number): Pr
     const genesis = genesisOf(keys, gateways);
     const genesisFile = join(folder, 'genesis.json');
     writeFileSync(genesisFile, JSON.stringify(genesis));
-    const host = ids.at(-1) as string; // the first primary is another, and can be killed
     const port = await freePort();
-    const broker = `mqtt://127.0.0.1:${port}?broker=${host}`;
+    if (over === 'mosquitto') mosquitto = await startMosquitto(folder, port);
+    const host = mosquitto === null ? ids.at(-1) : undefined; // the first primary is another, and can be killed
+    const broker = mosquitto?.url ?? `mqtt://127.0.0.1:${port}?broker=${host}`;
     const ready = ids.map((id) => {
       const data = join(folder, id);
       mkdirSync(data);
@@ -84,6 +94,7 @@ export async function startCluster(validators: number, gatewayCount: number): Pr
       gateways,
       broker,
       ids,
+      mosquitto,
       kill(id) {
         processes.get(id)?.kill('SIGKILL');
         processes.delete(id);

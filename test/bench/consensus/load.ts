@@ -16,6 +16,9 @@ import type { Cluster } from './cluster.ts';
 /** A request that was not ordered by then is asked anew; its id is remembered as long. */
 const VALID_FOR_MS = 30_000;
 
+/** Attestations remembered as checked. */
+const ATTESTED_MAX = 1_000;
+
 export interface Load {
   /** Resolves when the request is counted: how long it took, and what the verdict was. */
   ask(gateway: string): Promise<{ readonly tookMs: number; readonly verdict: string }>;
@@ -45,6 +48,7 @@ export async function startLoad(cluster: Cluster): Promise<Load> {
   const blockTimes: number[] = [];
 
   function onReply(from: string, payload: Uint8Array): void {
+    if (!waiting.has(requestIn(payload))) return; // counted already: one reply more says nothing new
     let proof: ReturnType<typeof decodeProof>;
     try {
       proof = decodeProof(payload);
@@ -63,6 +67,7 @@ export async function startLoad(cluster: Cluster): Promise<Load> {
       signatures.checked++;
       if (checkAttestation(chain, proof.attestation, validators, fastVerify) === null)
         throw new Error(`bad reply of ${from}`);
+      if (attested.size >= ATTESTED_MAX) attested.delete(attested.values().next().value as string);
       attested.add(signature);
     }
     entry.votes.set(from, `${headerHash(body as never)} ${proof.leaf.verdict} ${proof.leaf.reason}`);
@@ -120,4 +125,13 @@ export async function startLoad(cluster: Cluster): Promise<Load> {
       await Promise.all([...voices.values()].map((voice) => voice.stop()));
     },
   };
+}
+
+const REQUEST = '"request":"';
+
+/** The id of the request that a reply is about, seen without taking the reply apart. */
+function requestIn(payload: Uint8Array): string {
+  const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
+  const at = bytes.indexOf(REQUEST);
+  return at < 0 ? '' : bytes.toString('latin1', at + REQUEST.length, at + REQUEST.length + 64);
 }

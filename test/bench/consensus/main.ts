@@ -1,13 +1,18 @@
 // How fast the validators agree, as they run: a process each, MQTT between, SQLite below.
-//   npm run bench -- consensus [--validators 4] [--latency N requests] [--seconds S of throughput] [--window N outstanding]
+//   npm run bench -- consensus [--validators 4] [--warmup N requests] [--latency N requests] [--seconds S of throughput] [--window N outstanding]
+//                              [--grow 7,10,16,31] [--plot FILE.svg]
+// A validator that has been up is warm: `--warmup` lonely requests come first and are not counted.
 // Bounds are measured in the same run: a request needs 5 hops and 5 durable writes; a core can do so many signatures.
 
+import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { pbftTerms } from '../../../src/consensus/pbft/core/terms.ts';
 import { startCluster } from './cluster.ts';
+import { type Latency, lonelyLatency } from './growth.ts';
 import { startLoad } from './load.ts';
 import { cryptoMs, hopMs, median, quantile, writeMs } from './parts.ts';
+import { growthPlot } from './plot.ts';
 
 /** Hops and durable writes between a request and its 51 %. */
 const STEPS = 5;
@@ -19,10 +24,13 @@ export async function main(args: string[]): Promise<void> {
     args,
     options: {
       validators: { type: 'string', default: '4' },
-      latency: { type: 'string', default: '200' },
+      warmup: { type: 'string', default: '2000' },
+      latency: { type: 'string', default: '1000' },
       seconds: { type: 'string', default: '20' },
       window: { type: 'string', default: '4' },
       gateways: { type: 'string', default: '60' },
+      grow: { type: 'string' },
+      plot: { type: 'string' },
     },
   });
   const n = Number(values.validators);
@@ -36,7 +44,7 @@ export async function main(args: string[]): Promise<void> {
       verdicts.set(verdict, (verdicts.get(verdict) ?? 0) + 1);
       return tookMs;
     };
-    for (const name of names.slice(0, 10)) await ask(name);
+    for (let i = 0; i < Number(values.warmup); i++) await ask(names[i % names.length] as string);
 
     const hop = await hopMs();
     const write = writeMs(cluster.folder);
@@ -67,6 +75,7 @@ export async function main(args: string[]): Promise<void> {
     const cpuMs = cluster.cpuMs() - cpuBefore;
     const perS = (counted / (performance.now() - startedMs)) * 1000;
     // A request is signed once and checked by every validator; votes and attestations are shared by a batch.
+    // (left out of the bound, which is then the higher: what votes cost depends on the batches).
     const perRequestMs = crypto.signMs + n * crypto.verifyMs;
     const boundPerS = (cpus().length * 1000) / perRequestMs;
     await halfway;
@@ -75,6 +84,12 @@ export async function main(args: string[]): Promise<void> {
     const recoveryMs = await recover(cluster.ids[0] as string);
     const viewMs = pbftTerms(cluster.genesis).viewMs;
     await load.stop();
+    cluster.stop();
+    const grown = values.grow === undefined ? [] : await growth(values.grow.split(',').map(Number));
+    if (values.plot !== undefined) {
+      const here = { validators: n, medianMs: median(times), p99Ms: quantile(times, 0.99), cpuMs: cpuAloneMs };
+      writeFileSync(values.plot, growthPlot([{ ...here, over: 'embedded', messages: null }, ...grown]));
+    }
     const round = (value: number): number => Number(value.toFixed(2));
     process.stdout.write(
       `${JSON.stringify({
@@ -96,6 +111,12 @@ export async function main(args: string[]): Promise<void> {
           rssGrowthMiB: round(rssAfterMiB - rssBefore),
           rssGrowthSecondHalfMiB: round(rssAfterMiB - rssHalfwayMiB),
         },
+        growth: grown.map(({ medianMs, p99Ms, cpuMs, ...point }) => ({
+          ...point,
+          medianMs: round(medianMs),
+          p99Ms: round(p99Ms),
+          cpuMs: round(cpuMs),
+        })),
         recovery: { ms: Math.round(recoveryMs), viewMs, overTimer: round(recoveryMs / viewMs) },
         verdicts: Object.fromEntries(verdicts),
       })}\n`,
@@ -121,6 +142,19 @@ export async function main(args: string[]): Promise<void> {
   } finally {
     cluster.stop();
   }
+}
+
+/** Requests of each size: fewer where each costs more. */
+async function growth(sizes: readonly number[]): Promise<Latency[]> {
+  const points: Latency[] = [];
+  for (const over of ['embedded', 'mosquitto'] as const) {
+    for (const size of over === 'mosquitto' ? [4, ...sizes] : sizes) {
+      const measured = size > 10 ? 60 : 200;
+      const point = await lonelyLatency(size, over, { warmUp: 2 * measured, measured });
+      if (point !== null) points.push(point);
+    }
+  }
+  return points;
 }
 
 function wait(ms: number): Promise<void> {
