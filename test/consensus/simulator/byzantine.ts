@@ -291,7 +291,11 @@ function forge(liar: Liar): void {
   const own = signed(liar, 'pbft.prepare', vote);
   const others = liar.others.map((signer) => ({ ...own, signer, signature: liar.signing.forged() }));
   const q = replica.members.quorum;
+  // Real prepares, for something else.
+  const heard = liar.plot.overheard.flatMap(({ envelope }) => (envelope.kind === 'pbft.prepare' ? [envelope] : []));
+  const real = [...new Map(heard.map((prepare) => [prepare.signer, prepare])).values()];
   const prepares = among<Message[]>(liar, [
+    real.filter(({ signer }) => signer !== liar.id).slice(0, q - 1),
     others,
     Array.from({ length: q }, () => own),
     [own],
@@ -304,16 +308,16 @@ function forge(liar: Liar): void {
   sendTo(liar, someOthers(liar), viewChange, batch);
 
   // A new view of its own making: other people's words bent, its own word several times, or too few.
-  const real = [...replica.viewChanges.values()].map((entry) => entry.viewChange);
+  const left = [...replica.viewChanges.values()].map((entry) => entry.viewChange);
   const plain = signed(liar, 'pbft.view-change', { height: replica.height, prepared: null, view: target });
-  const bent = real.map((other) => ({ ...other, body: { ...other.body, prepared: null, view: target } }));
+  const bent = left.map((other) => ({ ...other, body: { ...other.body, prepared: null, view: target } }));
   const viewChanges = among<Message[]>(liar, [
     Array.from({ length: q }, () => plain),
     [plain, ...bent],
     Array.from({ length: q }, () => viewChange),
-    real.slice(0, q - 1),
-    real,
-    [viewChange, ...real.filter(({ signer }) => signer !== liar.id).slice(0, q - 1)],
+    left.slice(0, q - 1),
+    left,
+    [viewChange, ...left.filter(({ signer }) => signer !== liar.id).slice(0, q - 1)],
     [plain],
   ]) as Message[];
   const view = among(liar, [target, replica.view, viewWithPrimary(liar)]) as number;

@@ -8,23 +8,8 @@ import type { Commit, Message } from '../../../src/consensus/pbft/core/messages.
 import type { Replica } from '../../../src/consensus/pbft/core/state.ts';
 import type { Envelope } from '../../../src/protocol/envelope.ts';
 import type { Header } from '../../../src/protocol/header.ts';
+import { faultyOf, votesThatDecide } from './counts.ts';
 import type { Signing } from './signing.ts';
-
-// Counted here again, without the product's arithmetic: a bug in that must not hide itself.
-
-/** The largest f with 3 f < n. */
-function faultyOf(n: number): number {
-  let f = 0;
-  while (3 * (f + 1) < n) f++;
-  return f;
-}
-
-/** The fewest votes of which two sets always share more than f members. */
-export function votesThatDecide(n: number): number {
-  let q = 1;
-  while (2 * q - n <= faultyOf(n)) q++;
-  return q;
-}
 
 // Limits of memory, written down a second time.
 const HEIGHTS_AHEAD = 8;
@@ -121,8 +106,8 @@ export class Checker {
       if (body.height > r.stable.height + 2 * r.env.terms.checkpointEvery) {
         this.violation(`${message.signer} votes on ${body.height} beyond its watermark`);
       }
-      if (kind === 'pbft.pre-prepare' && r.height + 1 === body.height && body.parent !== r.headHash) {
-        this.violation(`${message.signer} proposes on a parent it does not have`);
+      if (r.height + 1 === body.height && body.parent !== r.headHash) {
+        this.violation(`${message.signer} votes on a parent it does not have`);
       }
     } else if (kind === 'pbft.view-change' || kind === 'pbft.new-view') {
       this.saysOnce(`${publicKey} ${kind} ${body.view}`, message.signature);

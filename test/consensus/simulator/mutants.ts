@@ -201,6 +201,12 @@ export const MUTANTS: readonly Mutant[] = [
     replace: ') return true;',
   },
   {
+    name: 'words of a replaced key kept',
+    file: `${CORE}/agree.ts`,
+    find: '    forgetKeysBefore(r, members);',
+    replace: '',
+  },
+  {
     name: 'votes without its log',
     file: 'src/consensus/pbft/host.ts',
     find: '    replica.voting = false;',
@@ -211,12 +217,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: `${CORE}/members.ts`,
     find: 'quorum: consensusQuorum(ids.length)',
     replace: 'quorum: 2 * faultsTolerated(ids.length) + 1',
-  },
-  {
-    name: 'a third of the validators may be faulty',
-    file: 'src/protocol/quorum.ts',
-    find: 'return floorDiv(n - 1, 3);',
-    replace: 'return floorDiv(n, 3);',
   },
   {
     name: 'half of the quorum rounded down',
@@ -247,24 +247,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: `${CORE}/agree.ts`,
     find: '  const carried = carriedDigest(r);\n  if (carried !== null) {\n    const batch',
     replace: '  const carried = carriedDigest(r);\n  if (carried !== null && r.pool.size === 0) {\n    const batch',
-  },
-  {
-    name: 'view-change below the height of the new view counts',
-    file: `${CORE}/certificate.ts`,
-    find: 'if (body.height + 1 !== height || body.prepared === null) continue;',
-    replace: 'if (body.prepared === null) continue;',
-  },
-  {
-    name: 'prepared certificate of the view to come',
-    file: `${CORE}/certificate.ts`,
-    find: ' || vote.view >= at.belowView) return false;',
-    replace: ') return false;',
-  },
-  {
-    name: 'prepared certificate of another primary',
-    file: `${CORE}/certificate.ts`,
-    find: 'if (prePrepare.signer !== primaryOf(members, vote.view) || prepares',
-    replace: 'if (prepares',
   },
   {
     name: 'prepared certificate for another batch',
@@ -378,36 +360,6 @@ export const MUTANTS: readonly Mutant[] = [
       '  const late = r as unknown as { next?: ReadonlyMap<string, string> };\n  const members = membersOf(late.next ?? head.validators);\n  late.next = head.validators;',
   },
   {
-    name: 'votes of the set before counted',
-    file: `${CORE}/agree.ts`,
-    find: '    r.inbox.clear(); // signed with keys of the set before: whoever is still a member repeats it',
-    replace: '',
-  },
-  {
-    name: 'words of those who are no validators heard',
-    file: `${CORE}/receive.ts`,
-    find: "if (publicKey === undefined) return refuse(out, message, 'not a validator');",
-    replace: 'if (publicKey === undefined) return notePeer(r, message);',
-  },
-  {
-    name: 'view-changes of former members counted',
-    file: `${CORE}/views.ts`,
-    find: 'if (r.members.keys.has(signer) && view === r.view && height <= r.height) usable.push(viewChange);',
-    replace: "if (signer !== '' && view === r.view && height <= r.height) usable.push(viewChange);",
-  },
-  {
-    name: 'own view-change left out of the own new view',
-    file: `${CORE}/views.ts`,
-    find: 'if (r.members.keys.has(signer) && view === r.view && height <= r.height) usable.push(viewChange);',
-    replace: 'if (r.members.keys.has(signer) && view === r.view) usable.push(viewChange);',
-  },
-  {
-    name: 'unsound view-change spoils a new view',
-    file: `${CORE}/views.ts`,
-    find: 'candidates.filter((viewChange) => isSound(r, viewChange))',
-    replace: 'candidates',
-  },
-  {
     name: 'evidence not kept',
     file: `${CORE}/evidence.ts`,
     find: '  r.evidence.push(piece);',
@@ -426,12 +378,6 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '',
   },
   {
-    name: 'same words twice are evidence',
-    file: `${CORE}/evidence.ts`,
-    find: 'if (canonicalText(first.body as Json) === canonicalText(second.body as Json)) return;',
-    replace: '',
-  },
-  {
     name: 'votes kept for any height',
     file: `${CORE}/receive.ts`,
     find: '  const { height, view, digest } = vote.body;\n  if (height > r.height + HEIGHTS_AHEAD_MAX) return;\n  const inbox = inboxAt(r, height);',
@@ -446,46 +392,16 @@ export const MUTANTS: readonly Mutant[] = [
       '  r.viewChanges.set(viewChange.signer, { viewChange, batch: prepared === null ? null : packet.batch });\n  r.viewChanges.set(`${viewChange.signer} ${viewChange.body.view}`, { viewChange, batch: null });',
   },
   {
-    name: 'vote of a lower view replaces a higher one',
-    file: `${CORE}/receive.ts`,
-    find: '    if (known.body.view > view) return;\n    if (known.body.view === view) {\n      if (!sameVote',
-    replace: '    if (known.body.view === view) {\n      if (!sameVote',
-  },
-  {
     name: 'lost log noticed by nobody',
     file: `${CORE}/log.ts`,
     find: '  if (known === message.signature || forgotten) return;',
     replace: '  if (known !== message.signature || forgotten) return;',
   },
   {
-    name: 'votes never repeated',
-    file: `${CORE}/timing.ts`,
-    find: '  if (r.accepted === null) return;\n  const inbox',
-    replace: '  if (r.height >= 0) return;\n  const inbox',
-  },
-  {
-    name: 'new view never repeated',
-    file: `${CORE}/views.ts`,
-    find: 'if (r.newView === null || r.changing ||',
-    replace: 'if (r.height >= 0 || r.newView === null || r.changing ||',
-  },
-  {
     name: 'view-change never repeated',
     file: `${CORE}/timing.ts`,
     find: 'if (own !== undefined) send(out, own.viewChange, own.batch);',
     replace: '',
-  },
-  {
-    name: 'checkpoints never repeated',
-    file: `${CORE}/timing.ts`,
-    find: '  repeatOwnCheckpoint(r, out);',
-    replace: '',
-  },
-  {
-    name: 'requests never forwarded',
-    file: `${CORE}/pool.ts`,
-    find: 'if (requests.length > 0) send(out,',
-    replace: 'if (requests.length > 1e9) send(out,',
   },
 ];
 

@@ -3,7 +3,7 @@
 
 import { seededRandom } from '../../../src/base/random.ts';
 import type { PbftTerms } from '../../../src/consensus/pbft/core/terms.ts';
-import { faultsTolerated } from '../../../src/protocol/quorum.ts';
+import { faultyOf } from './counts.ts';
 
 /** The classes of fault; each is in at least a fifth of the seeds. */
 export const FAULTS = [
@@ -71,7 +71,7 @@ export function planOf(seed: number, nodes: number): Plan {
   const among = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)] as T;
 
   const faults = new Set<Fault>(FAULTS.filter((fault) => chance(fault === 'byzantine' ? 0.7 : 0.4)));
-  const f = faultsTolerated(nodes);
+  const f = faultyOf(nodes);
   const losesLog = chance(0.15) ? Math.floor(random() * nodes) : -1;
   const byzantine = new Map<number, readonly Behaviour[]>();
   if (faults.has('byzantine')) {
@@ -89,9 +89,11 @@ export function planOf(seed: number, nodes: number): Plan {
   }
   if (byzantine.size === 0) faults.delete('byzantine');
   const viewMs = among([200, 400]);
+  // Who is censored is waited for under load, and slow links carry little.
+  const isSlow = chance(0.15) && ![...byzantine.values()].flat().includes('censors');
   const checkpointEvery = among([2, 4, 8]);
   const terms: PbftTerms = {
-    batchRequestsMax: among([2, 5, 50]),
+    batchRequestsMax: isSlow ? 50 : among([2, 5, 50]),
     batchBytesMax: 100_000,
     batchMs: among([0, 5]),
     viewMs,
@@ -102,7 +104,8 @@ export function planOf(seed: number, nodes: number): Plan {
     overtakenMax: 6,
     checkpointEvery,
     snapshotGap: among([3, 1000]),
-    askMs: viewMs,
+    // Asking does not back off: its timer must cover a question and its answer.
+    askMs: isSlow ? 4 * viewMs : viewMs,
     pendingMax: 200,
     pendingPerSignerMax: 50,
     clockSkewMsMax: 2000,
@@ -110,7 +113,6 @@ export function planOf(seed: number, nodes: number): Plan {
   };
   const joins = chance(0.1);
   const leaves = nodes > 4 && losesLog < 0 && chance(0.15);
-  const isSlow = chance(0.25);
   const latencyMs = faults.has('delay') ? among([20, 60]) : among([1, 5]);
   return {
     seed,
@@ -123,15 +125,14 @@ export function planOf(seed: number, nodes: number): Plan {
     leaves,
     realSignatures: seed % 20 === 0,
     terms,
-    dueEveryMs: chance(0.5) ? among([700, 3000]) : null,
+    dueEveryMs: !isSlow && chance(0.5) ? among([700, 3000]) : null,
     // Who was away over a change of membership needs the blocks: a snapshot is proven by the validators it knows.
     blocksKept: chance(0.3) && losesLog < 0 && !joins && !leaves ? 12 : undefined,
     lossShare: faults.has('loss') ? among([0.02, 0.1, 0.25]) : 0,
     repeatShare: faults.has('repetition') ? 0.1 : 0,
     latencyMs,
     jitterMs: faults.has('reordering') ? latencyMs * 4 : latencyMs / 4,
-    // Who is censored is waited for under load, and slow links carry little.
-    healedLatencyMs: isSlow && ![...byzantine.values()].flat().includes('censors') ? 0.4 * viewMs : 1,
+    healedLatencyMs: isSlow ? 0.7 * viewMs : 1,
     crashAtWriteShare: faults.has('crash at a write') ? among([0.002, 0.01, 0.03]) : 0,
     faultyMs: 12_000,
     requests: 60,

@@ -10,10 +10,11 @@ import { batchDigest, decodePacket, encodePacket, type Packet } from '../../../s
 import { createHost, type Host } from '../../../src/consensus/pbft/host.ts';
 import type { Envelope } from '../../../src/protocol/envelope.ts';
 import { headerHash } from '../../../src/protocol/header.ts';
-import { deviceQuorum, faultsTolerated } from '../../../src/protocol/quorum.ts';
+import { deviceQuorum } from '../../../src/protocol/quorum.ts';
 import { type ToyDisk, toyApplication, toyDisk } from '../toy.ts';
 import { act, bend, type Liar, newPlot, overhear } from './byzantine.ts';
 import { Checker } from './checker.ts';
+import { faultyOf } from './counts.ts';
 import { type Plan, planOf } from './plan.ts';
 import { EventQueue } from './queue.ts';
 import { CHAIN, realSigning, type Signing, tableSigning } from './signing.ts';
@@ -182,7 +183,10 @@ class World {
       this.happen(next.item);
       if (this.checker.violations.length > 0) break;
       if (this.healed && this.steps % 16 === 0 && this.isDone()) break;
-      if (this.steps > STEPS_MAX || this.nowMs > plan.faultyMs + HEALED_MS) {
+      if (
+        this.steps > STEPS_MAX ||
+        this.nowMs > plan.faultyMs + (plan.healedLatencyMs > 1 ? 6 * HEALED_MS : HEALED_MS)
+      ) {
         livenessFailures.push(...this.unfinished());
         break;
       }
@@ -600,7 +604,7 @@ class World {
   /** One validator less. A faulty one, where the rest would not tolerate as many. */
   private removeOne(): void {
     const { plan } = this;
-    const mustLie = plan.byzantine.size > faultsTolerated(plan.nodes - 1);
+    const mustLie = plan.byzantine.size > faultyOf(plan.nodes - 1);
     const candidates = this.nodes.filter(({ index, honest }) => index < plan.nodes && (!mustLie || !honest));
     const chosen = candidates[Math.floor(this.random() * candidates.length)] as Node;
     for (const node of this.nodes) if (node.index === chosen.index) node.removed = true;
@@ -730,7 +734,7 @@ class World {
     const { plan } = this;
     const faulty = plan.byzantine.size + (plan.losesLog >= 0 ? 1 : 0);
     const primary = honest.find(({ host, id }) => host?.status().primary === id && host.status().state === 'voting');
-    if (plan.dueEveryMs === null || faulty >= faultsTolerated(plan.nodes) || primary === undefined) {
+    if (plan.dueEveryMs === null || faulty >= faultyOf(plan.nodes) || primary === undefined) {
       this.epilogue = 'over';
       return true;
     }
