@@ -67,6 +67,7 @@ test.each(profiles.map((profile, i) => [profile.name, profile, devices[i] as Ser
         device: standIn(profile, unitId),
         profile,
         bus: owner,
+        shared: false,
         periods: PERIODS,
         clock,
         log: SILENT,
