@@ -42,10 +42,10 @@ const OUTCOMES = [
 ] as const;
 const OUTCOME_WEIGHTS: readonly number[] = OUTCOMES.map(({ weight }) => weight);
 /**
- * Intervals are planned as if they erred independently, while a cloudy morning is mostly a cloudy day: each outcome is
- * taken this much further from the middle to make up for it.
+ * How long a forecast that errs goes on erring the same way: a cloudy morning is mostly a cloudy day. After this time an outcome
+ * tells nothing more of those that follow.
  */
-const TOGETHER = 1.5;
+const ERRORS_LAST_MS = 12 * 3_600_000;
 /** A limit of the connection broken costs this many times the dearest price of the plan. */
 const PENALTY_FACTOR = 10;
 /** Rounds of planning with the plan's own last day as what follows it. */
@@ -74,7 +74,7 @@ export function planSite(input: PlanInput): Plan {
   const { loads, only } = scheduleLoads(input, middle, storage, storedWh, end);
   const loadsWh = intervals.map((_, t) => loads.reduce((sum, load) => sum + load.powersW[t]! * hours, 0));
   const withLoads = exchanges.map((nodes, t) => nodes.map((x) => withLoad(x, loadsWh[t]!, only[t])));
-  const costs = costsToGo(withLoads, storage, end);
+  const costs = costsToGo(withLoads, storage, end, input.intervalMs);
 
   const steps: PlanStep[] = [];
   let stored = storedWh;
@@ -134,21 +134,37 @@ function storedValueOf(cost: CostToGo): StoredValue[] {
 }
 
 /** Cost-to-go before each interval and, last, after the plan. Without a battery: sums of expected costs, no width. */
-function costsToGo(exchanges: readonly (readonly Exchange[])[], storage: Storage | null, end: CostToGo): CostToGo[] {
+function costsToGo(
+  exchanges: readonly (readonly Exchange[])[],
+  storage: Storage | null,
+  end: CostToGo,
+  intervalMs: number,
+): CostToGo[] {
   const costs = new Array<CostToGo>(exchanges.length + 1);
   costs[exchanges.length] = end;
+  const stays = Math.exp(-intervalMs / ERRORS_LAST_MS);
+  // Cost-to-go before the later interval if the forecast errs as it does in each outcome; one function while nothing is uncertain.
+  let erring: readonly CostToGo[] = [end];
   for (let t = exchanges.length - 1; t >= 0; t--) {
-    const nodes = exchanges[t]!;
+    const outcomes = outcomesOf(exchanges[t]!);
     const after = costs[t + 1]!;
     if (storage === null) {
-      const mean = outcomesOf(nodes).reduce((sum, x, k, all) => {
-        return sum + (all.length === 1 ? 1 : OUTCOME_WEIGHTS[k]!) * exchangeCost(x, -x.netWh).costUc;
-      }, 0);
+      const weight = (k: number): number => (outcomes.length === 1 ? 1 : OUTCOME_WEIGHTS[k]!);
+      const mean = outcomes.reduce((sum, x, k) => sum + weight(k) * exchangeCost(x, -x.netWh).costUc, 0);
       costs[t] = { ...after, costAtLowUc: after.costAtLowUc + mean };
-    } else {
-      const options = outcomesOf(nodes).map((x) => stepBack(after, choicesOf(storage, x), storage));
-      costs[t] = options.length === 1 ? options[0]! : average(options, OUTCOME_WEIGHTS);
+      continue;
     }
+    if (outcomes.length === 1) {
+      costs[t] = stepBack(after, choicesOf(storage, outcomes[0]!), storage);
+      erring = [costs[t]!];
+      continue;
+    }
+    erring = outcomes.map((x, k) => {
+      const same = erring[k];
+      const later = same === undefined || erring.length === 1 ? after : average([same, after], [stays, 1 - stays]);
+      return stepBack(later, choicesOf(storage, x), storage);
+    });
+    costs[t] = average(erring, OUTCOME_WEIGHTS);
   }
   return costs;
 }
@@ -162,7 +178,7 @@ function endOf(input: PlanInput, exchanges: readonly (readonly Exchange[])[], st
   let end = flatEnd(input, storage, Math.max(0, usual));
   const dayBefore = exchanges.length - Math.round(DAY_MS / input.intervalMs);
   for (let round = 0; round < END_ROUNDS && dayBefore >= 0; round++) {
-    end = { ...costsToGo(exchanges.slice(dayBefore), storage, end)[0]!, costAtLowUc: 0 };
+    end = { ...costsToGo(exchanges.slice(dayBefore), storage, end, input.intervalMs)[0]!, costAtLowUc: 0 };
   }
   return end;
 }
@@ -178,12 +194,7 @@ function flatEnd(input: PlanInput, storage: Storage, value: number): CostToGo {
 }
 
 function outcomesOf(nodes: readonly Exchange[]): readonly Exchange[] {
-  const middle = nodes[MEDIAN];
-  if (middle === undefined) return nodes;
-  return OUTCOMES.map(({ quantile }) => {
-    const x = nodes[quantile]!;
-    return { ...x, netWh: middle.netWh + TOGETHER * (x.netWh - middle.netWh) };
-  });
+  return nodes.length === 1 ? nodes : OUTCOMES.map(({ quantile }) => nodes[quantile]!);
 }
 
 /** The interval as the battery sees it: one exchange when it is certain, one for each quantile of net consumption otherwise. */

@@ -7,6 +7,8 @@ import type { UcPerWh, WattHours } from '../base/units.ts';
 
 /** Segments kept at most in an averaged value function; beyond it the least different neighbours are joined. */
 export const SEGMENTS_MAX = 48;
+/** Shorter pieces of an averaged function are left to their neighbours. */
+const SHORTEST_WH = 1e-6;
 
 /** Cost of everything from here on, by energy stored: `costAtLowUc` at `lowWh`, then falling by `values[i]` a Wh over `widthsWh[i]`. Values fall. */
 export interface CostToGo {
@@ -371,60 +373,71 @@ export function valueBelow({ lowWh, values, widthsWh }: CostToGo, storedWh: Watt
 
 /** Weighted mean of functions over the same range: what an uncertain interval costs before it is known. */
 export function average(costs: readonly CostToGo[], weights: readonly number[]): CostToGo {
-  const changes: { at: number; by: number }[] = [];
-  let value = 0;
-  let costAtLowUc = 0;
-  for (const [k, cost] of costs.entries()) {
-    const weight = weights[k]!;
-    costAtLowUc += weight * cost.costAtLowUc;
-    let at = 0;
-    for (let i = 0; i < cost.values.length; i++) {
-      if (i === 0) value += weight * cost.values[0]!;
-      else changes.push({ at, by: weight * (cost.values[i]! - cost.values[i - 1]!) });
-      at += cost.widthsWh[i]!;
-    }
-  }
   const first = costs[0]!;
-  const total = first.widthsWh.reduce((sum, width) => sum + width, 0);
-  changes.sort((a, b) => a.at - b.at);
+  const places = costs.map(() => 0);
+  const ends = costs.map((cost) => cost.widthsWh[0] ?? Number.POSITIVE_INFINITY);
   const values: number[] = [];
   const widths: number[] = [];
+  const totalWh = first.widthsWh.reduce((sum, width) => sum + width, 0);
+  let value = 0;
+  let costAtLowUc = 0;
+  for (let k = 0; k < costs.length; k++) {
+    value += weights[k]! * (costs[k]!.values[0] ?? 0);
+    costAtLowUc += weights[k]! * costs[k]!.costAtLowUc;
+  }
   let from = 0;
-  for (const { at, by } of changes) {
-    const until = Math.min(at, total);
-    if (until > from) {
+  while (from < totalWh) {
+    let until = totalWh;
+    for (let k = 0; k < costs.length; k++) until = Math.min(until, ends[k]!);
+    if (until - from > SHORTEST_WH) {
       values.push(value);
       widths.push(until - from);
       from = until;
     }
-    value += by;
+    if (until >= totalWh - SHORTEST_WH) break;
+    for (let k = 0; k < costs.length; k++) {
+      const cost = costs[k]!;
+      while (ends[k]! <= until + SHORTEST_WH) {
+        const at = ++places[k]!;
+        if (at >= cost.values.length) {
+          ends[k] = Number.POSITIVE_INFINITY;
+          break;
+        }
+        value += weights[k]! * (cost.values[at]! - cost.values[at - 1]!);
+        ends[k]! += cost.widthsWh[at]!;
+      }
+    }
   }
-  if (total > from) {
-    values.push(value);
-    widths.push(total - from);
-  }
+  // What the shortest pieces left out belongs to the last one: the range stays what it was.
+  if (widths.length > 0) widths[widths.length - 1]! += totalWh - from;
   return joined({ lowWh: first.lowWh, costAtLowUc, values, widthsWh: widths });
 }
 
 /** At most `SEGMENTS_MAX` segments: joins the neighbours whose join changes the function least. */
 function joined(cost: CostToGo): CostToGo {
-  const values = [...cost.values];
-  const widths = [...cost.widthsWh];
+  let { values, widthsWh } = cost;
   while (values.length > SEGMENTS_MAX) {
-    const keep = values.length - SEGMENTS_MAX;
-    const errors = values.slice(1).map((v, i) => (values[i]! - v) * Math.min(widths[i]!, widths[i + 1]!));
-    const limit = [...errors].sort((a, b) => a - b)[keep - 1]!;
-    let removed = 0;
-    for (let i = errors.length - 1; i >= 0 && removed < keep; i--) {
-      if (errors[i]! > limit) continue;
-      const width = widths[i]! + widths[i + 1]!;
-      values[i] = (values[i]! * widths[i]! + values[i + 1]! * widths[i + 1]!) / width;
-      widths[i] = width;
-      values.splice(i + 1, 1);
-      widths.splice(i + 1, 1);
-      removed++;
-      i--;
+    const surplus = values.length - SEGMENTS_MAX;
+    const errors = new Float64Array(values.length - 1);
+    for (let i = 0; i < errors.length; i++) {
+      errors[i] = (values[i]! - values[i + 1]!) * Math.min(widthsWh[i]!, widthsWh[i + 1]!);
     }
+    const limit = errors.slice().sort()[surplus - 1]!;
+    const [fewer, wider]: [number[], number[]] = [[], []];
+    let removed = 0;
+    for (let i = 0; i < values.length; i++) {
+      if (i < errors.length && removed < surplus && errors[i]! <= limit) {
+        const width = widthsWh[i]! + widthsWh[i + 1]!;
+        fewer.push((values[i]! * widthsWh[i]! + values[i + 1]! * widthsWh[i + 1]!) / width);
+        wider.push(width);
+        removed++;
+        i++;
+      } else {
+        fewer.push(values[i]!);
+        wider.push(widthsWh[i]!);
+      }
+    }
+    [values, widthsWh] = [fewer, wider];
   }
-  return { ...cost, values, widthsWh: widths };
+  return { ...cost, values, widthsWh };
 }
