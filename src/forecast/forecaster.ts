@@ -37,7 +37,7 @@ import { advance, finish, type Work } from './work.ts';
 const WINDOW_DAYS = 112;
 const WINDOW_STEPS_MAX = 16_000;
 /** Rows that may be fitted for each step that passes: far models are made of fewer and smaller trees, and change more slowly. */
-const ROWS_A_STEP = { near: 50, far: 16 } as const;
+const ROWS_A_STEP = { near: 42, far: 15 } as const;
 /** Pieces of a fit (models.ts) done in a day: all of them in a few hours, and no loop of the gateway waits. */
 const FIT_PIECES_A_DAY = 2_000;
 /** Steps kept beyond the window: what a fit takes, and what features look back. */
