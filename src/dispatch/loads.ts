@@ -9,7 +9,7 @@ import { SiteCost } from './site-cost.ts';
 import type { CostToGo, Exchange, Only, Storage } from './value.ts';
 
 /** Steps of dynamic programming after which no further improvement is begun. */
-const WORK_MAX = 60_000;
+const WORK_MAX = 120_000;
 /** Other starts of a program that are tried with the rest moving around it. */
 const STARTS_TRIED = 6;
 

@@ -152,7 +152,7 @@ function loadRows(
   // Prices below zero are no reason to run on: what is beyond the need is less than a step, or what a shortest run cannot avoid.
   const leastStep = Math.min(...load.powersW.map((w, i) => w - (load.powersW[i - 1] ?? 0)));
   const beyondWh = Math.max(leastStep * hours, minOn * load.powersW[0]! * hours - load.needWh);
-  rows.push(`${need.join(' + ')} <= ${load.needWh + beyondWh * (1 - 1e-6)}`);
+  rows.push(`${need.join(' + ')} <= ${load.needWh + beyondWh * 0.99}`);
 }
 
 function range(from: number, until: number): number[] {
