@@ -151,7 +151,9 @@ async function growth(sizes: readonly number[]): Promise<Latency[]> {
     for (const size of over === 'mosquitto' ? [4, ...sizes] : sizes) {
       const measured = size > 10 ? 60 : 200;
       const point = await lonelyLatency(size, over, { warmUp: 2 * measured, measured });
-      if (point !== null) points.push(point);
+      if (point === null) continue;
+      points.push(point);
+      process.stderr.write(`${JSON.stringify(point)}\n`);
     }
   }
   return points;

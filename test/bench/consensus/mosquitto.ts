@@ -9,6 +9,9 @@ import mqtt from 'mqtt';
 const COUNT_EVERY_S = 1;
 const PATH = `${process.env.PATH}:/usr/sbin:/usr/local/sbin`;
 
+/** It listens within this time, or not at all. */
+const LISTENING_MS_MAX = 5_000;
+
 export interface Mosquitto {
   readonly url: string;
   /** PUBLISH packets it took in and gave out since its start, as of its next count. */
@@ -29,7 +32,7 @@ export async function startMosquitto(folder: string, port: number): Promise<Mosq
   );
   const child: ChildProcess = spawn('mosquitto', ['-c', file], { stdio: 'inherit', env: { PATH } });
   const url = `mqtt://127.0.0.1:${port}`;
-  const client = await mqtt.connectAsync(url, { reconnectPeriod: 100 }, true);
+  const client = await whenListening(url);
   const counts = { received: 0, sent: 0 };
   let heard: (() => void)[] = [];
   client.on('message', (topic, payload) => {
@@ -52,4 +55,16 @@ export async function startMosquitto(folder: string, port: number): Promise<Mosq
       child.kill('SIGKILL');
     },
   };
+}
+
+async function whenListening(url: string): Promise<mqtt.MqttClient> {
+  const untilMs = performance.now() + LISTENING_MS_MAX;
+  for (;;) {
+    try {
+      return await mqtt.connectAsync(url);
+    } catch (error) {
+      if (performance.now() > untilMs) throw error;
+      await new Promise((done) => setTimeout(done, 50));
+    }
+  }
 }
