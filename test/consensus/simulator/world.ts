@@ -362,6 +362,8 @@ class World {
     chunks: readonly SnapshotChunk[],
   ): void {
     if (manifest.header.height <= height) this.checker.violation(`${node.id} restores its past from a snapshot`);
+    if (this.checker.decided.get(manifest.header.height)?.headerHash !== headerHash(manifest.header))
+      this.checker.violation(`${node.id} restores a state that nobody decided`);
     const digests = chunks.map(({ bytes }) => createHash('sha256').update(bytes).digest('hex'));
     if (digests.join() !== manifest.chunks.join())
       this.checker.violation(`${node.id} restores a chunk that is not the one announced`);
