@@ -32,6 +32,8 @@ const ASK_ON_MS = 250;
 const DUE_LATE_MS = 6_000;
 /** View timers for which phases end half done. */
 const HALF_DONE_VIEWS = 6;
+/** View timers that the validator that loses its disk hears of no block before. */
+const LEFT_BEHIND_VIEWS = 3;
 const GENESIS_MS = 1_700_000_000_000;
 /** Commits and steps every run has at least; it goes on with more requests until it does. */
 const COMMITS_MIN = 20;
@@ -593,7 +595,7 @@ class World {
       };
       this.at(random() * 300, again);
     }
-    if (plan.losesLog >= 0) this.at(faultyMs * (0.2 + random() * 0.3), () => this.loseLog());
+    if (plan.losesLog >= 0) this.at(faultyMs * (0.2 + random() * 0.3), () => this.leaveBehind());
     if (plan.leaves) this.at(faultyMs * (0.3 + random() * 0.4), () => this.removeOne());
     if (plan.joins) {
       const node = this.nodes.at(-1) as Node;
@@ -674,6 +676,19 @@ class World {
       if (this.random() < 0.5) this.cloggedUntil.set(`${from.id}>${to.id}`, this.nowMs + this.random() * 1500);
     }
     this.note(`clogged: from ${from.id}`);
+  }
+
+  /** The one that will lose its disk hears of no block before, and gives its view up: words of a key that is replaced then. */
+  private leaveBehind(): void {
+    const node = this.nodes.find(({ index }) => index === this.plan.losesLog) as Node;
+    const lost = this.nodes.flatMap(({ id }) =>
+      ['pbft.pre-prepare', 'pbft.commit', 'pbft.blocks'].map((kind) => `${id}>${node.id} ${kind}`),
+    );
+    for (const each of lost) this.lostKinds.add(each);
+    this.at(this.nowMs + LEFT_BEHIND_VIEWS * this.plan.terms.viewMs, () => {
+      for (const each of lost) this.lostKinds.delete(each);
+      this.loseLog();
+    });
   }
 
   /** A disk is gone: the validator follows without a vote, gets a new key, and votes again once it is ordered. */
