@@ -49,6 +49,12 @@ async function main(): Promise<void> {
   await strict(program).parseAsync();
 }
 
+/** Who read us has gone (`| head`): no fault to tell of, and nobody to tell it to. 128 + SIGPIPE, as a shell says it. */
+const EXIT_PIPE = 141;
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(EXIT_PIPE);
+  fail(error);
+});
 process.on('uncaughtException', fail);
 process.on('unhandledRejection', fail);
 main().catch(fail);
