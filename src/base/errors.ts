@@ -26,7 +26,10 @@ export function isWattpactError(error: unknown): error is WattpactError {
 
 /** One line for people from anything that was thrown. */
 export function describeError(error: unknown): string {
-  if (isWattpactError(error)) return error.hint === undefined ? error.message : `${error.message}. ${error.hint}`;
+  if (isWattpactError(error))
+    return error.hint === undefined
+      ? error.message
+      : `${error.message}${/[.?!]$/.test(error.message) ? '' : '.'} ${error.hint}`;
   if (error instanceof Error) return error.message;
   return String(error);
 }

@@ -72,6 +72,10 @@ export function profileCommand(): Command {
     .description('Writes a commented skeleton to start from.')
     .argument('<file>', 'where to write it: profiles/<maker>/<model>.yaml')
     .action((file: string) => {
+      if (!/\.ya?ml$/.test(file))
+        throw new WattpactError('usage.file', `${file} is no name of a profile file: it ends in .yaml`, {
+          hint: `For instance: wattpact profile new profiles/${file}.yaml`,
+        });
       if (existsSync(file)) throw new WattpactError('usage.file', `${file} is already there`);
       mkdirSync(dirname(file), { recursive: true });
       writeFileSync(file, SKELETON);
