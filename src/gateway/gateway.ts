@@ -13,12 +13,14 @@ import { createFieldbus } from '../fieldbus/fieldbus.ts';
 import type { Key } from '../keys/files.ts';
 import { fastVerify } from '../keys/verify.ts';
 import { siteAccess } from '../messaging/access.ts';
+import type { EmbeddedBroker } from '../messaging/broker.ts';
 import { connect } from '../messaging/client.ts';
 import { type Envelope, encodeEnvelope, seal } from '../protocol/envelope.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import { faultsTolerated } from '../protocol/quorum.ts';
 import type { LoadedSite } from '../site/types.ts';
 import { openGatewayStore } from '../store/gateway.ts';
+import type { DemandDoor } from '../web/demand.ts';
 import { inBackground } from './background.ts';
 import { watchChain } from './chainwatch.ts';
 import { askTimedatectl, type ClockTrust, createClockGate } from './clockgate.ts';
@@ -27,8 +29,8 @@ import { createSiteControl } from './controlling.ts';
 import { createSiteDelivering } from './delivering.ts';
 import { createDemandDesk } from './demands.ts';
 import { doAll } from './duties.ts';
-import { controlConfigOf, generatorsOf, gridMeterOf } from './equipment.ts';
-import type { GatewayListener, SitePowers } from './events.ts';
+import { controlConfigOf, gridMeterOf } from './equipment.ts';
+import type { GatewayListener } from './events.ts';
 import { watchFairness } from './fairness.ts';
 import { createSiteForecasting } from './forecasting.ts';
 import { countHistory, createRebuilding } from './history.ts';
@@ -38,6 +40,7 @@ import { createGridWatch } from './offgrid.ts';
 import { createOrderBook } from './orders.ts';
 import { asControl, createOverrides, OWNER } from './overrides.ts';
 import { createSitePlanning } from './planning.ts';
+import { sitePowers } from './powers.ts';
 import { createMarketPrices } from './prices.ts';
 import { createRequester } from './requester.ts';
 import { createSiteTrading } from './trading.ts';
@@ -303,30 +306,30 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
   // ------------------------------------------------------------------ customers
   const accept = createDemandDesk({ site, store, intervalMs: lengthMs, clock });
-  // Few sites open these doors, and the servers behind them are much code.
-  const door =
-    options.demandHttp === null
-      ? null
-      : await (await import('../web/demand.ts')).createDemandDoor({
-          ...options.demandHttp,
-          holderOf: (token) => store.customers.holderOf(token),
-          accept,
-          monotonicMs: () => clock.monotonicMs(),
-          log,
-        });
-  const siteBroker =
-    options.demandMqtt === null
-      ? null
-      : await (await import('../messaging/broker.ts')).createBroker({
-          ...options.demandMqtt,
-          access: siteAccess((customer, token) => store.customers.isToken(customer, token), OWNER),
-          log,
-          monotonicMs: () => clock.monotonicMs(),
-          onMessage: (user, _topic, payload) => {
-            if (user === OWNER) overrides.accept(payload, 'site broker');
-            else accept(user, payload);
-          },
-        });
+  const doors = { http: null as DemandDoor | null, mqtt: null as EmbeddedBroker | null };
+  /** Few sites open these doors, and the servers behind them are much code. */
+  async function openDoors(): Promise<void> {
+    const { demandHttp, demandMqtt } = options;
+    const monotonicMs = () => clock.monotonicMs();
+    if (demandHttp !== null) {
+      const { createDemandDoor } = await import('../web/demand.ts');
+      const holderOf = (token: string) => store.customers.holderOf(token);
+      doors.http = await createDemandDoor({ ...demandHttp, holderOf, accept, monotonicMs, log });
+    }
+    if (demandMqtt !== null) {
+      const { createBroker } = await import('../messaging/broker.ts');
+      doors.mqtt = await createBroker({
+        ...demandMqtt,
+        access: siteAccess((customer, token) => store.customers.isToken(customer, token), OWNER),
+        log,
+        monotonicMs,
+        onMessage: (user, _topic, payload) => {
+          if (user === OWNER) overrides.accept(payload, 'site broker');
+          else accept(user, payload);
+        },
+      });
+    }
+  }
 
   // ------------------------------------------------------------------ the loop
   const startedMs = clock.monotonicMs();
@@ -447,13 +450,24 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   }
 
   const housekeeping: ScheduledTask = schedule(HOUSEKEEPING, () => store.prune(clock.chainMs(), lengthMs));
-  await fieldbus.start().catch(async (error: unknown) => {
-    await Promise.allSettled([fieldbus.stop(), door?.close(), siteBroker?.close(), messaging.stop()]);
+  /** Closes what is open, also of a start that failed half way. */
+  async function close(): Promise<void> {
     await housekeeping.destroy();
+    await fieldbus.stop();
     clockGate.stop();
+    await doors.http?.close();
+    await doors.mqtt?.close();
+    await messaging.stop();
     store.close();
+  }
+
+  try {
+    await openDoors();
+    await fieldbus.start();
+  } catch (error) {
+    await close();
     throw error;
-  });
+  }
   loop();
   const learning = inBackground(learn, (error) => onFailure('learning', error));
   log.info({ chain, gateway, site: site.id }, 'gateway started');
@@ -464,45 +478,19 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     stopping = true;
     learning.stop();
     if (timer !== null) clearTimeout(timer);
-    await housekeeping.destroy();
     await running;
     await control.release();
-    await fieldbus.stop();
     metering.keep();
-    clockGate.stop();
-    await door?.close();
-    await siteBroker?.close();
-    await messaging.stop();
-    store.close();
+    await close();
     log.info({}, 'gateway stopped');
   }
 
   return {
     lastTickMs: () => lastTickMs,
-    demandUrl: door?.url ?? null,
+    demandUrl: doors.http?.url ?? null,
     stop: () => {
       stopped ??= stop();
       return stopped;
     },
-  };
-}
-
-/** Powers for people. Consumption is what remains of the balance; unknown as soon as a part of it is. */
-function sitePowers({ site }: LoadedSite, reading: (device: string, measurand: string) => number | null): SitePowers {
-  const total = (values: readonly (number | null)[]): number | null =>
-    values.length === 0 || values.includes(null) ? null : (values as number[]).reduce((sum, value) => sum + value, 0);
-  const gridPowerW = reading(gridMeterOf(site).id, 'gridPowerW');
-  // A site without a generator generates nothing; that is known.
-  const generators = generatorsOf(site).map(({ id }) => reading(id, 'generationPowerW'));
-  const generationPowerW = generators.length === 0 ? 0 : total(generators);
-  const batteryPowerW = total(site.storage.map(({ device }) => reading(device, 'batteryPowerW')));
-  const parts = [gridPowerW, generationPowerW, ...(site.storage.length === 0 ? [] : [batteryPowerW])];
-  const [first] = site.storage;
-  return {
-    gridPowerW,
-    generationPowerW,
-    batteryPowerW,
-    consumptionPowerW: total(parts),
-    stateOfChargePercent: first === undefined ? null : reading(first.device, 'stateOfChargePercent'),
   };
 }
