@@ -2,7 +2,7 @@
 
 import type { Batch, Certificate } from '../../../src/consensus/engine.ts';
 import { commitsDecide } from '../../../src/consensus/pbft/core/certificate.ts';
-import type { ConsensusEvent } from '../../../src/consensus/pbft/core/io.ts';
+import type { ConsensusEvent, LogRecord } from '../../../src/consensus/pbft/core/io.ts';
 import { membersOf } from '../../../src/consensus/pbft/core/members.ts';
 import type { Commit, Message } from '../../../src/consensus/pbft/core/messages.ts';
 import type { Replica } from '../../../src/consensus/pbft/core/state.ts';
@@ -29,6 +29,9 @@ export class Checker {
   /** Height at which each request was applied. */
   readonly appliedAt = new Map<string, number>();
   private readonly said = new Map<string, string>();
+  /** By key: the highest view it spoke in; by key and height: the highest view in which it committed. */
+  private readonly spokeIn = new Map<string, number>();
+  private readonly committedIn = new Map<string, number>();
   private readonly signing: Signing;
   private readonly requestId: (request: Envelope) => string;
   private readonly digestOf: (batch: Batch) => string;
@@ -98,9 +101,13 @@ export class Checker {
     }
   }
 
-  /** An honest validator sends: it never says two different things of one place, nor votes beyond its watermark. */
-  sends(publicKey: string, message: Message, r: Replica): void {
+  /**
+   * An honest validator sends: it never says two different things of one place, nor votes beyond its watermark; what it says is on its
+   * disk; its views never fall; and who committed says in each later view-change that it prepared.
+   */
+  sends(publicKey: string, message: Message, r: Replica, log: readonly LogRecord[] | null): void {
     const { kind, body } = message;
+    this.keepsItsWord(publicKey, message, log);
     if (kind === 'pbft.pre-prepare' || kind === 'pbft.prepare' || kind === 'pbft.commit') {
       this.saysOnce(`${publicKey} ${kind} ${body.height} ${body.view}`, body.digest);
       if (body.height > r.stable.height + 2 * r.env.terms.checkpointEvery) {
@@ -111,6 +118,22 @@ export class Checker {
       }
     } else if (kind === 'pbft.view-change' || kind === 'pbft.new-view') {
       this.saysOnce(`${publicKey} ${kind} ${body.view}`, message.signature);
+    }
+  }
+
+  private keepsItsWord(publicKey: string, message: Message, log: readonly LogRecord[] | null): void {
+    if (!isOwnWord(message)) return;
+    const { signer, body } = message;
+    if (!isOnDisk(log ?? [], message)) this.violation(`${signer} says what is not on its disk: ${message.kind}`);
+    const before = this.spokeIn.get(publicKey) ?? 0;
+    if (body.view < before) this.violation(`${signer} speaks in view ${body.view} after view ${before}`);
+    this.spokeIn.set(publicKey, Math.max(before, body.view));
+    if (message.kind === 'pbft.commit') {
+      this.committedIn.set(`${publicKey} ${message.body.height}`, body.view);
+    } else if (message.kind === 'pbft.view-change') {
+      const committed = this.committedIn.get(`${publicKey} ${message.body.height + 1}`) ?? -1;
+      if ((message.body.prepared?.prePrepare.body.view ?? -1) < committed)
+        this.violation(`${signer} committed at ${message.body.height + 1} in view ${committed} and hides it`);
     }
   }
 
@@ -219,6 +242,32 @@ export class Checker {
     if (isHonest(event.accused)) this.violation(`${event.accused} is honest and was framed by ${event.first.kind}`);
     if (event.first.signer !== event.second.signer) this.violation('evidence names two signers');
   }
+}
+
+type OwnWord = Extract<Message, { body: { view: number } }>;
+
+function isOwnWord(message: Message): message is Exclude<OwnWord, { kind: 'pbft.status' }> {
+  return 'view' in message.body && message.kind !== 'pbft.status';
+}
+
+/** A vote log from which a restart would know this message again. */
+function isOnDisk(log: readonly LogRecord[], { signature }: Message): boolean {
+  return log.some((record) => {
+    switch (record.type) {
+      case 'base':
+        return record.votes.some(([, known]) => known === signature);
+      case 'accepted':
+        return record.prePrepare.signature === signature || record.prepare?.signature === signature;
+      case 'committed':
+        return record.commit?.signature === signature;
+      case 'view change':
+        return record.viewChange.signature === signature;
+      case 'new view':
+        return record.newView.signature === signature;
+      default:
+        return false;
+    }
+  });
 }
 
 /** The same check as the product's, written without it. */

@@ -104,8 +104,7 @@ export function planOf(seed: number, nodes: number): Plan {
     overtakenMax: 6,
     checkpointEvery,
     snapshotGap: among([3, 1000]),
-    // Asking does not back off: its timer must cover a question and its answer.
-    askMs: isSlow ? 4 * viewMs : viewMs,
+    askMs: viewMs,
     pendingMax: 200,
     pendingPerSignerMax: 50,
     clockSkewMsMax: 2000,

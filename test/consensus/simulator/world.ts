@@ -30,6 +30,9 @@ const CONFIRMED_MS = 20_000;
 const ASK_ON_MS = 250;
 /** After healing, how late a due operation may be: a few view timers. */
 const DUE_LATE_MS = 6_000;
+/** On links slower than the first view timer, without liars: blocks to be made after healing, and the views they may cost: far fewer than one each. */
+const SLOW_BLOCKS_MIN = 24;
+const SLOW_VIEWS_MAX = 12;
 /** View timers for which phases end half done. */
 const HALF_DONE_VIEWS = 6;
 /** View timers that the validator that loses its disk hears of no block before. */
@@ -115,6 +118,8 @@ class World {
   /** Kinds of message that do not get through on a link at the moment: phases end half done. */
   private readonly lostKinds = new Set<string>();
   private asksUntilMs = 0;
+  /** Height and view that the furthest honest validator had at healing. */
+  private atHealing = { height: 0, view: 0 };
   /** The last trial: a primary that is gone when nothing but a due operation asks for a block. */
   private epilogue: 'to come' | 'running' | 'over' = 'to come';
   private nowMs = 0;
@@ -469,7 +474,7 @@ class World {
   private sendFrom(node: Node, packet: Packet): void {
     if (node.liar !== null) return bend(node.liar, packet);
     if (node.honest && node.host !== null && packet.envelope.signer === node.id)
-      this.checker.sends(node.publicKey, packet.envelope, node.host.replica);
+      this.checker.sends(node.publicKey, packet.envelope, node.host.replica, node.log);
     if (this.plan.byzantine.size > 0) overhear(this.plot, packet);
     for (const other of this.nodes) if (other.id !== node.id) this.transmitTo(node, other, packet);
   }
@@ -717,10 +722,31 @@ class World {
     this.lostKinds.clear();
     this.note('everything heals');
     for (const node of this.nodes) this.start(node);
+    this.atHealing = this.furthest();
     if (this.nodes.some(({ liar }) => liar?.behaviours.includes('censors') === true)) {
       this.asksUntilMs = this.nowMs + CONFIRMED_MS;
       this.keepAsking(this.asksUntilMs);
     }
+  }
+
+  private furthest(): { height: number; view: number } {
+    const replicas = this.nodes.flatMap(({ honest, host }) => (honest && host !== null ? [host.replica] : []));
+    const highest = (values: readonly number[]): number => Math.max(0, ...values);
+    return { height: highest(replicas.map(({ height }) => height)), view: highest(replicas.map(({ view }) => view)) };
+  }
+
+  /** Where links are slower than the first view timer: true once enough blocks were made, and they must not have cost a view each. */
+  private slowLinksDone(): boolean {
+    if (this.plan.healedLatencyMs <= 1 || this.plan.byzantine.size > 0) return true;
+    const { height, view } = this.furthest();
+    if (height < this.atHealing.height + SLOW_BLOCKS_MIN) {
+      this.submitNew('good');
+      return false;
+    }
+    const cost = view - this.atHealing.view;
+    if (cost > SLOW_VIEWS_MAX && this.late.length === 0)
+      this.late.push(`${height - this.atHealing.height} blocks over slow links cost ${cost} views`);
+    return true;
   }
 
   /** Requests go on coming for a while, so that one may be passed over by blocks without end. */
@@ -741,7 +767,7 @@ class World {
     const latestDueMs = GENESIS_MS + this.nowMs - DUE_LATE_MS;
     if (honest.some(({ app }) => app.state.dueAtMs !== null && app.state.dueAtMs < latestDueMs)) return false;
     const heights = honest.map(({ app }) => app.state.header.height);
-    if (!this.epilogueDone(honest)) return false;
+    if (!this.slowLinksDone() || !this.epilogueDone(honest)) return false;
     return Math.min(...heights) >= Math.max(...heights) - 1;
   }
 

@@ -21,7 +21,7 @@ import {
   send,
   tell,
 } from './state.ts';
-import { complain } from './views.ts';
+import { complain, regainTrust } from './views.ts';
 
 /** Proposals and votes stop here until the next checkpoint is stable. */
 export function highWatermark(r: Replica): number {
@@ -226,7 +226,7 @@ export function onApplied(
     r.carried = null;
     persist(out, { type: 'view', view: r.view });
   }
-  if (!synced) r.attempts = 0;
+  if (!synced) regainTrust(r);
   r.workSinceMs = null;
   r.proposeAgainMs = 0;
   afterExecution(r, out);

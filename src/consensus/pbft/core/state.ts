@@ -128,6 +128,8 @@ export interface Replica {
   transfer: Transfer | null;
   /** Peers that just failed to answer; asked again after everybody else. */
   readonly unhelpful: Set<string>;
+  /** Rounds of questions that nobody answered in time, less those since that were answered fast. */
+  asksInVain: number;
   lastAsked: string;
   askAgainMs: number;
   /** A snapshot taken for others; its proof is there once a quorum has the same checkpoint. */
@@ -145,6 +147,8 @@ export interface Replica {
   workSinceMs: number | null;
   newViewSinceMs: number | null;
   attempts: number;
+  /** Blocks since the last view was given up. */
+  slowBlocks: number;
   resendAtMs: number;
   resends: number;
   statusAtMs: number;
@@ -210,6 +214,7 @@ export function newReplica(
     peers: new Map(),
     transfer: null,
     unhelpful: new Set(),
+    asksInVain: 0,
     lastAsked: '',
     askAgainMs: 0,
     serving: null,
@@ -218,6 +223,7 @@ export function newReplica(
     workSinceMs: null,
     newViewSinceMs: null,
     attempts: 0,
+    slowBlocks: 0,
     resendAtMs: now.monotonicMs + env.terms.resendMs,
     resends: 0,
     statusAtMs: now.monotonicMs,

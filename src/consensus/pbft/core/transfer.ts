@@ -21,6 +21,8 @@ const ANSWERS_PER_SECOND_MAX = 200;
 const SNAPSHOT_KEPT_MS = 60_000;
 /** Between two snapshots taken for others, at least. */
 const SNAPSHOT_REST_MS = 1_000;
+/** How often the wait for an answer doubles at most. */
+const ASK_DOUBLINGS_MAX = 5;
 /** Largest snapshot that is fetched, in base64url characters of its chunks. */
 const SNAPSHOT_TEXT_MAX = 2 ** 30;
 
@@ -53,7 +55,6 @@ function noteOwn(r: Replica, out: Output, commits: readonly Commit[]): void {
 /** Starts, continues or redirects the asking. Called as time passes and after each answer. */
 export function askOthers(r: Replica, out: Output): void {
   const nowMs = r.now.monotonicMs;
-  const { askMs } = r.env.terms;
   const ahead = highestPeer(r) > r.height;
   if (!ahead) {
     r.behindSinceMs = null;
@@ -63,7 +64,7 @@ export function askOthers(r: Replica, out: Output): void {
   const transfer = r.transfer;
   if (transfer !== null) {
     if (transfer.blocks.length > 0) return;
-    if (nowMs < transfer.askedMs + askMs) return;
+    if (nowMs < transfer.askedMs + patienceOfAskerMs(r)) return;
     // A snapshot may never be proven: it takes a quorum at its height, and this validator may be needed for one.
     if (transfer.what !== 'blocks') r.noSnapshots = true;
     giveUpOn(r, transfer.peer);
@@ -88,6 +89,17 @@ export function askOthers(r: Replica, out: Output): void {
   ask(r, out, r.transfer, r.height + 1, 0);
 }
 
+/** How long a question may stay unanswered: twice as long each time that nobody answered, so that slow links carry an answer in the end. */
+export function patienceOfAskerMs(r: Replica): number {
+  return r.env.terms.askMs * 2 ** r.asksInVain;
+}
+
+/** An answer came: one that came fast makes the next wait shorter again. */
+function noteAnswer(r: Replica, transfer: Transfer): void {
+  const tookMs = r.now.monotonicMs - transfer.askedMs;
+  if (r.asksInVain > 0 && 4 * tookMs <= patienceOfAskerMs(r)) r.asksInVain--;
+}
+
 /** A validator that is one message late is not behind: commits on their way get this long. */
 export function patienceOfLaggardMs(r: Replica): number {
   return r.env.terms.resendMs / 4;
@@ -106,6 +118,7 @@ function nextPeer(r: Replica): string | null {
   if (helpful.length === 0) {
     // Nobody who claims to be ahead could show it: begin anew, but not at once.
     r.unhelpful.clear();
+    r.asksInVain = Math.min(r.asksInVain + 1, ASK_DOUBLINGS_MAX);
     r.askAgainMs = r.now.monotonicMs + r.env.terms.askMs;
     return null;
   }
@@ -132,6 +145,7 @@ export function receiveBlocks(r: Replica, out: Output, message: Blocks): void {
   const { peer, from, blocks } = message.body;
   if (transfer === null || transfer.what !== 'blocks' || transfer.peer !== message.signer || peer !== r.env.self)
     return;
+  noteAnswer(r, transfer);
   if (blocks.length === 0) {
     if (from !== r.height + 1) return;
     r.noSnapshots = false;
@@ -164,6 +178,7 @@ export function receiveSnapshot(r: Replica, out: Output, message: Snapshot): voi
     r.noSnapshots = true;
     return giveUpOn(r, transfer.peer);
   }
+  noteAnswer(r, transfer);
   Object.assign(transfer, { what: 'chunk', manifest, proof, chunks: [] });
   nextChunk(r, out, transfer);
 }
@@ -188,6 +203,7 @@ export function receiveChunk(r: Replica, out: Output, message: Chunk): void {
   if (digestOfText(bytes) !== manifest.chunks[index] || transfer.textLength > SNAPSHOT_TEXT_MAX) {
     return giveUpOn(r, transfer.peer);
   }
+  noteAnswer(r, transfer);
   transfer.chunks.push(bytes);
   nextChunk(r, out, transfer);
 }

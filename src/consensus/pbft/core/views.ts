@@ -10,6 +10,8 @@ import { mayVote, membersAt, persist, type Replica, send, tell } from './state.t
 
 /** Heartbeats after which a silent validator counts as cut off. */
 const HEARD_HEARTBEATS = 3;
+/** Blocks that took long, after which patience shrinks by one doubling. */
+const SLOW_BLOCKS = 16;
 
 /** Leaves the present view for a higher one, and says what was executed and prepared. Said once a view, repeated unchanged. */
 export function complain(r: Replica, out: Output, view: number, reason: string): void {
@@ -20,6 +22,7 @@ export function complain(r: Replica, out: Output, view: number, reason: string):
   r.committed = false;
   r.newViewSinceMs = null;
   r.attempts++;
+  r.slowBlocks = 0;
   r.resends = 0;
   r.resendAtMs = r.now.monotonicMs + r.env.terms.resendMs;
   const body = { height: r.height, prepared: r.prepared?.certificate ?? null, view };
@@ -175,6 +178,20 @@ export function hasQuorumLeft(r: Replica): boolean {
 export function patienceMs(r: Replica): number {
   const { viewMs, viewMsMax } = r.env.terms;
   return Math.min(viewMs * 2 ** Math.max(0, r.attempts - 1), viewMsMax);
+}
+
+/**
+ * After a block that was agreed on here. One that came well within the first timer shows that links are fast: patience is short again.
+ * Else patience shrinks by one doubling every so many blocks: where links are slower than the first timer, not each block costs views,
+ * and a primary that is slow on purpose does not stay slow for ever.
+ */
+export function regainTrust(r: Replica): void {
+  const tookMs = r.workSinceMs === null ? 0 : r.now.monotonicMs - r.workSinceMs;
+  if (2 * tookMs <= r.env.terms.viewMs) r.attempts = 0;
+  else if (r.attempts > 0 && ++r.slowBlocks >= SLOW_BLOCKS) {
+    r.attempts--;
+    r.slowBlocks = 0;
+  }
 }
 
 /** When the present primary is given up if nothing happens, or null. */
