@@ -32,6 +32,8 @@ export class Checker {
   /** By key: the highest view it spoke in; by key and height: the highest view in which it committed. */
   private readonly spokeIn = new Map<string, number>();
   private readonly committedIn = new Map<string, number>();
+  /** Validator and view of every block applied: such a block proves its view. */
+  private readonly provenViews = new Set<string>();
   private readonly signing: Signing;
   private readonly requestId: (request: Envelope) => string;
   private readonly digestOf: (batch: Batch) => string;
@@ -65,6 +67,7 @@ export class Checker {
     before: { readonly timeMs: number; readonly dueAtMs: number | null },
   ): void {
     this.atHeight(id, header.height, headerHash);
+    this.provenViews.add(`${id} ${certificate.view}`);
     if (header.timeMs <= before.timeMs) this.violation(`block ${header.height} is not later than the one below`);
     const isDue = before.dueAtMs !== null && before.dueAtMs <= header.timeMs;
     if (batch.requests.length === 0 && !isDue) this.violation(`block ${header.height} is empty, and nothing was due`);
@@ -103,7 +106,8 @@ export class Checker {
 
   /**
    * An honest validator sends: it never says two different things of one place, nor votes beyond its watermark; what it says is on its
-   * disk; its views never fall; and who committed says in each later view-change that it prepared.
+   * disk; its views never fall; it votes in views that a new view or a block of them proves; and who committed says in each later
+   * view-change that it prepared.
    */
   sends(publicKey: string, message: Message, r: Replica, log: readonly LogRecord[] | null): void {
     const { kind, body } = message;
@@ -112,6 +116,9 @@ export class Checker {
       this.saysOnce(`${publicKey} ${kind} ${body.height} ${body.view}`, body.digest);
       if (body.height > r.stable.height + 2 * r.env.terms.checkpointEvery) {
         this.violation(`${message.signer} votes on ${body.height} beyond its watermark`);
+      }
+      if (body.view > 0 && r.newView?.body.view !== body.view && !this.provenViews.has(`${message.signer} ${body.view}`)) {
+        this.violation(`${message.signer} votes in view ${body.view}, which nothing it holds proves`);
       }
       if (r.height + 1 === body.height && body.parent !== r.headHash) {
         this.violation(`${message.signer} votes on a parent it does not have`);

@@ -267,6 +267,36 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'votes: [] }',
   },
   {
+    name: 'log cut without what was prepared',
+    file: `${CORE}/log.ts`,
+    find: '  if (r.prepared !== null) {\n    const { certificate, batch }',
+    replace: '  if (r.prepared !== null && r.height < 0) {\n    const { certificate, batch }',
+  },
+  {
+    name: 'log cut without the own view-change',
+    file: `${CORE}/log.ts`,
+    find: '  } else if (own !== undefined && r.changing) {',
+    replace: '  } else if (own !== undefined && r.height < 0) {',
+  },
+  {
+    name: 'log cut without the view',
+    file: `${CORE}/log.ts`,
+    find: 'low: r.low, view: r.view, votes',
+    replace: 'low: r.low, view: 0, votes',
+  },
+  {
+    name: 'questions never back off',
+    file: `${CORE}/transfer.ts`,
+    find: 'return r.env.terms.askMs * 2 ** r.asksInVain;',
+    replace: 'return r.env.terms.askMs;',
+  },
+  {
+    name: 'patience forgotten with each block',
+    file: `${CORE}/views.ts`,
+    find: 'if (2 * tookMs <= r.env.terms.viewMs) r.attempts = 0;',
+    replace: 'if (tookMs >= 0) r.attempts = 0;',
+  },
+  {
     name: 'view-change said anew',
     file: `${CORE}/timing.ts`,
     find: 'if (own !== undefined) send(out, own.viewChange, own.batch);',

@@ -23,6 +23,8 @@ import { CHAIN, realSigning, type Signing, tableSigning } from './signing.ts';
 const STEPS_MAX = 400_000;
 /** Simulated time after healing within which everything must be confirmed. */
 const HEALED_MS = 60_000;
+/** Share of the cuts of a vote log after which the machine dies, where machines die at writes. */
+const CRASH_AFTER_CUT_SHARE = 0.15;
 /** Links on which a kind of message is lost while it is singled out. */
 const KIND_LOST_SHARE = 0.6;
 /** After healing, how late a confirmation may be although blocks are made all the time; and how often requests are made then. */
@@ -415,6 +417,10 @@ class World {
     this.at(this.nowMs + downMs, () => this.start(node));
   }
 
+  private mayBreak(node: Node): boolean {
+    return !this.healed && node.honest && this.plan.crashAtWriteShare > 0;
+  }
+
   private mayCrash(node: Node, where: string): void {
     if (!this.healed && node.honest && this.random() < this.plan.crashAtWriteShare) throw new Crash(where);
   }
@@ -423,7 +429,10 @@ class World {
   private persist(node: Node, records: readonly LogRecord[], compact: readonly LogRecord[] | null): void {
     if (node.log === null) throw new Error('a validator without a vote log writes one');
     this.mayCrash(node, 'before a vote is on disk');
-    if (compact !== null) node.log = [...compact];
+    if (compact !== null) {
+      node.log = [...compact];
+      if (this.mayBreak(node) && this.random() < CRASH_AFTER_CUT_SHARE) throw new Crash('after its vote log is cut');
+    }
     const torn = !this.healed && node.honest && this.random() < this.plan.crashAtWriteShare;
     const kept = torn ? Math.floor(this.random() * records.length) : records.length;
     node.log.push(...records.slice(0, kept));
@@ -461,12 +470,20 @@ class World {
       case 'vote lost':
         if (!node.lost) this.checker.violation(`${node.id} stopped voting for nothing: ${event.reason}`);
         return;
+      case 'proposal refused':
+        if (this.isHonest(event.from)) this.checker.violation(`${node.id} refused ${event.from}, who is honest: ${event.reason}`);
+        return;
       case 'evidence':
         this.evidence++;
         node.accused.add(event.accused);
-        return this.checker.evidence(event, (id) => this.nodes.some((other) => other.id === id && other.honest));
+        return this.checker.evidence(event, (id) => this.isHonest(id));
       default:
     }
+  }
+
+  /** An id of which no liar makes use. */
+  private isHonest(id: string): boolean {
+    return this.nodes.every((other) => other.id !== id || other.honest);
   }
 
   // Network.
@@ -640,7 +657,16 @@ class World {
 
   private loseKind(): void {
     const { random } = this;
-    const kinds = ['pbft.commit', 'pbft.commit', 'pbft.commit', 'pbft.prepare', 'pbft.new-view', 'pbft.view-change'];
+    const kinds = [
+      'pbft.commit',
+      'pbft.commit',
+      'pbft.commit',
+      'pbft.prepare',
+      'pbft.new-view',
+      'pbft.view-change',
+      'pbft.checkpoint', // becomes stable late, in the middle of another height
+      'pbft.checkpoint',
+    ];
     const kind = kinds[Math.floor(random() * kinds.length)] as string;
     const lost: string[] = [];
     for (const a of this.nodes) {
