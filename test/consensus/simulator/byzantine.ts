@@ -28,6 +28,8 @@ export interface Liar {
   readonly digestOf: (batch: Batch) => string;
   readonly newRequest: (value: string) => Envelope;
   readonly send: (to: string, packet: Packet) => void;
+  /** Tells the gateways that their open requests stand in a block that nobody has. */
+  readonly replyFalsely: () => void;
   readonly plot: Plot;
 }
 
@@ -351,6 +353,7 @@ function babble(liar: Liar): void {
 
 /** Heights it does not have, checkpoints that are none, questions for the sake of asking. */
 function lie(liar: Liar): void {
+  liar.replyFalsely();
   const { replica } = liar;
   const height = replica.height + Math.floor(liar.random() * 1000);
   const claim = { changing: chance(liar, 0.5), height, stable: 0, view: replica.view + Math.floor(liar.random() * 3) };

@@ -33,6 +33,7 @@ export class Checker {
   private readonly spokeIn = new Map<string, number>();
   private readonly committedIn = new Map<string, number>();
   /** Validator and view of every block applied: such a block proves its view. */
+  private readonly lostVotes = new Set<string>();
   private readonly provenViews = new Set<string>();
   private readonly signing: Signing;
   private readonly requestId: (request: Envelope) => string;
@@ -117,7 +118,11 @@ export class Checker {
       if (body.height > r.stable.height + 2 * r.env.terms.checkpointEvery) {
         this.violation(`${message.signer} votes on ${body.height} beyond its watermark`);
       }
-      if (body.view > 0 && r.newView?.body.view !== body.view && !this.provenViews.has(`${message.signer} ${body.view}`)) {
+      if (
+        body.view > 0 &&
+        r.newView?.body.view !== body.view &&
+        !this.provenViews.has(`${message.signer} ${body.view}`)
+      ) {
         this.violation(`${message.signer} votes in view ${body.view}, which nothing it holds proves`);
       }
       if (r.height + 1 === body.height && body.parent !== r.headHash) {
@@ -142,6 +147,16 @@ export class Checker {
       if ((message.body.prepared?.prePrepare.body.view ?? -1) < committed)
         this.violation(`${signer} committed at ${message.body.height + 1} in view ${committed} and hides it`);
     }
+  }
+
+  losesVote(publicKey: string): void {
+    this.lostVotes.add(publicKey);
+  }
+
+  /** A key that lost its vote does not come back to it. */
+  mayVote(publicKey: string, message: Message): void {
+    if (isOwnWord(message) && this.lostVotes.has(publicKey))
+      this.violation(`${message.signer} votes with a key whose vote is lost: ${message.kind}`);
   }
 
   private saysOnce(place: string, what: string): void {

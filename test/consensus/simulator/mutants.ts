@@ -297,6 +297,18 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'if (tookMs >= 0) r.attempts = 0;',
   },
   {
+    name: 'vote that was lost comes back when the log is cut',
+    file: `${CORE}/log.ts`,
+    find: "  if (!r.voting) records.push({ type: 'vote lost', reason: r.whyNotVoting });",
+    replace: '',
+  },
+  {
+    name: 'a gateway counts to f',
+    file: 'src/protocol/quorum.ts',
+    find: 'const base = Math.max(ceilDiv(DEVICE_QUORUM_PERCENT * n, 100), faultsTolerated(n) + 1);',
+    replace: 'const base = Math.max(1, faultsTolerated(n));',
+  },
+  {
     name: 'view-change said anew',
     file: `${CORE}/timing.ts`,
     find: 'if (own !== undefined) send(out, own.viewChange, own.batch);',

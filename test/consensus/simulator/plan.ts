@@ -44,6 +44,8 @@ export interface Plan {
   readonly byzantine: ReadonlyMap<number, readonly Behaviour[]>;
   /** Index of a validator that loses its vote log and gets a new key, or -1. Counts as a fault. */
   readonly losesLog: number;
+  /** It does not lose it: vote log and ledger come back as they were before, and nobody says so. */
+  readonly rollsBack: boolean;
   /** A validator joins during the run. */
   readonly joins: boolean;
   /** A validator is removed during the run. */
@@ -110,6 +112,7 @@ export function planOf(seed: number, nodes: number): Plan {
     clockSkewMsMax: 2000,
     chainRate: 1,
   };
+  const rollsBack = losesLog >= 0 && chance(0.4);
   const joins = chance(0.1);
   const leaves = nodes > 4 && losesLog < 0 && chance(0.15);
   const latencyMs = faults.has('delay') ? among([20, 60]) : among([1, 5]);
@@ -120,6 +123,7 @@ export function planOf(seed: number, nodes: number): Plan {
     faults,
     byzantine,
     losesLog,
+    rollsBack,
     joins,
     leaves,
     realSignatures: seed % 20 === 0,

@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 import { fromBase64url, toBase64url } from '../../../src/base/bytes.ts';
 import { canonicalBytes, type Json, parseCanonical } from '../../../src/base/canonical.ts';
-import type { Batch, SnapshotChunk, SnapshotManifest } from '../../../src/consensus/engine.ts';
+import type { Batch, DecidedBlock, SnapshotChunk, SnapshotManifest } from '../../../src/consensus/engine.ts';
 import type { ConsensusEvent, Environment, LogRecord } from '../../../src/consensus/pbft/core/io.ts';
 import { batchDigest, decodePacket, encodePacket, type Packet } from '../../../src/consensus/pbft/core/messages.ts';
 import { createHost, type Host } from '../../../src/consensus/pbft/host.ts';
@@ -37,8 +37,12 @@ const SLOW_BLOCKS_MIN = 24;
 const SLOW_VIEWS_MAX = 12;
 /** View timers for which phases end half done. */
 const HALF_DONE_VIEWS = 6;
+/** View timers by which a disk is rolled back. */
+const ROLLED_BACK_VIEWS = 3;
 /** View timers that the validator that loses its disk hears of no block before. */
 const LEFT_BEHIND_VIEWS = 3;
+/** The height and header of a block that nobody has. */
+const FALSE_REPLY = `1000000 ${'ef'.repeat(32)}`;
 const GENESIS_MS = 1_700_000_000_000;
 /** Commits and steps every run has at least; it goes on with more requests until it does. */
 const COMMITS_MIN = 20;
@@ -69,7 +73,8 @@ class Crash extends Error {}
 interface Node {
   readonly id: string;
   readonly index: number;
-  readonly honest: boolean;
+  /** Turns false for a while where a disk is rolled back: what such a validator says may contradict what it said. */
+  honest: boolean;
   publicKey: string;
   readonly app: ToyDisk;
   log: LogRecord[] | null;
@@ -121,6 +126,8 @@ class World {
   private readonly lostKinds = new Set<string>();
   private asksUntilMs = 0;
   /** Height and view that the furthest honest validator had at healing. */
+  /** Whose old key may be accused rightly. */
+  private readonly doubtful = new Set<string>();
   private atHealing = { height: 0, view: 0 };
   /** The last trial: a primary that is gone when nothing but a due operation asks for a block. */
   private epilogue: 'to come' | 'running' | 'over' = 'to come';
@@ -328,7 +335,7 @@ class World {
     };
     const created = (host: Host): void => {
       node.host = host;
-      if (!node.honest) node.liar = this.liar(node, host);
+      if (!node.honest && !node.lost) node.liar = this.liar(node, host);
     };
     try {
       created(
@@ -403,6 +410,7 @@ class World {
       digestOf: (batch) => this.digestOf(batch),
       newRequest: (value) => this.newRequest(value),
       send: (to, packet) => this.transmit(node, to, packet),
+      replyFalsely: () => this.replyFalsely(node),
       plot: this.plot,
     };
   }
@@ -442,6 +450,7 @@ class World {
 
   private tell(node: Node, event: ConsensusEvent): void {
     if (this.trace !== null) this.say(node, describe(event));
+    if (event.type === 'vote lost') this.checker.losesVote(node.publicKey);
     if (!node.honest) return;
     switch (event.type) {
       case 'executed': {
@@ -471,7 +480,8 @@ class World {
         if (!node.lost) this.checker.violation(`${node.id} stopped voting for nothing: ${event.reason}`);
         return;
       case 'proposal refused':
-        if (this.isHonest(event.from)) this.checker.violation(`${node.id} refused ${event.from}, who is honest: ${event.reason}`);
+        if (this.isHonest(event.from))
+          this.checker.violation(`${node.id} refused ${event.from}, who is honest: ${event.reason}`);
         return;
       case 'evidence':
         this.evidence++;
@@ -483,6 +493,7 @@ class World {
 
   /** An id of which no liar makes use. */
   private isHonest(id: string): boolean {
+    if (this.doubtful.has(id)) return false;
     return this.nodes.every((other) => other.id !== id || other.honest);
   }
 
@@ -490,6 +501,7 @@ class World {
 
   private sendFrom(node: Node, packet: Packet): void {
     if (node.liar !== null) return bend(node.liar, packet);
+    if (packet.envelope.signer === node.id) this.checker.mayVote(node.publicKey, packet.envelope);
     if (node.honest && node.host !== null && packet.envelope.signer === node.id)
       this.checker.sends(node.publicKey, packet.envelope, node.host.replica, node.log);
     if (this.plan.byzantine.size > 0) overhear(this.plot, packet);
@@ -561,6 +573,11 @@ class World {
     this.queue.push(this.nowMs + this.plan.latencyMs, { type: 'reply', from, id, content });
   }
 
+  /** All liars say the same. */
+  private replyFalsely(from: Node): void {
+    for (const { id, counted } of this.wanted.values()) if (counted === null) this.reply(from, id, FALSE_REPLY);
+  }
+
   /** The last-reply cache is the ledger itself, which proves what it applied also where the toy prunes its blocks. */
   private replyAgain(node: Node, id: string): void {
     const height = this.checker.appliedAt.get(id);
@@ -617,7 +634,11 @@ class World {
       };
       this.at(random() * 300, again);
     }
-    if (plan.losesLog >= 0) this.at(faultyMs * (0.2 + random() * 0.3), () => this.leaveBehind());
+    if (plan.losesLog >= 0) {
+      const atMs = faultyMs * (0.2 + random() * 0.3);
+      if (plan.rollsBack) this.rollBackAt(atMs);
+      else this.at(atMs, () => this.leaveBehind());
+    }
     if (plan.leaves) this.at(faultyMs * (0.3 + random() * 0.4), () => this.removeOne());
     if (plan.joins) {
       const node = this.nodes.at(-1) as Node;
@@ -729,7 +750,44 @@ class World {
     node.lost = true;
     node.log = null;
     this.crash(node, 'its vote log is lost');
+    this.newKeyFor(node);
+  }
+
+  /**
+   * A disk comes back as it was some views ago, vote log and ledger. The validator counts as faulty with this key: until it meets its own
+   * words it may contradict itself. Once it knows, it never votes with the key again, over crashes and cuts of its log.
+   */
+  private rollBackAt(atMs: number): void {
+    const node = this.nodes.find(({ index }) => index === this.plan.losesLog) as Node;
+    let log: LogRecord[] = [];
+    let state = node.app.state;
+    let blocks: [number, DecidedBlock][] = [];
+    this.at(Math.max(0, atMs - ROLLED_BACK_VIEWS * this.plan.terms.viewMs), () => {
+      log = [...(node.log ?? [])];
+      state = node.app.state;
+      blocks = [...node.app.blocks];
+    });
+    this.at(atMs, () => {
+      node.lost = true;
+      node.honest = false;
+      this.doubtful.add(node.id);
+      if (node.host !== null) this.crash(node, 'its disk is rolled back');
+      node.log = log;
+      node.app.state = state;
+      node.app.blocks.clear();
+      for (const [height, block] of blocks) node.app.blocks.set(height, block);
+      for (const afterMs of [1000, 2000]) {
+        this.at(this.nowMs + afterMs, () => {
+          if (node.host !== null) this.crash(node, 'power');
+        });
+      }
+      this.newKeyFor(node);
+    });
+  }
+
+  private newKeyFor(node: Node): void {
     this.at(this.nowMs + 3000, () => {
+      node.honest = true;
       const publicKey = this.signing.newKey(++this.keyCount);
       this.submitNew('good', 'member', { id: node.id, publicKey });
       if (node.host !== null) {
