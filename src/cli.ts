@@ -28,6 +28,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   market: async () => (await import('./commands/market.ts')).marketCommand(),
   chain: async () => (await import('./commands/chain.ts')).chainCommand(),
   statement: async () => (await import('./commands/statement.ts')).statementCommand(),
+  operator: async () => (await import('./commands/operator.ts')).operatorCommand(),
   broker: async () => (await import('./commands/broker.ts')).brokerCommand(),
 };
 

@@ -54,7 +54,8 @@ export class Cluster {
     this.#ports = ports;
     this.folder = folder;
     this.brokers = [...ports.keys()];
-    const keys = new Map([...options.gateways, 'operator', 'utility'].map((id) => [id, newKey()]));
+    const keys = new Map([...options.gateways, 'utility'].map((id) => [id, newKey()]));
+    keys.set('operator', generateKey(join(folder, 'operator.pem')));
     for (const id of VALIDATORS) {
       const key = generateKey(join(folder, `${id}.pem`));
       keys.set(id, key);
