@@ -2,6 +2,7 @@
 // somebody's result, turn a network's electrical data into a feeder.
 
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { BugError, WattpactError } from '../base/errors.ts';
 import { allocate } from '../market/allocate.ts';
@@ -48,6 +49,14 @@ export function marketCommand(): Command {
     .requiredOption('--result <file>', 'result of `market clear --json`')
     .action(async (options: InputOptions & { result: string }) => verifyFiles(options));
   market.addCommand(marketImportCommand());
+  market
+    .command('page')
+    .description('write a page that checks the clearings of a chain in a browser, without server, network or trust')
+    .option('-o, --out <file>', 'where to write it', 'check-clearing.html')
+    .action(async ({ out }: { out: string }) => {
+      writeFileSync(out, (await import('../web/check-page.ts')).checkPage());
+      printLine(`${out}: open it in a browser and choose the document of a clearing`);
+    });
   return market;
 }
 

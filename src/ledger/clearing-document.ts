@@ -2,37 +2,17 @@
 // checked. Knows nothing of the state: an auditor runs the same on a document alone.
 
 import { isWattpactError } from '../base/errors.ts';
-import { orderBook } from '../market/book.ts';
 import { clear, sumOfRounds, walkRounds } from '../market/clear.ts';
 import { type Congestion, congestionOf } from '../market/congestion.ts';
-import { buildFeeder, pathBetween } from '../market/feeder.ts';
 import { accountOfRounds, type MarketAccount, marketAccount } from '../market/settle.ts';
-import { pairTrades } from '../market/trades.ts';
-import type { Clearing, FeederModel, Finding, OrderBook } from '../market/types.ts';
+import type { FeederModel, Finding, OrderBook } from '../market/types.ts';
 import { verifyClearing } from '../market/verify.ts';
-import {
-  clearSecurely,
-  type TightenedLine,
-  type VoltageModel,
-  verifySecurely,
-  voltageModel,
-} from '../market/voltage.ts';
+import { clearSecurely, type VoltageModel, verifySecurely } from '../market/voltage.ts';
 import { hashOf } from '../protocol/envelope.ts';
 import type { Trade } from '../protocol/replies.ts';
+import { certificateProblem } from './clearing-certificate.ts';
+import { type ClearingInputs, prepareClearing, type Round, tradesBetween } from './clearing-rounds.ts';
 import type { ClearingDocument, RoundCertificate } from './types.ts';
-
-export type ClearingInputs = Pick<
-  ClearingDocument,
-  'buses' | 'feeder' | 'interval' | 'lengthMs' | 'netExports' | 'orders' | 'rounds' | 'tariff' | 'utility' | 'voltage'
->;
-
-/** A round with the feeder it was optimal on (tightened limits included) and the orders that took part. */
-export interface Round {
-  readonly book: OrderBook;
-  readonly clearing: Clearing;
-  readonly tightened: readonly TightenedLine[];
-  readonly within: FeederModel;
-}
 
 /** What the market made of the inputs, or why nothing. */
 export type Outcome =
@@ -53,11 +33,7 @@ export const LATE = { status: 'void', reason: 'late' } as const;
 /** Clears and checks the certificate. Nothing is thrown: what cannot be cleared is void for everybody alike. */
 export function clearInputs(inputs: ClearingInputs): Outcome {
   try {
-    const { buses, lengthMs, netExports, orders, tariff } = inputs;
-    const netExportsWh = new Map(netExports.map(({ bus, energyWh }) => [bus, energyWh]));
-    const feeder = buildFeeder(buses, { lengthMs, netExportsWh });
-    const book = orderBook(feeder, orders, tariff ?? undefined);
-    const rounds = clearBook(inputs, feeder, book);
+    const rounds = clearRounds(inputs);
     if ('reason' in rounds) return { status: 'void', reason: rounds.reason };
     const last = rounds[rounds.length - 1] as Round;
     return {
@@ -74,19 +50,12 @@ export function clearInputs(inputs: ClearingInputs): Outcome {
 }
 
 /** Round by round within the lines' limits, and within the voltage band where the feeder states one. */
-function clearBook(
-  { buses, lengthMs, orders, rounds, voltage }: ClearingInputs,
-  feeder: FeederModel,
-  book: OrderBook,
-): Round[] | { reason: string } {
-  const model = voltage === null ? null : voltageModel(buses, voltage, lengthMs);
-  const joins = new Uint8Array(book.size);
-  for (const [i, { round }] of orders.entries()) joins[i] = round - 1;
+function clearRounds(inputs: ClearingInputs): Round[] | { reason: string } {
+  const { feeder, book, joins, model, repeatsMax } = prepareClearing(inputs);
   const done: Round[] = [];
   let problem: { reason: string } | null = null;
-  walkRounds(feeder, book, joins, rounds, (left, open) => {
-    const cleared =
-      voltage === null || model === null ? clearRound(left, open) : clearInBand(left, open, model, voltage.repeatsMax);
+  walkRounds(feeder, book, joins, inputs.rounds, (left, open) => {
+    const cleared = model === null ? clearRound(left, open) : clearInBand(left, open, model, repeatsMax);
     if ('reason' in cleared) {
       problem = cleared;
       return null;
@@ -120,29 +89,6 @@ function problemOf(findings: readonly Finding[]): { reason: string } | null {
   return first === undefined ? null : { reason: first.message };
 }
 
-/** In a round, trades of one pair of parties are one: their prices are those of their two buses, whatever the steps. */
-function tradesBetween(inputs: ClearingInputs, { within: feeder, book, clearing }: Round): Trade[] {
-  // The utility's two orders come last and have no gateway.
-  const partyOf = (order: number): string => inputs.orders[order]?.gateway ?? inputs.utility;
-  const busOf = (order: number): number => book.buses[order] as number;
-  const byPair = new Map<string, Trade>();
-  for (const { seller, buyer, via, ...trade } of pairTrades(feeder, book, clearing)) {
-    const pair = `${partyOf(seller)} ${partyOf(buyer)}`;
-    const known = byPair.get(pair);
-    byPair.set(pair, {
-      buyer: partyOf(buyer),
-      buyerUcPerWh: trade.buyerUcPerWh,
-      energyWh: trade.energyWh + (known?.energyWh ?? 0),
-      lossWh: trade.lossWh + (known?.lossWh ?? 0),
-      path:
-        known?.path ?? pathBetween(feeder, busOf(seller), via, busOf(buyer)).map((bus) => feeder.ids[bus] as string),
-      seller: partyOf(seller),
-      sellerUcPerWh: trade.sellerUcPerWh,
-    });
-  }
-  return [...byPair.values()];
-}
-
 export function documentOf(inputs: ClearingInputs, outcome: Outcome): ClearingDocument {
   if (outcome.status === 'void') {
     const nothing = { certificates: [], fillsWh: [], flowsWh: [], pricesUcPerWh: [], tightened: [], trades: [] };
@@ -174,10 +120,14 @@ function certificateOf({ clearing, tightened }: Pick<Round, 'clearing' | 'tighte
   };
 }
 
-/** True if a document holds: the same inputs give these results, and the certificate is optimal. For auditors. */
-export function clearingHolds(document: ClearingDocument): boolean {
+/**
+ * Why a document is not what its inputs give, or null: results are judged by their certificates, a void one is cleared anew.
+ * For auditors; the document's form is checked (clearing-file.ts).
+ */
+export function clearingProblem(document: ClearingDocument): string | null {
+  if (document.status === 'cleared') return certificateProblem(document);
   const { buses, feeder, interval, lengthMs, netExports, orders, rounds, tariff, utility, voltage } = document;
   const inputs = { buses, feeder, interval, lengthMs, netExports, orders, rounds, tariff, utility, voltage };
-  const outcome = document.status === 'void' && document.reason === LATE.reason ? LATE : clearInputs(inputs);
-  return hashOf(documentOf(inputs, outcome)) === hashOf(document);
+  const outcome = document.reason === LATE.reason ? LATE : clearInputs(inputs);
+  return hashOf(documentOf(inputs, outcome)) === hashOf(document) ? null : 'these orders and lines give no such result';
 }

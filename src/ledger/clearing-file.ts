@@ -7,7 +7,7 @@ import { ENERGY_WH_MAX, PRICE_UC_PER_WH_MAX } from '../base/units.ts';
 import { hashOf, idSchema } from '../protocol/envelope.ts';
 import { busSchema, feederSchema, ROUNDS_MAX } from '../protocol/genesis.ts';
 import { tradeSchema } from '../protocol/replies.ts';
-import { clearingHolds } from './clearing-document.ts';
+import { clearingProblem } from './clearing-document.ts';
 import type { ClearingDocument } from './types.ts';
 
 /** Most orders and buses of a document (market/types.ts holds the same bounds). */
@@ -89,7 +89,8 @@ export function checkClearing(
   try {
     canonicalBytes(value);
     const document = parsed.data as ClearingDocument;
-    if (!clearingHolds(document)) return { problem: 'the results are not what these orders, lines and tariff give' };
+    const problem = clearingProblem(document);
+    if (problem !== null) return { problem };
     return { document, digest: hashOf(value) };
   } catch (error) {
     return { problem: describeError(error) };

@@ -5,7 +5,8 @@ import type { Lot } from '../market/settle.ts';
 import { hashOf } from '../protocol/envelope.ts';
 import type { Bus, Feeder } from '../protocol/genesis.ts';
 import type { Trade } from '../protocol/replies.ts';
-import { type ClearingInputs, clearInputs, documentOf, LATE, type Outcome } from './clearing-document.ts';
+import { clearInputs, documentOf, LATE, type Outcome } from './clearing-document.ts';
+import type { ClearingInputs } from './clearing-rounds.ts';
 import { type Context, derivedSalt, PUBLIC_SALT, schedule } from './context.ts';
 import { offersInOrder } from './queries.ts';
 import {

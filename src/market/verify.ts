@@ -37,8 +37,10 @@ export function verifyClearing(feeder: FeederModel, book: OrderBook, clearing: C
   if (findings.length > 0) return findings;
 
   const flows = orderFlows(feeder, book, fillsWh);
-  if (flows[feeder.root] !== 0) {
-    report('flow.balance', feeder.root, `${flows[feeder.root]} Wh more are sold than bought`);
+  const surplus = flows[feeder.root]!;
+  if (surplus !== 0) {
+    const more = surplus > 0 ? 'sold than bought' : 'bought than sold';
+    report('flow.balance', feeder.root, `${Math.abs(surplus)} Wh more are ${more}`);
     return findings;
   }
   for (let bus = 0; bus < n; bus++) {

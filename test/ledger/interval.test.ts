@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import type { JsonObject } from '../../src/base/canonical.ts';
 import { fastVerify } from '../../src/keys/verify.ts';
-import { clearingHolds } from '../../src/ledger/clearing-document.ts';
+import { clearingProblem } from '../../src/ledger/clearing-document.ts';
 import type { ClearingDocument } from '../../src/ledger/types.ts';
 import { attest } from '../../src/protocol/header.ts';
 import type { Notice, Settlement } from '../../src/protocol/replies.ts';
@@ -58,8 +58,8 @@ test('offers clear at the gate; every site with an offer gets a notice it can ve
   // Three lines at 100 each lie between them, none is full.
   expect(factory.nodalPriceUcPerWh - farm.nodalPriceUcPerWh).toBe(300);
   const document = world.ledger.clearing('f1', T);
-  expect(document && clearingHolds(document)).toBe(true);
-  expect(document && clearingHolds({ ...document, welfareUc: '1' })).toBe(false);
+  expect(document && clearingProblem(document)).toBeNull();
+  expect(document && clearingProblem({ ...document, welfareUc: '1' })).toMatch(/welfare/);
   const found = world.ledger.noticeOf('farm', T);
   if (found === null) throw new Error('no proof');
   const attestation = attest(found.header, 'v1', signerOf('v1'));
@@ -172,7 +172,7 @@ test('where a feeder states its voltage band the clearing keeps it, with the tig
     world.block(OPEN, world.tariff(), world.offer('farm', T, [[3000, 4000]]));
     world.block(GATE);
     const document = world.ledger.clearing('f1', T);
-    expect(document && clearingHolds(document)).toBe(true);
+    expect(document && clearingProblem(document)).toBeNull();
     return { document, notice: noticeOf(world, 'farm') };
   };
   const free = clearing(base.feeders);
@@ -475,14 +475,14 @@ describe('two rounds', () => {
       ['house', 2],
     ]);
     expect(document.certificates).toHaveLength(2);
-    expect(clearingHolds(document)).toBe(true);
+    expect(clearingProblem(document)).toBeNull();
     for (const wrong of [
       { rounds: 1 },
       { certificates: [] },
       { certificates: [...document.certificates].reverse() },
       { orders: document.orders.map((order) => ({ ...order, round: 1 })) },
     ]) {
-      expect(clearingHolds({ ...document, ...wrong })).toBe(false);
+      expect(clearingProblem({ ...document, ...wrong })).not.toBeNull();
     }
   });
 
