@@ -3,7 +3,7 @@
 import type { Json, JsonObject } from '../base/canonical.ts';
 import { describeError } from '../base/errors.ts';
 import { isoSeconds } from '../base/interval.ts';
-import { commitsAgree } from '../consensus/certificates.ts';
+import { commitsAgree, contradicts } from '../consensus/certificates.ts';
 import { fastVerify } from '../keys/verify.ts';
 import { certifiedSchema, checkCertified } from '../ledger/certified.ts';
 import { checkClearing } from '../ledger/clearing-file.ts';
@@ -16,6 +16,7 @@ import { parseEnvelope } from '../protocol/envelope.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import { checkAttestation, headerHash, headerSchema } from '../protocol/header.ts';
 import type { Leaf } from '../protocol/replies.ts';
+import { EVIDENCE_KIND, evidenceSchema } from '../validator/evidence.ts';
 import { accountAnswerSchema, certifiedHeaderSchema } from '../web/api-routes.ts';
 
 /** `holds` null: there is nothing in it that could be checked. */
@@ -38,6 +39,7 @@ export function judge(value: Json, genesis: Genesis, sets: Sets, notice: Json | 
   if ('balanceUc' in object && 'attestation' in object) return judgeAccount(value, genesis, sets);
   if (Array.isArray(object.records) && 'untilHeight' in object) return judgePage(object, genesis, sets);
   if ('commits' in object && 'attestation' in object) return judgeHeader(value, genesis, sets);
+  if (object.kind === EVIDENCE_KIND) return judgeEvidence(value, genesis, sets);
   if (object.kind !== 'wattpact.proof' && Object.keys(object).length > 0) {
     return { holds: null, text: 'it carries no proof', detail: {} };
   }
@@ -156,6 +158,23 @@ function judgeAccount(value: Json, genesis: Genesis, sets: Sets): Judgement {
     header,
     validator: attestation.signer,
   });
+}
+
+/** By any key that the validator has had as far as is known: what was signed with it stays said. */
+function judgeEvidence(value: Json, genesis: Genesis, sets: Sets): Judgement {
+  const evidence = evidenceSchema.safeParse(value);
+  if (!evidence.success || evidence.data.chain !== genesis.chain) return no('not evidence of this chain');
+  const { accused, first, second } = evidence.data;
+  const keys = new Set(sets.flatMap((set) => keysOf(set).get(accused) ?? []));
+  try {
+    const [one, other] = [parseEnvelope(first), parseEnvelope(second)];
+    const contradicted = contradicts(genesis.chain, fastVerify);
+    if (one.signer !== accused || ![...keys].some((key) => contradicted(one, other, key)))
+      return no(`${accused} did not sign two words that contradict each other, with a key that is known`);
+    return yes(`${accused} signed two different ${one.kind} for one place: no honest validator does`, { accused });
+  } catch (error) {
+    return no(describeError(error));
+  }
 }
 
 /** One leaf in one line. */

@@ -11,6 +11,7 @@ import { STORE_FILE } from '../gateway/gateway.ts';
 import { overrideText, type SiteOverride } from '../gateway/overrides.ts';
 import { openGatewayStore } from '../store/gateway.ts';
 import { openLedgerStore } from '../store/ledger.ts';
+import { readEvidence } from '../validator/evidence.ts';
 import { LEDGER_FILE } from '../validator/validator.ts';
 import { printJson, printLine } from './output.ts';
 
@@ -23,7 +24,7 @@ export function statusCommand(): Command {
     .option('--json', 'one JSON document on standard output')
     .action((dir: string, { json }: { json?: true }) => {
       if (existsSync(join(dir, STORE_FILE))) gatewayStatus(join(dir, STORE_FILE), json === true);
-      else if (existsSync(join(dir, LEDGER_FILE))) validatorStatus(join(dir, LEDGER_FILE), json === true);
+      else if (existsSync(join(dir, LEDGER_FILE))) validatorStatus(dir, json === true);
       else {
         throw new WattpactError(
           'usage.status',
@@ -70,8 +71,8 @@ function gatewayStatus(file: string, json: boolean): void {
   }
 }
 
-function validatorStatus(file: string, json: boolean): void {
-  const store = openLedgerStore(file, { readonly: true });
+function validatorStatus(dir: string, json: boolean): void {
+  const store = openLedgerStore(join(dir, LEDGER_FILE), { readonly: true });
   try {
     const head = store.head();
     const status = {
@@ -80,14 +81,19 @@ function validatorStatus(file: string, json: boolean): void {
       height: head?.height ?? null,
       time: head === null ? null : isoSeconds(head.timeMs),
       stateHash: head?.stateHash ?? null,
+      evidence: readEvidence(dir),
     };
-    if (json) printJson(status);
-    else
-      printLine(
-        head === null
-          ? 'no block yet'
-          : `chain ${head.chain}\nblock ${head.height} of ${status.time}, state ${head.stateHash}`,
-      );
+    if (json) {
+      printJson(status);
+      return;
+    }
+    for (const { accused, what, file } of status.evidence)
+      printLine(`accused     ${accused}: ${what} (${file}; wattpact chain check judges it)`);
+    printLine(
+      head === null
+        ? 'no block yet'
+        : `chain ${head.chain}\nblock ${head.height} of ${status.time}, state ${head.stateHash}`,
+    );
   } finally {
     store.close();
   }

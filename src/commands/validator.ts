@@ -16,6 +16,7 @@ interface Flags {
   readonly broker: readonly string[];
   readonly listen?: Address;
   readonly api?: Address;
+  readonly metrics?: Address;
 }
 
 export function validatorCommand(): Command {
@@ -32,6 +33,7 @@ export function validatorCommand(): Command {
     .option('--broker <url>', 'a broker to talk through; may be given several times', collect, [])
     .option('--listen <host:port>', 'run an embedded broker here', address)
     .option('--api <host:port>', 'answer questions over HTTP here, read only (docs/api.md)', address)
+    .option('--metrics <host:port>', 'show its figures here at /metrics, for Prometheus', address)
     .action(validator);
 }
 
@@ -53,6 +55,7 @@ async function validator(flags: Flags): Promise<void> {
     brokers: flags.broker,
     listen: flags.listen ?? null,
     api: flags.api ?? null,
+    metrics: flags.metrics ?? null,
     ...machine,
     log,
     emit: tellParent,

@@ -1,5 +1,6 @@
-// Judges the certificates of blocks for a stranger: the commits of the engine that made them.
+// Judges for a stranger what the engine's messages prove: that a quorum agreed on a block, or that a validator contradicted itself.
 
+import { canonicalText } from '../base/canonical.ts';
 import type { Envelope, Verify } from '../protocol/envelope.ts';
 import { isSignedBy } from '../protocol/envelope.ts';
 import type { Batch, Certificate } from './engine.ts';
@@ -41,6 +42,36 @@ export function commitsAgree(
       typeof digest === 'string' && decides(chain, verify, engine, commits, { digest, height, parent }, validators)
     );
   };
+}
+
+/** True if both messages are signed with this key and no honest validator signs the two: one place, different words. */
+export function contradicts(
+  chain: string,
+  verify: Verify,
+): (first: Envelope, second: Envelope, publicKey: string) => boolean {
+  return (first, second, publicKey) => {
+    const place = placeOf(first);
+    if (place === null || place !== placeOf(second) || first.signer !== second.signer) return false;
+    if (canonicalText(first.body) === canonicalText(second.body)) return false;
+    return [first, second].every((message) => isSignedBy(chain, message, publicKey, verify));
+  };
+}
+
+/** What a validator says one thing of at most. */
+function placeOf({ kind, body }: Envelope): string | null {
+  switch (kind) {
+    case 'pbft.pre-prepare':
+    case 'pbft.prepare':
+    case 'pbft.commit':
+      return `${kind} ${String(body.height)} ${String(body.view)}`;
+    case 'pbft.view-change':
+    case 'pbft.new-view':
+      return `${kind} ${String(body.view)}`;
+    case 'pbft.checkpoint':
+      return `${kind} ${String(body.height)}`;
+    default:
+      return null;
+  }
 }
 
 function decides(

@@ -82,6 +82,13 @@ export interface Engine {
   status(): EngineStatus;
 }
 
+/** Two signed messages of one validator that an honest one never signs both. */
+export interface Contradiction {
+  readonly accused: string;
+  readonly first: Envelope;
+  readonly second: Envelope;
+}
+
 export interface EngineStatus {
   readonly engine: string;
   /** Height of the last executed block. */
@@ -93,6 +100,6 @@ export interface EngineStatus {
   readonly why: string;
   /** Requests waiting for an order. */
   readonly pending: number;
-  /** Validators of whom conflicting signed messages are kept. */
-  readonly accused: readonly string[];
+  /** What is kept against other validators, one piece each. */
+  readonly evidence: readonly Contradiction[];
 }

@@ -14,6 +14,10 @@ export type ValidatorEvent =
       readonly primary: string;
       readonly height: number;
       readonly stateHash: string;
+      /** Requests waiting for their order. */
+      readonly pending: number;
+      /** Validators that contradicted themselves: the evidence lies in the folder. */
+      readonly accused: readonly string[];
       readonly brokersConnected: number;
       readonly brokers: number;
     }

@@ -19,9 +19,12 @@ import { faultsTolerated } from '../protocol/quorum.ts';
 import { openLedgerStore } from '../store/ledger.ts';
 import { openVoteLog } from '../store/votes.ts';
 import { createApi } from '../web/api.ts';
+import { type Gauge, serveMetrics } from '../web/metrics.ts';
 import { createDirectory, type Directory } from './directory.ts';
 import { createDoor } from './door.ts';
 import type { ValidatorListener } from './events.ts';
+import { keepEvidence } from './evidence.ts';
+import { gaugesOf } from './gauges.ts';
 import { createSpeaker } from './speaker.ts';
 
 /** How often the status is told and, on disk and network, looked after; ms. */
@@ -40,6 +43,8 @@ export interface ValidatorOptions {
   readonly listen: { readonly host: string; readonly port: number } | null;
   /** Where the open API listens; null: none. */
   readonly api: { readonly host: string; readonly port: number } | null;
+  /** Where its figures are read; null: nowhere. */
+  readonly metrics: { readonly host: string; readonly port: number } | null;
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Log;
@@ -120,16 +125,20 @@ export async function startValidator(options: ValidatorOptions): Promise<Validat
     options.api === null
       ? null
       : await createApi({ ...options.api, self: id, ledger, sign: key.sign, verify: fastVerify, clock, log });
+  const gauges = (): readonly Gauge[] => gaugesOf(engine.status(), messaging.status(), ledger.head().timeMs, clock);
+  const metrics = options.metrics === null ? null : await serveMetrics({ ...options.metrics, gauges, log });
   engine.start();
 
   let lastStatusMs = clock.monotonicMs();
   const tellStatus = (): void => {
     lastStatusMs = clock.monotonicMs();
-    const { state, why, view, primary, height } = engine.status();
+    const { state, why, view, primary, height, pending, evidence } = engine.status();
+    keepEvidence(dir, chain, evidence);
     const { connected, brokers } = messaging.status();
     const { stateHash } = ledger.head();
     const links = { brokersConnected: connected, brokers: brokers.length };
-    emit({ type: 'status', state, why, view, primary, height, stateHash, ...links });
+    const accused = evidence.map((piece) => piece.accused);
+    emit({ type: 'status', state, why, view, primary, height, stateHash, pending, accused, ...links });
     messaging.announce({ height, view, state });
   };
   const timer = setInterval(tellStatus, STATUS_MS);
@@ -145,6 +154,7 @@ export async function startValidator(options: ValidatorOptions): Promise<Validat
       engine.stop();
       endListening();
       await api?.close();
+      await metrics?.close();
       await messaging.stop();
       await broker?.close();
       store.close();

@@ -2,9 +2,11 @@
 
 import { expect, test } from 'vitest';
 import { toBase64url } from '../../src/base/bytes.ts';
+import { contradicts } from '../../src/consensus/certificates.ts';
 import type { Application } from '../../src/consensus/engine.ts';
 import { encodePacket } from '../../src/consensus/pbft/core/messages.ts';
-import { seal } from '../../src/protocol/envelope.ts';
+import { fastVerify } from '../../src/keys/verify.ts';
+import { type Envelope, seal } from '../../src/protocol/envelope.ts';
 import { CHAIN, house, TERMS } from './house.ts';
 import { keyPair } from './keys.ts';
 
@@ -120,7 +122,18 @@ test('conflicting votes are kept as evidence, across a restart, and shown', () =
   expect(evidence.every(({ accused }) => accused === ids[2])).toBe(true);
   crash(ids[0]!);
   start(ids[0]!);
-  expect(engines.get(ids[0]!)!.status().accused).toEqual([ids[2]]);
+  const [piece, ...more] = engines.get(ids[0]!)!.status().evidence;
+  expect([piece?.accused, more]).toEqual([ids[2], []]);
+  // A stranger is convinced by it, with the right key and by two different words for one place.
+  const convicts = contradicts(CHAIN, fastVerify);
+  const { first, second } = piece as { first: Envelope; second: Envelope };
+  const publicKey = toBase64url(keys.get(ids[2]!)!.publicKey);
+  expect(convicts(first, second, publicKey)).toBe(true);
+  expect(convicts(first, second, toBase64url(keys.get(ids[1]!)!.publicKey))).toBe(false);
+  expect(convicts(first, first, publicKey)).toBe(false);
+  const elsewhere = seal(CHAIN, 'pbft.prepare', ids[2]!, { ...vote('b'), height: 2 }, keys.get(ids[2]!)!.sign);
+  const asCommit = seal(CHAIN, 'pbft.commit', ids[2]!, vote('b'), keys.get(ids[2]!)!.sign);
+  expect([elsewhere, asCommit].map((other) => convicts(first, other, publicKey))).toEqual([false, false]);
 });
 
 test('nobody is believed on the topic of another', () => {

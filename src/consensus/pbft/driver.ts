@@ -158,7 +158,7 @@ export function createPbftEngine(options: PbftOptions): Engine {
     status() {
       if (host !== null) return host.status();
       const { height } = application.head();
-      return { engine: 'pbft', height, view: 0, primary: '', state: 'stopped', why: '', pending: 0, accused: [] };
+      return { engine: 'pbft', height, view: 0, primary: '', state: 'stopped', why: '', pending: 0, evidence: [] };
     },
   };
 }

@@ -4,7 +4,7 @@
 import { BugError, describeError, isWattpactError } from '../../base/errors.ts';
 import type { Envelope } from '../../protocol/envelope.ts';
 import { headerHash } from '../../protocol/header.ts';
-import type { Application, DecidedBlock, EngineStatus } from '../engine.ts';
+import type { Application, Contradiction, DecidedBlock, EngineStatus } from '../engine.ts';
 import type { ConsensusEvent, Environment, HeadState, Input, LogRecord, Now, Question } from './core/io.ts';
 import { primaryOf } from './core/members.ts';
 import { BLOCKS_MAX, type Packet } from './core/messages.ts';
@@ -210,6 +210,6 @@ function statusOf(r: Replica): EngineStatus {
     state,
     why,
     pending: r.pool.size,
-    accused: r.evidence.map(({ accused }) => accused),
+    evidence: r.evidence as unknown as readonly Contradiction[],
   };
 }
