@@ -15,6 +15,7 @@ import { verifyClearing } from '../market/verify.ts';
 import {
   clearSecurely,
   type TightenedLine,
+  tighteningFindings,
   type VoltageModel,
   verifySecurely,
   voltageModel,
@@ -23,6 +24,7 @@ import { ROUNDS_MAX } from '../protocol/genesis.ts';
 import { type OrderFile, readFeeder, readOrders, readResult, resultText } from './market-files.ts';
 import { marketImportCommand } from './market-import.ts';
 import { EXIT_NO, printJson, printLine } from './output.ts';
+import { voltageBand } from './voltage-band.ts';
 
 interface InputOptions {
   readonly feeder: string;
@@ -32,11 +34,6 @@ interface InputOptions {
   readonly voltageBand?: string;
   readonly json?: true;
 }
-
-/** Clearings repeated under tighter limits before the market is void. */
-const VOLTAGE_REPEATS_MAX = 8;
-/** Reactive over active power of consumption that the voltage check assumes: power factor 0.95. */
-const TAN_PHI_PPM = 328_684;
 
 export function marketCommand(): Command {
   const market = new Command('market').description('clear a market on a radial feeder, or verify a clearing, offline');
@@ -81,7 +78,12 @@ interface Inputs {
   readonly orders: OrderFile;
   readonly rounds: number;
   /** Null unless a voltage band is asked for. */
-  readonly voltage: VoltageModel | null;
+  readonly voltage: Voltage | null;
+}
+
+interface Voltage {
+  readonly model: VoltageModel;
+  readonly repeatsMax: number;
 }
 
 async function readInputs(options: InputOptions): Promise<Inputs> {
@@ -90,22 +92,15 @@ async function readInputs(options: InputOptions): Promise<Inputs> {
   const { feeder, records } = await readFeeder(options.feeder, lengthMs);
   const orders = await readOrders(options.orders, feeder, rounds);
   if (options.voltageBand === undefined) return { feeder, orders, rounds, voltage: null };
-  if (!/^[1-9][0-9]?$/.test(options.voltageBand)) {
-    throw new WattpactError(
-      'usage.voltage',
-      `voltage band "${options.voltageBand}" is no whole number of percent below 100`,
-    );
-  }
-  const bandPpm = Number(options.voltageBand) * 10_000;
-  const band = { rootPpm: 1_000_000, minPpm: 1_000_000 - bandPpm, maxPpm: 1_000_000 + bandPpm, tanPhiPpm: TAN_PHI_PPM };
-  const voltage = voltageModel(records, band, lengthMs);
-  if (voltage === null) {
+  const { repeatsMax, ...band } = voltageBand(options.voltageBand);
+  const model = voltageModel(records, band, lengthMs);
+  if (model === null) {
     throw new WattpactError(
       'csv.voltage',
       `${options.feeder}: a voltage band needs vn_v of every bus, and r_uohm and x_uohm of every line`,
     );
   }
-  return { feeder, orders, rounds, voltage };
+  return { feeder, orders, rounds, voltage: { model, repeatsMax } };
 }
 
 function roundsOf(text: string): number {
@@ -174,14 +169,14 @@ interface TimedRound {
 }
 
 /** One round, checked. Within a voltage band every repeat is certified: its time counts as clearing. */
-function clearTimed(feeder: FeederModel, book: OrderBook, voltage: VoltageModel | null, pairs: boolean): TimedRound {
+function clearTimed(feeder: FeederModel, book: OrderBook, voltage: Voltage | null, pairs: boolean): TimedRound {
   let cleared: Pick<TimedRound, 'clearing' | 'tightened' | 'clearMs' | 'certifyMs'>;
   if (voltage === null) {
     const [fillsWh, clearMs] = timed(() => allocate(feeder, book));
     const [clearing, certifyMs] = timed(() => certify(feeder, book, fillsWh));
     cleared = { clearing, tightened: null, clearMs, certifyMs };
   } else {
-    const [secure, clearMs] = timed(() => clearSecurely(feeder, book, voltage, VOLTAGE_REPEATS_MAX));
+    const [secure, clearMs] = timed(() => clearSecurely(feeder, book, voltage.model, voltage.repeatsMax));
     if (secure.status === 'void') throw new WattpactError('market.void', secure.message);
     cleared = { clearing: secure.clearing, tightened: secure.tightened, clearMs, certifyMs: 0 };
   }
@@ -198,13 +193,13 @@ function sumMs(rounds: readonly TimedRound[], key: 'clearMs' | 'certifyMs' | 've
 function findingsOf(
   feeder: FeederModel,
   book: OrderBook,
-  voltage: VoltageModel | null,
+  voltage: Voltage | null,
   clearing: Clearing,
   tightened: readonly TightenedLine[],
 ): Finding[] {
   return voltage === null
     ? verifyClearing(feeder, book, clearing)
-    : verifySecurely(feeder, book, voltage, clearing, tightened);
+    : verifySecurely(feeder, book, voltage.model, clearing, tightened);
 }
 
 function priceSummary({ pricesUcPerWh }: Clearing): string {
@@ -232,7 +227,11 @@ async function verifyFiles(options: InputOptions & { result: string }): Promise<
   const paired: OrderTrade[] = [];
   walkRounds(feeder, orders.book, orders.joins, count, (left, open, i) => {
     const { clearing, tightened } = rounds[i] as (typeof rounds)[number];
-    for (const { code, at, message } of findingsOf(left, open, voltage, clearing, tightened)) {
+    const found = findingsOf(left, open, voltage, clearing, tightened);
+    if (found.length === 0 && voltage !== null) {
+      found.push(...tighteningFindings(left, open, voltage.model, voltage.repeatsMax, tightened));
+    }
+    for (const { code, at, message } of found) {
       const named = code === 'fill.range' ? message.replace(`order ${at}`, `order ${orders.ids[at]}`) : message;
       findings.push({ code, message: count > 1 ? `round ${i + 1}: ${named}` : named });
     }

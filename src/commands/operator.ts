@@ -11,6 +11,7 @@ import { consensusQuorum } from '../protocol/quorum.ts';
 import { loadSite } from '../site/load.ts';
 import { withLedger } from './chain-book.ts';
 import { Source } from './chain-source.ts';
+import { feederCommand } from './operator-feeder.ts';
 import { submitCommand } from './operator-submit.ts';
 import { printLine } from './output.ts';
 import {
@@ -82,6 +83,7 @@ export function operatorCommand(): Command {
   sign(operator, 'approve', 'approve a change of the validators, as a validator or as an operator')
     .requiredOption('--as <party>', 'who approves')
     .action(approval);
+  operator.addCommand(feederCommand());
   operator.addCommand(submitCommand());
   return operator;
 }

@@ -6,7 +6,7 @@ import { describeError } from '../base/errors.ts';
 import { sumOfRounds, walkRounds } from '../market/clear.ts';
 import type { Clearing, FeederModel, Finding, OrderBook } from '../market/types.ts';
 import { verifyClearing } from '../market/verify.ts';
-import { clearSecurely, type TightenedLine, verifySecurely } from '../market/voltage.ts';
+import { type TightenedLine, tighteningFindings, verifySecurely } from '../market/voltage.ts';
 import { type ClearingInputs, type PreparedClearing, prepareClearing, tradesBetween } from './clearing-rounds.ts';
 import type { ClearingDocument, RoundCertificate } from './types.ts';
 
@@ -78,20 +78,7 @@ function findingsOf(
     return verifyClearing(feeder, book, clearing);
   }
   const findings = verifySecurely(feeder, book, model, clearing, lines);
-  if (findings.length > 0) return findings;
-  const ruled = clearSecurely(feeder, book, model, repeatsMax);
-  const same = ruled.status === 'cleared' && sameLimits(ruled.tightened, lines);
-  return same ? [] : [stray('limits are tightened otherwise than the voltage rule does')];
-}
-
-function sameLimits(a: readonly TightenedLine[], b: readonly TightenedLine[]): boolean {
-  return (
-    a.length === b.length &&
-    a.every(({ bus, downMaxWh, upMaxWh }, i) => {
-      const line = b[i] as TightenedLine;
-      return line.bus === bus && line.downMaxWh === downMaxWh && line.upMaxWh === upMaxWh;
-    })
-  );
+  return findings.length > 0 ? findings : tighteningFindings(feeder, book, model, repeatsMax, lines);
 }
 
 function stray(message: string): Finding {

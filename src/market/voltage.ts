@@ -158,6 +158,32 @@ export function verifySecurely(
   }));
 }
 
+/**
+ * Whether the tightened limits of a clearing are those of the rule, for who does not clear himself: no certificate can say it, so the
+ * rule is followed again, which costs a clearing for each repeat. Beside `verifySecurely`.
+ */
+export function tighteningFindings(
+  feeder: FeederModel,
+  book: OrderBook,
+  model: VoltageModel,
+  repeatsMax: number,
+  tightened: readonly TightenedLine[],
+): Finding[] {
+  const ruled = clearSecurely(feeder, book, model, repeatsMax);
+  if (ruled.status === 'cleared' && sameLimits(ruled.tightened, tightened)) return [];
+  return [{ code: 'flow.limit', at: -1, message: 'limits are tightened otherwise than the voltage rule does' }];
+}
+
+function sameLimits(a: readonly TightenedLine[], b: readonly TightenedLine[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every(({ bus, downMaxWh, upMaxWh }, i) => {
+      const line = b[i] as TightenedLine;
+      return line.bus === bus && line.downMaxWh === downMaxWh && line.upMaxWh === upMaxWh;
+    })
+  );
+}
+
 interface Violation {
   readonly bus: number;
   readonly tooHigh: boolean;

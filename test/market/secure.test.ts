@@ -10,6 +10,7 @@ import { verifyClearing } from '../../src/market/verify.ts';
 import {
   clearSecurely,
   squaredVoltages,
+  tighteningFindings,
   type VoltageBand,
   verifySecurely,
   voltageModel,
@@ -119,6 +120,18 @@ describe('voltage', () => {
     expect(codes(clear(limited, book), [])).toContain('fill.suboptimal');
     expect(codes(clear(limited, book), [{ bus: 1, upMaxWh: 100, downMaxWh: Infinity }])).toEqual([]);
     expect(codes(clear(limited, book), [{ bus: 1, upMaxWh: -1, downMaxWh: Infinity }])).toEqual(['flow.limit']);
+  });
+
+  test('limits that are tighter than the rule makes them are found by following the rule', () => {
+    const book = orderBook(feeder, [order(2, 'supply', 1, 20_000), order(0, 'demand', 9, 20_000)]);
+    const secure = clearSecurely(feeder, book, model, 8);
+    if (secure.status !== 'cleared') throw new Error(secure.message);
+    const found = (tightened: Parameters<typeof tighteningFindings>[4]): string[] =>
+      tighteningFindings(feeder, book, model, 8, tightened).map(({ code }) => code);
+    expect(found(secure.tightened)).toEqual([]);
+    expect(found([{ bus: 1, upMaxWh: 100, downMaxWh: Infinity }])).toEqual(['flow.limit']);
+    expect(found(secure.tightened.map((line) => ({ ...line, upMaxWh: line.upMaxWh - 1 })))).toEqual(['flow.limit']);
+    expect(found([])).toEqual(['flow.limit']);
   });
 
   test('on random streets whatever clears keeps the band and passes the check', () => {

@@ -291,6 +291,18 @@ describe('import', () => {
     const path = join(folder, 'imported-result.json');
     writeFileSync(path, result.stdout);
     expect(market('verify', ...args, '--result', path).stdout).toBe('{"ok":true,"findings":[]}\n');
+    // Optimal behind a line of 10,000 Wh; but the rule makes none so narrow.
+    const narrow = join(folder, 'narrow');
+    mkdirSync(narrow);
+    for (const file of ['buses.csv', 'lines.csv']) {
+      writeFileSync(join(narrow, file), readFileSync(join(to, file), 'utf8').replace('98380', '40000'));
+    }
+    const biased = JSON.parse(market('clear', '--feeder', narrow, '--orders', orders, '--json').stdout);
+    expect(biased.tradedWh).toBe('10000');
+    const stated = [{ bus: 'end, east', upMaxWh: 10_000, downMaxWh: 10_000 }];
+    writeFileSync(path, JSON.stringify({ ...biased, tightened: stated }));
+    const refused = market('verify', ...args, '--result', path);
+    expect([refused.status, refused.stdout]).toEqual([1, expect.stringContaining('than the voltage rule does')]);
   });
 
   test('takes the rule of a genesis; what is given on the command line goes first', () => {
