@@ -7,6 +7,7 @@ import { DAY_MS } from './calendar.ts';
 import { createForecaster } from './forecaster.ts';
 import { pinball } from './quantiles.ts';
 import { type ForecasterOptions, MEDIAN, QUANTILES, type Sample } from './types.ts';
+import { WeatherArchive, type WeatherForecast } from './weather.ts';
 
 export interface BacktestInput {
   readonly options: ForecasterOptions;
@@ -19,6 +20,8 @@ export interface BacktestInput {
   readonly issueEveryMs: Millis;
   /** For the time a step takes. */
   readonly monotonicMs: () => Millis;
+  /** Weather forecasts by time of issue: each is known from then on. */
+  readonly weather?: readonly WeatherForecast[];
   /** Sees each forecast; `actual` may be unknown (NaN). */
   readonly onForecast?: (issuedMs: Millis, startMs: Millis, quantilesW: readonly Watts[], actualW: Watts) => void;
 }
@@ -105,7 +108,9 @@ class Score {
 
 /** Goes through the series once. The result of a step depends on nothing that starts at or after its issue. */
 export function backtest(input: BacktestInput): BacktestResult {
-  const { options, samples, horizon, warmupDays, issueEveryMs, monotonicMs, onForecast } = input;
+  const { samples, horizon, warmupDays, issueEveryMs, monotonicMs, weather = [], onForecast } = input;
+  const archive = new WeatherArchive();
+  const options = weather.length === 0 ? input.options : { ...input.options, weather: archive };
   const { stepMs } = options;
   const known = new Map<number, Sample>(samples.map((sample) => [sample.startMs, sample]));
   const actualAt = (startMs: Millis): Watts => {
@@ -122,7 +127,11 @@ export function backtest(input: BacktestInput): BacktestResult {
   const others = new Map<string, Score>(baselines.map(({ name }) => [name, new Score()]));
   let spentMs = 0;
   let steps = 0;
+  let told = 0;
   for (let atMs = firstMs; atMs <= lastMs; atMs += stepMs) {
+    for (; told < weather.length && (weather[told] as WeatherForecast).issuedMs <= atMs; told++) {
+      archive.add(weather[told] as WeatherForecast);
+    }
     const due = atMs >= scoredFromMs && (horizon === 1 || atMs % issueEveryMs === 0);
     if (due) {
       const beganMs = monotonicMs();

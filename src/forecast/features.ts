@@ -188,6 +188,11 @@ export class Features {
     return known === 0 ? Number.NaN : (best[Math.min(2, known - 1)] as number);
   }
 
+  /** What a generator of the sun would give at a step under a clear sky; NaN for others. */
+  clearSkyPower(now: number, step: number): Watts {
+    return this.#options.kind === 'pv' ? this.envelope(now, step) : Number.NaN;
+  }
+
   /** The last known value at or before `now`, unless it is too old; NaN then. */
   lastKnown(now: number): Watts {
     const oldest = now - Math.max(1, LAST_KNOWN_MS / this.#options.stepMs);

@@ -31,6 +31,8 @@ import {
   type Sample,
   type SampleMark,
 } from './types.ts';
+import { WeatherView } from './weather.ts';
+import { fitWeather, predictWeather, type WeatherModels, weatherRow } from './weather-models.ts';
 import { advance, finish, type Work } from './work.ts';
 
 /** Days that models are fitted to, at most this many steps of them. */
@@ -51,12 +53,13 @@ const FAR_ISSUE_MS = { usual: 6 * 3_600_000, shortSteps: 12 * 3_600_000 } as con
 const LEAD_HOURS = [1, 3, 6, 12, 18, 24, 36] as const;
 /** Leads with a model of their own. */
 const NEAR_LEADS: readonly number[] = [1, 2];
-/** Stands for all other leads. */
+/** Stand for all other leads, without and with the weather's forecast. */
 const FAR_SET = 0;
+const WEATHER_SET = -1;
 /** Weight of experts before anything is known: trees of the change and of the value, regression, base, memory, season. */
 const NEAR_PRIORS = [1, 0.7, 0.4, 0.6, 0.3, 0.2] as const;
-/** Trees, corrected regression, base, last value, memory, season. */
-const FAR_PRIORS = [1, 1, 0.3, 0.3, 0.3, 0.3] as const;
+/** Trees, corrected regression, base, last value, memory, season; trees and corrected regression that know the weather's forecast. */
+const FAR_PRIORS = [1, 1, 0.3, 0.3, 0.3, 0.3, 1, 1] as const;
 /** Steps of a far forecast that err as one. */
 const TOGETHER = 12;
 /** How much the rest of a running step is like its measured part. */
@@ -79,7 +82,7 @@ interface Pending {
 }
 
 /** The models of one near lead, or of all far ones. */
-type Models = NearModels | FarModels | null;
+type Models = NearModels | FarModels | WeatherModels | null;
 
 /** JSON: what is known of one set of models, but for the models. */
 interface Fit {
@@ -89,8 +92,8 @@ interface Fit {
 
 /** JSON, but for the history. */
 interface State {
-  readonly version: 4;
-  /** By near lead, then far. */
+  readonly version: 5;
+  /** By near lead, then far, then far with weather. */
   readonly fits: Fit[];
   /** The fit that is under way: which set, the steps it knows, and how much of it is done. */
   fitting: { readonly set: number; readonly until: number; pieces: number } | null;
@@ -127,7 +130,8 @@ export function createForecaster(
   const farIssueMs = perDay > 96 ? FAR_ISSUE_MS.shortSteps : FAR_ISSUE_MS.usual;
   const far = leadMax > NEAR_LEADS.length;
   const piecesAStep = Math.ceil(FIT_PIECES_A_DAY / perDay);
-  const sets = far ? [...NEAR_LEADS, FAR_SET] : NEAR_LEADS.slice(0, leadMax);
+  const view = far && options.weather !== undefined ? new WeatherView(options.weather, options) : null;
+  const sets = far ? [...NEAR_LEADS, FAR_SET, ...(view === null ? [] : [WEATHER_SET])] : NEAR_LEADS.slice(0, leadMax);
   const models: Models[] = sets.map(() => null);
   let job: Work<Models> | null = null;
 
@@ -135,6 +139,7 @@ export function createForecaster(
   const fitted = (set: number, until: number): Work<Models> => {
     const from = Math.max(history.oldest, until - windowSteps);
     const lead = sets[set] as number;
+    if (lead === WEATHER_SET) return fitWeather(features, view as WeatherView, history, from, until, leadMax);
     return lead === FAR_SET
       ? fitFar(features, history, from, until, leadMax)
       : fitNear(features, history, from, until, lead);
@@ -143,7 +148,7 @@ export function createForecaster(
   /** Steps between two fits of a set: a day, or as many as its rows cost. */
   const interval = (set: number, until: number): number => {
     const rows = Math.min(ROWS_MAX, until - (state.firstStep as number));
-    const [days, rowsAStep] = sets[set] === FAR_SET ? [2, ROWS_A_STEP.far] : [1, ROWS_A_STEP.near];
+    const [days, rowsAStep] = (sets[set] as number) <= FAR_SET ? [2, ROWS_A_STEP.far] : [1, ROWS_A_STEP.near];
     return Math.max(days * perDay, Math.ceil(rows / rowsAStep));
   };
 
@@ -256,9 +261,15 @@ export function createForecaster(
   const farOpinions = (now: number, step: number): Opinions => {
     const season = seasonal(step * stepMs);
     const remembered = memoryQuantiles(options, features, now, step * stepMs, season);
-    const model = far ? (models.at(-1) as FarModels | null) : null;
-    if (model === null) return [null, null, null, null, remembered, season];
-    return [...predictFar(model, farRow(features, now, step)), remembered, season];
+    const model = (models[sets.indexOf(FAR_SET)] ?? null) as FarModels | null;
+    const told = (models[sets.indexOf(WEATHER_SET)] ?? null) as WeatherModels | null;
+    const row = told === null ? null : weatherRow(features, view as WeatherView, now, step);
+    return [
+      ...(model === null ? [null, null, null, null] : predictFar(model, farRow(features, now, step))),
+      remembered,
+      season,
+      ...(told === null || row === null ? [null, null] : predictWeather(told, row)),
+    ];
   };
 
   const forecast = (issuedMs: Millis, count: number, running: readonly PartialReading[] = []): IntervalForecast[] => {
@@ -326,7 +337,10 @@ export function createForecaster(
     return [Math.min(0, least), top > 0 ? top : Number.POSITIVE_INFINITY];
   };
 
+  // The weather may have been given, or taken away, since the state was kept.
   for (const set of sets.keys()) state.fits[set] ??= { until: null };
+  state.fits.length = sets.length;
+  if (state.fitting !== null && state.fitting.set >= sets.length) state.fitting = null;
   for (const [set, { until }] of state.fits.entries()) {
     if (until !== null) models[set] = finish(fitted(set, until));
   }
@@ -343,7 +357,7 @@ function rounded(values: readonly number[] | null): readonly number[] | null {
 
 function fresh(capacity: number): { history: History; state: State } {
   const state: State = {
-    version: 4,
+    version: 5,
     fits: [],
     fitting: null,
     firstStep: null,
@@ -363,7 +377,7 @@ function restore(text: string, capacity: number): { history: History; state: Sta
     const { history, ...state } = JSON.parse(text) as State & {
       history: { oldest: number; values: (number | null)[] };
     };
-    if (state.version !== 4) throw new Error(`unknown version ${state.version}`);
+    if (state.version !== 5) throw new Error(`unknown version ${state.version}`);
     return { history: History.fromJson(capacity, history), state };
   } catch (cause) {
     throw new WattpactError('forecast.state', 'the state of a forecaster cannot be read', {

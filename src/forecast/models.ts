@@ -26,7 +26,7 @@ const CHANGE_TREES: Omit<BoostingOptions, 'seed'> = {
   featureShare: 0.7,
 };
 const VALUE_TREES: Omit<BoostingOptions, 'seed'> = { ...CHANGE_TREES, trees: 60, rate: 0.13, minLeaf: 12 };
-const FAR_TREES: Omit<BoostingOptions, 'seed'> = {
+export const FAR_TREES: Omit<BoostingOptions, 'seed'> = {
   trees: 60,
   leaves: 16,
   rate: 0.08,
@@ -34,11 +34,11 @@ const FAR_TREES: Omit<BoostingOptions, 'seed'> = {
   rowShare: 0.5,
   featureShare: 0.5,
 };
-const FAR_CORRECTION: Omit<BoostingOptions, 'seed'> = { ...FAR_TREES, trees: 40, leaves: 6, minLeaf: 150 };
+export const FAR_CORRECTION: Omit<BoostingOptions, 'seed'> = { ...FAR_TREES, trees: 40, leaves: 6, minLeaf: 150 };
 /** Levels of the base whose errors are told apart. */
 const LEVELS = 6;
 /** Weight of the ridge on standardised inputs. */
-const RIDGE = 0.003;
+export const RIDGE = 0.003;
 /** Days in which the weight of a row of the regression halves. */
 const LINEAR_HALF_LIFE_DAYS = 30;
 
@@ -81,7 +81,8 @@ function withWaves(row: Float64Array, minute: number, weekday: number, free: boo
   return wide;
 }
 
-interface Row {
+/** A pair (newest finished step, step to forecast) as trees and as a straight line see it, and what they correct. */
+export interface Row {
   readonly trees: Float64Array;
   readonly linear: Float64Array;
   readonly base: Watts;
@@ -159,14 +160,22 @@ export function* fitNear(
   };
 }
 
-/** Fits the models for 1 to `leadMax` steps ahead. */
-export function* fitFar(
+/** Rows with what came true, and the weight of each. */
+export interface Lessons {
+  readonly rows: readonly Row[];
+  readonly values: readonly Watts[];
+  readonly weights: readonly number[];
+}
+
+/** What the steps `[from, until)` teach about 1 to `leadMax` steps ahead, `rowOf` a pair (null: nothing); null when it is too little. */
+export function* farLessons(
   features: Features,
   history: History,
   from: number,
   until: number,
   leadMax: number,
-): Work<FarModels | null> {
+  rowOf: (now: number, step: number) => Row | null = (now, step) => farRow(features, now, step),
+): Work<Lessons | null> {
   const { perDay } = features;
   const quarter = Math.max(1, Math.round(perDay / 4));
   const issues = Math.floor((until - from) / quarter);
@@ -183,14 +192,29 @@ export function* fitFar(
       if (step >= until) continue;
       const value = history.at(step);
       if (Number.isNaN(value) || features.dark(now, step)) continue;
+      const row = rowOf(now, step);
+      if (row === null) continue;
       if (rows.length % ROWS_A_PIECE === ROWS_A_PIECE - 1) yield;
-      rows.push(farRow(features, now, step));
+      rows.push(row);
       values.push(value);
       weights.push(0.5 ** ((until - step) / perDay / LINEAR_HALF_LIFE_DAYS));
     }
     place -= leadMax;
   }
-  if (rows.length < ROWS_MIN) return null;
+  return rows.length < ROWS_MIN ? null : { rows, values, weights };
+}
+
+/** Fits the models for 1 to `leadMax` steps ahead. */
+export function* fitFar(
+  features: Features,
+  history: History,
+  from: number,
+  until: number,
+  leadMax: number,
+): Work<FarModels | null> {
+  const lessons = yield* farLessons(features, history, from, until, leadMax);
+  if (lessons === null) return null;
+  const { rows, values, weights } = lessons;
   const changes = values.map((value, i) => value - (rows[i] as Row).base);
   const linear = fitLinear(
     rows.map((row) => row.linear),

@@ -1,6 +1,7 @@
 // What a forecaster takes and gives. Powers are means over a step, W; nothing here is signed or replicated, so floats are fine.
 
 import type { Millis, Watts } from '../base/units.ts';
+import type { WeatherArchive } from './weather.ts';
 
 /** Probabilities of the quantiles of every forecast, rising. */
 export const QUANTILES = [0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95] as const;
@@ -22,6 +23,8 @@ export interface ForecasterOptions {
   readonly capacityW?: Watts;
   /** Local dates `YYYY-MM-DD` that are lived like a Sunday. */
   readonly holidays?: readonly string[];
+  /** Weather forecasts as they were known; others add to it, in order of issue. None: the forecaster does without. */
+  readonly weather?: WeatherArchive;
 }
 
 /** One finished step of history. */
