@@ -277,17 +277,18 @@ export function createForecaster(
     const steps = Array.from({ length: Math.min(count, FORECAST_STEPS_MAX) }, (_, i) => first + i);
     const now = history.newest;
     const plain = steps.map((step) => quantilesOf(now, step));
-    const seen = now === null ? null : runningStep(now + 1, running);
+    const seen = now === null ? null : runningStep(now, running);
     if (now === null || seen === null) return named(steps, plain);
     // The measured part of the running step stands for the rest, drawn to what was expected of it.
-    const expectedW = quantilesOf(now, now + 1)[MEDIAN] as number;
+    const expectedW = quantilesOf(now, seen.step)[MEDIAN] as number;
     const restW = RUNNING_TRUST * seen.powerW + (1 - RUNNING_TRUST) * expectedW;
     const share = seen.lengthMs / stepMs;
-    history.push(now + 1, share * seen.powerW + (1 - share) * restW);
-    const informed = steps.map((step) => (step > now + 1 ? quantilesOf(now + 1, step) : quantilesOf(now, step)));
-    history.pop();
-    features.forget(now + 1);
-    const weight = share ** RUNNING_POWER[kind];
+    history.push(seen.step, share * seen.powerW + (1 - share) * restW);
+    const informed = steps.map((step) => (step > seen.step ? quantilesOf(seen.step, step) : quantilesOf(now, step)));
+    for (let step = seen.step; step > now; step--) history.pop();
+    features.forget(seen.step);
+    // The more is unknown right before it, the less a forecast from what came earlier is worth.
+    const weight = 1 - (1 - share ** RUNNING_POWER[kind]) ** (seen.step - now);
     return named(
       steps,
       plain.map((quantiles, i) => quantiles.map((value, q) => value + weight * ((informed[i]?.[q] as number) - value))),
@@ -313,20 +314,23 @@ export function createForecaster(
     return sortQuantiles(calibrate(combination, near ? nearSpread(lead) : state.farSpread, mixed));
   };
 
-  /** What is measured of a step that is running; null if nothing is. */
+  /** The step that runs, which comes after all that were learnt, and what is measured of it; null if nothing is. */
   const runningStep = (
-    step: number,
+    now: number,
     running: readonly PartialReading[],
-  ): { readonly powerW: Watts; readonly lengthMs: Millis } | null => {
+  ): { readonly step: number; readonly powerW: Watts; readonly lengthMs: Millis } | null => {
+    const known = running.filter(({ startMs, endMs, powerW }) => endMs > startMs && Number.isFinite(powerW));
+    const step = Math.ceil(Math.max(...known.map(({ endMs }) => endMs)) / stepMs) - 1;
+    if (!(step > now && step - now <= perDay)) return null;
     let [sum, lengthMs] = [0, 0];
-    for (const part of running) {
+    for (const part of known) {
       const fromMs = Math.max(part.startMs, step * stepMs);
       const untilMs = Math.min(part.endMs, (step + 1) * stepMs);
-      if (untilMs <= fromMs || !Number.isFinite(part.powerW)) continue;
+      if (untilMs <= fromMs) continue;
       sum += part.powerW * (untilMs - fromMs);
       lengthMs += untilMs - fromMs;
     }
-    return lengthMs > 0 ? { powerW: sum / lengthMs, lengthMs: Math.min(lengthMs, stepMs) } : null;
+    return { step, powerW: sum / lengthMs, lengthMs: Math.min(lengthMs, stepMs) };
   };
 
   /** What the series can be at all: generation and consumption not below the least that was seen, generation not above its capacity. */

@@ -32,6 +32,8 @@ const FAR_ISSUE_MS: Millis = 6 * 3_600_000;
 const HOUR_MS: Millis = 3_600_000;
 /** Days after which half of the record of losses is forgotten. */
 const RECORD_HALF_LIFE_DAYS = 14;
+/** Parts measured together for this share of the longest stretch among them are measured over the same one. */
+const SAME_STRETCH = 0.8;
 /** Places of 10 and 90 % in `QUANTILES`. */
 const [LOW, HIGH] = [1, 5] as const;
 
@@ -176,18 +178,23 @@ export function createNetForecaster(
     modelW: model.forecast(issuedMs, count, netReadings(running)),
   });
 
-  /** What is measured of all parts over the same stretches; nothing where they differ. */
+  /** What is measured of all parts over nearly the same stretches; nothing where they differ: meters are not read at one instant. */
   const netReadings = (running: readonly (readonly PartialReading[])[]): PartialReading[] => {
     const [first = [], ...others] = running;
     if (running.length !== parts.length) return [];
-    return first.flatMap(({ startMs, endMs, powerW }) => {
-      let netW = (parts[0] as NetPart).sign * powerW;
+    return first.flatMap((reading) => {
+      let { startMs, endMs } = reading;
+      let longestMs = endMs - startMs;
+      let netW = (parts[0] as NetPart).sign * reading.powerW;
       for (const [i, readings] of others.entries()) {
-        const same = readings.find((reading) => reading.startMs === startMs && reading.endMs === endMs);
+        const same = readings.find((other) => other.startMs < endMs && other.endMs > startMs);
         if (same === undefined) return [];
+        startMs = Math.max(startMs, same.startMs);
+        endMs = Math.min(endMs, same.endMs);
+        longestMs = Math.max(longestMs, same.endMs - same.startMs);
         netW += (parts[i + 1] as NetPart).sign * same.powerW;
       }
-      return [{ startMs, endMs, powerW: netW }];
+      return endMs - startMs >= SAME_STRETCH * longestMs ? [{ startMs, endMs, powerW: netW }] : [];
     });
   };
 

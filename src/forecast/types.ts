@@ -58,8 +58,8 @@ export interface Forecaster {
   learn(sample: Sample): SampleMark | null;
   /**
    * The `count` steps from the first one that starts at or after `issuedMs`, from what was learnt before. Never throws for lack of history.
-   * `running`: finer readings of the step that runs, which is the one after the newest learnt, in any order; what lies outside it is
-   * left out. An interval from T on, asked for ten minutes before: learnt up to T - 15 min, readings from T - 15 to T - 10 min,
+   * `running`: finer readings of the step that runs, in any order: the newest step they speak of, when it comes after all that were learnt
+   * (right after the newest, or after a gap); what lies before it is left out. An interval from T on, asked for ten minutes before: learnt up to T - 15 min, readings from T - 15 to T - 10 min,
    * `issuedMs` T - 10 min. Asking changes nothing of what is learnt.
    */
   forecast(issuedMs: Millis, count: number, running?: readonly PartialReading[]): readonly IntervalForecast[];

@@ -37,6 +37,8 @@ export interface SiteSigns {
   /** Whether it is known what flowed since the running interval began. */
   readonly countedSinceStart: boolean;
   readonly unmeteredLoads: readonly string[];
+  /** Why there is no news of the weather where a source is named, or null. */
+  readonly weatherTrouble: string | null;
   /** Controls that do not take what they are told, with the reason. */
   readonly refusals: ReadonlyMap<string, string>;
 }
@@ -91,6 +93,9 @@ export function conditionsOf(signs: SiteSigns): readonly Omit<Condition, 'sinceM
   }
   for (const [control, reason] of signs.refusals)
     add(`refused ${control}`, `${control} does not take its set-point: ${reason}`);
+  if (signs.weatherTrouble !== null) {
+    add('weather-silent', `no news of the weather (${signs.weatherTrouble}): forecasts go on with what is known`);
+  }
   for (const load of signs.unmeteredLoads) {
     add(
       `unmetered ${load}`,

@@ -16,6 +16,7 @@ import {
   type PartialReading,
   type Sample,
 } from '../forecast/types.ts';
+import type { WeatherArchive } from '../forecast/weather.ts';
 import type { SiteFile } from '../site/types.ts';
 import type { GatewayStore } from '../store/gateway.ts';
 import { generatorsOf } from './equipment.ts';
@@ -108,11 +109,14 @@ export function createSiteForecasting(options: {
   intervalMs: number;
   /** What is measured of the running interval, by subject as metering keeps it. */
   soFar?: (subject: string) => SoFar | null;
+  /** What was forecast of the weather and when; null: nothing is asked for. */
+  weather?: WeatherArchive | null;
   clock: Clock;
 }): SiteForecasting {
   const { site, store, intervalMs, soFar: soFarOf = () => null, clock } = options;
   const place = { latitude: site.location.latitude, longitude: site.location.longitude, timezone: site.timezone };
-  const common = { stepMs: intervalMs, ...place };
+  const weather = options.weather == null ? {} : { weather: options.weather };
+  const common = { stepMs: intervalMs, ...place, ...weather };
   const lastOver = intervalAt(clock.chainMs(), intervalMs) - 1;
   let learned = (store.settings.get(LEARNED) as number | null) ?? -1;
   // Learnt under a clock that ran ahead: everything since would come too late.

@@ -231,7 +231,24 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     curtailing: () => control.curtailing(),
     log,
   });
-  const forecasting = createSiteForecasting({ site, store, intervalMs: lengthMs, soFar: metering.soFar, clock });
+  // Few sites name a source, and the code that asks it has its price in memory.
+  const weather =
+    site.weather === null
+      ? null
+      : (await import('./weather.ts')).siteWeather(site.weather, site.location, {
+          store,
+          clock,
+          random: options.random,
+          log,
+        });
+  const forecasting = createSiteForecasting({
+    site,
+    store,
+    intervalMs: lengthMs,
+    soFar: metering.soFar,
+    weather: weather?.archive ?? null,
+    clock,
+  });
   const loadNeeds = createLoadNeeds({ site, store, clock });
   const overrides = createOverrides({ site, store, clock });
   const reading = (device: string, measurand: string): number | null => {
@@ -388,6 +405,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       positionWh: trading.positionWh(intervalAt(clock.chainMs(), lengthMs)),
       countedSinceStart: metering.risesSinceStart().importRiseWh !== null,
       unmeteredLoads: metering.unmeteredLoads,
+      weatherTrouble: weather?.trouble() ?? null,
       refusals: control.refusals,
     });
     for (const { what, condition } of changes) {
@@ -431,6 +449,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ['asking', askForMissing],
     ['grid', followGrid],
     ['control', control.tick],
+    ['weather', () => weather?.tick()],
     ['conditions', followConditions],
     ['telling', tellPowers],
   ] as const;
@@ -455,6 +474,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     await housekeeping.destroy();
     await fieldbus.stop();
     clockGate.stop();
+    await weather?.stop();
     await doors.http?.close();
     await doors.mqtt?.close();
     await messaging.stop();

@@ -147,6 +147,15 @@ export const siteSchema = z
         quorumAtLeast: z.int().min(1).max(1_000).optional(),
       })
       .refine((terms) => terms.floorUcPerWh <= terms.ceilingUcPerWh, 'floorUcPerWh is above ceilingUcPerWh'),
+    weather: z
+      .strictObject({
+        source: z.enum(['open-meteo']),
+        url: z
+          .string()
+          .regex(/^https?:\/\/\S+$/, 'is an address such as https://api.open-meteo.com/v1/forecast')
+          .optional(),
+      })
+      .optional(),
     market: z
       .strictObject({
         genesis: text,
@@ -210,6 +219,7 @@ export function siteOf(input: SiteInput): SiteFile {
       riskQuantile: input.contract.riskQuantile ?? null,
       quorumAtLeast: input.contract.quorumAtLeast ?? null,
     },
+    weather: input.weather === undefined ? null : { ...input.weather, url: input.weather.url ?? null },
     market: input.market === undefined ? null : { ...input.market, genesisHash: input.market.genesisHash ?? null },
   };
 }

@@ -322,6 +322,8 @@ export interface SiteFile {
   readonly loads: readonly SiteLoad[];
   readonly customers: readonly Customer[];
   readonly contract: ContractTerms;
+  /** Where forecasts of the weather come from; null: nowhere, and none are needed. */
+  readonly weather: { readonly source: 'open-meteo'; readonly url: string | null } | null;
   /** Null: a site that is only measured. */
   readonly market: MarketAccess | null;
 }

@@ -10,6 +10,7 @@ import { type Header, headerSchema } from '../protocol/header.ts';
 import { type CustomerStore, customerStore } from './customers.ts';
 import { outboxStore } from './outbox.ts';
 import { type Guard, openSqlite, type Sqlite, withStoreErrors } from './sqlite.ts';
+import { WEATHER_TABLE, type WeatherStore, weatherStore } from './weather.ts';
 
 /** Longer than the 30 days in which a delivery can be corrected. */
 export const REQUESTS_KEPT_MS: Millis = 40 * 24 * 3_600_000;
@@ -93,6 +94,7 @@ const MIGRATIONS = [
     at_ms REAL NOT NULL
   ) STRICT;
   `,
+  WEATHER_TABLE,
 ];
 
 export interface NewRequest {
@@ -182,6 +184,7 @@ export interface GatewayStore {
   readonly outcomes: OutcomeStore;
   readonly demands: DemandStore;
   readonly customers: CustomerStore;
+  readonly weather: WeatherStore;
   /** JSON by name: states of forecasters and meters, the validator set in force. */
   readonly settings: SettingsStore;
   /** Highest verified header, or null before the first. */
@@ -206,6 +209,7 @@ export function openGatewayStore(path: string, options: { readonly?: boolean } =
     outcomes: outcomeStore(db, guard),
     demands: demandStore(db, guard),
     customers: customerStore(db, guard),
+    weather: weatherStore(db, guard),
     settings,
     highestHeader: () => {
       const kept = settings.get('highestHeader');

@@ -150,8 +150,21 @@ describe('asked while a step runs', () => {
     });
     const forecast = (running: readonly ReturnType<typeof at>[]) => forecaster.forecast(startMs + STEP, 2, running);
     const plain = forecast([]);
-    expect(forecast([at(-60, 0, 9000), at(60, 90, 9000), at(0, 10, Number.NaN)])).toEqual(plain);
+    expect(forecast([at(-60, 0, 9000), at(0, 10, Number.NaN)])).toEqual(plain);
     expect(forecast([at(10, 20, 600), at(-30, 10, 200)])).toEqual(forecast([at(0, 20, 400)]));
+  });
+
+  test('after a gap it is nearly all there is to go by, and leaves nothing behind', () => {
+    const { forecaster, startMs } = forecasterOf('wind');
+    const at = startMs + 2 * STEP;
+    const running = [{ startMs: at, endMs: at + STEP / 3, powerW: 130 }];
+    const state = forecaster.state();
+    const ask = (given: typeof running): readonly number[] =>
+      forecaster.forecast(at + STEP / 3, 1, given)[0]?.quantilesW ?? [];
+    const before = ask([]);
+    expect(Math.abs((ask(running)[3] as number) - 130)).toBeLessThan(0.25 * Math.abs((before[3] as number) - 130));
+    expect(ask([])).toEqual(before);
+    expect(forecaster.state()).toBe(state);
   });
 
   test('all of it measured is as good as learnt', () => {

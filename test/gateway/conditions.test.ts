@@ -15,6 +15,7 @@ const WELL: SiteSigns = {
   positionWh: 0,
   countedSinceStart: true,
   unmeteredLoads: [],
+  weatherTrouble: null,
   refusals: new Map(),
 };
 

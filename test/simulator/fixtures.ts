@@ -243,6 +243,7 @@ export const site: SiteFile = {
     },
   ],
   customers: [],
+  weather: null,
   contract: { floorUcPerWh: 0, ceilingUcPerWh: 1000, riskQuantile: 0.5, quorumAtLeast: null },
   market: null,
 };
