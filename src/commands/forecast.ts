@@ -11,6 +11,7 @@ import { DAY_MS } from '../forecast/calendar.ts';
 import { type PlottedStep, plotForecasts } from '../forecast/plot.ts';
 import { readSeries } from '../forecast/series-csv.ts';
 import { type ForecasterOptions, QUANTILES, type SeriesKind } from '../forecast/types.ts';
+import { readWeather } from '../forecast/weather-csv.ts';
 import { addForecastShow } from './forecast-show.ts';
 import { fail, printJson, printLine } from './output.ts';
 
@@ -32,6 +33,7 @@ interface BacktestFlags {
   readonly tz?: string;
   readonly capacityW?: string;
   readonly holidays?: string;
+  readonly weather?: string;
   readonly warmupDays: string;
   readonly issueEvery: string;
   readonly out?: string;
@@ -59,6 +61,10 @@ export function forecastCommand(): Command {
     .option('--tz <zone>', 'IANA time zone of the people there, e.g. Europe/Paris')
     .option('--capacity-w <watts>', 'rated AC power of a generator')
     .option('--holidays <dates>', 'local dates lived like a Sunday, YYYY-MM-DD, separated by commas')
+    .option(
+      '--weather <file>',
+      'weather forecasts as CSV or CSV.gz: issued,time and radiation_wm2, direct_wm2, temperature_c, cloud_percent, wind10_ms, wind_hub_ms',
+    )
     .option('--warmup-days <days>', 'days learnt before the first score', '28')
     .option('--issue-every <duration>', 'with a longer horizon: issued at whole multiples of this, UTC', '6h')
     .option('--out <file>', 'every forecast as CSV: issued,time,q05,q10,q25,q50,q75,q90,q95')
@@ -93,6 +99,7 @@ function runBacktest(flags: BacktestFlags): void {
     warmupDays: whole(flags.warmupDays, '--warmup-days', 0, 3_650),
     issueEveryMs,
     monotonicMs: () => performance.now(),
+    ...(flags.weather === undefined ? {} : { weather: readWeather(readText(flags.weather), flags.weather) }),
     onForecast: (issuedMs, startMs, quantilesW, actualW) => {
       if (flags.out !== undefined) {
         const shown = quantilesW.map((value) => Number(value.toPrecision(7)));
@@ -135,7 +142,8 @@ function optionsOf(flags: BacktestFlags, stepMs: Millis): ForecasterOptions {
 function readText(file: string): string {
   try {
     const bytes = readFileSync(file);
-    const unpacked = file.endsWith('.gz') ? gunzipSync(bytes, { maxOutputLength: FILE_BYTES_MAX }) : bytes;
+    const isPacked = bytes[0] === 0x1f && bytes[1] === 0x8b;
+    const unpacked = isPacked ? gunzipSync(bytes, { maxOutputLength: FILE_BYTES_MAX }) : bytes;
     if (unpacked.length > FILE_BYTES_MAX) throw new Error(`larger than ${FILE_BYTES_MAX} bytes`);
     return unpacked.toString('utf8');
   } catch (cause) {
@@ -150,6 +158,8 @@ function print(column: string, stepMs: Millis, result: BacktestResult): void {
   printScores('forecast', result);
   for (const [name, scores] of Object.entries(result.baselines)) printScores(name, scores);
   printLine(`in 80 %: of steps whose band has a width; of all steps ${percent(result.coverage80All)}`);
+  const marks = Object.entries(result.marks);
+  if (marks.length > 0) printLine(`not learnt from: ${marks.map(([mark, steps]) => `${steps} ${mark}`).join(', ')}`);
   printLine(`skill against the best baseline ${percent(result.skillMae)}, ${result.msPerStep.toFixed(2)} ms a step`);
 }
 

@@ -6,7 +6,7 @@ import { type Baseline, createBaselines } from './baselines.ts';
 import { DAY_MS } from './calendar.ts';
 import { createForecaster } from './forecaster.ts';
 import { pinball } from './quantiles.ts';
-import { type ForecasterOptions, MEDIAN, QUANTILES, type Sample } from './types.ts';
+import { type ForecasterOptions, MEDIAN, QUANTILES, type Sample, type SampleMark } from './types.ts';
 import { WeatherArchive, type WeatherForecast } from './weather.ts';
 
 export interface BacktestInput {
@@ -49,6 +49,8 @@ export interface BacktestResult extends Scores {
   /** Learning and forecasting, a step of the series. */
   readonly msPerStep: number;
   readonly stateBytes: number;
+  /** Steps that were not learnt from, by reason; `missing` are gaps. */
+  readonly marks: Readonly<Partial<Record<SampleMark, number>>>;
   readonly byLead?: readonly (Scores & { readonly lead: number })[];
 }
 
@@ -128,6 +130,7 @@ export function backtest(input: BacktestInput): BacktestResult {
   let spentMs = 0;
   let steps = 0;
   let told = 0;
+  const marks: Partial<Record<SampleMark, number>> = {};
   for (let atMs = firstMs; atMs <= lastMs; atMs += stepMs) {
     for (; told < weather.length && (weather[told] as WeatherForecast).issuedMs <= atMs; told++) {
       archive.add(weather[told] as WeatherForecast);
@@ -149,7 +152,8 @@ export function backtest(input: BacktestInput): BacktestResult {
     }
     const sample = known.get(atMs) ?? { startMs: atMs, powerW: null };
     const beganMs = monotonicMs();
-    forecaster.learn(sample);
+    const mark = forecaster.learn(sample);
+    if (mark !== null) marks[mark] = (marks[mark] ?? 0) + 1;
     spentMs += monotonicMs() - beganMs;
     steps++;
     for (const baseline of baselines) baseline.learn(sample);
@@ -163,6 +167,7 @@ export function backtest(input: BacktestInput): BacktestResult {
     skillMae: 1 - result.mae / best,
     msPerStep: spentMs / steps,
     stateBytes: forecaster.state().length,
+    marks,
     ...(horizon > 1 ? { byLead: leads.map((score, i) => ({ lead: i + 1, ...score.result() })) } : {}),
   };
 }

@@ -3,24 +3,21 @@
 
 import { WattpactError } from '../base/errors.ts';
 import { type Millis, meanPowerW, type Watts } from '../base/units.ts';
+import { readNumber, readTable, readTime } from './csv.ts';
 import type { Sample } from './types.ts';
-
-/** Lines read at most: ten years of minutes. */
-const LINES_MAX = 5_300_000;
-const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|\+00:00)$/;
 
 export interface MeasuredSeries {
   readonly column: string;
   readonly sourceStepMs: Millis;
   /** In order, on the grid of `stepMs`; gaps are not there. */
   readonly samples: readonly Sample[];
+  /** Steps of the source with two different values: neither is believed. */
+  readonly contradictions: number;
 }
 
-/** Reads a column (the first after `time` unless named) as mean power of steps. Throws `csv.*`. */
+/** Reads a column (the first after `time` unless named) as mean power of steps, in whatever order the rows are. Throws `csv.*`. */
 export function readSeries(text: string, file: string, stepMs: Millis, column?: string): MeasuredSeries {
-  const lines = text.split(/\r?\n/);
-  if (lines.length > LINES_MAX) throw new WattpactError('csv.size', `${file}: more than ${LINES_MAX} lines`);
-  const header = (lines[0] ?? '').split(',').map((name) => name.trim());
+  const { header, rows } = readTable(text, file);
   const timeAt = header.indexOf('time');
   if (timeAt < 0) throw new WattpactError('csv.header', `${file}:1: no column "time"`);
   const wanted = column ?? header.find((name) => /_(w|wh|pu)$/.test(name));
@@ -30,54 +27,75 @@ export function readSeries(text: string, file: string, stepMs: Millis, column?: 
       hint: `Columns: ${header.join(', ')}`,
     });
   }
-  const times: number[] = [];
-  const values: number[] = [];
-  let sourceStepMs = Number.POSITIVE_INFINITY;
-  for (let i = 1; i < lines.length; i++) {
-    const line = lines[i] as string;
-    if (line === '') continue;
-    const fields = line.split(',');
-    const stamp = fields[timeAt]?.trim() ?? '';
-    const atMs = TIME.test(stamp) ? Date.parse(stamp) : Number.NaN;
-    if (Number.isNaN(atMs)) throw new WattpactError('csv.time', `${file}:${i + 1}: not a time in UTC: "${stamp}"`);
-    const before = times.at(-1);
-    if (before !== undefined && atMs <= before) {
-      throw new WattpactError('csv.order', `${file}:${i + 1}: ${stamp} is not after the line before`);
-    }
-    if (before !== undefined) sourceStepMs = Math.min(sourceStepMs, atMs - before);
-    const shown = fields[valueAt]?.trim() ?? '';
-    if (shown === '' || /^nan$/i.test(shown)) continue;
-    const value = Number(shown);
-    if (!Number.isFinite(value)) throw new WattpactError('csv.value', `${file}:${i + 1}: not a number: "${shown}"`);
-    times.push(atMs);
-    values.push(value);
+  const values = new Map<Millis, number | null>();
+  for (const { line, fields } of rows) {
+    const atMs = readTime(fields[timeAt] ?? '', file, line);
+    const value = readNumber(fields[valueAt] ?? '', file, line);
+    if (value === null) continue;
+    const other = values.get(atMs);
+    values.set(atMs, other === undefined || other === value ? value : null);
   }
-  if (times.length < 2) throw new WattpactError('csv.empty', `${file}: fewer than two values in ${wanted}`);
-  if (sourceStepMs > stepMs || stepMs % sourceStepMs !== 0) {
-    throw new WattpactError('csv.step', `${file}: its step of ${sourceStepMs / 60_000} min does not fit into --step`, {
-      hint: 'Give a multiple of it, e.g. --step 60m',
+  if (values.size < 2) throw new WattpactError('csv.empty', `${file}: fewer than two values in ${wanted}`);
+  const times = [...values.keys()].sort((a, b) => a - b);
+  const sourceStepMs = usualStep(times);
+  if (sourceStepMs > stepMs) {
+    throw new WattpactError('csv.step', `${file}: its step of ${sourceStepMs / 60_000} min is longer than --step`, {
+      hint: `Give at least as much, e.g. --step ${sourceStepMs / 60_000}m`,
     });
   }
-  const powers = wanted.endsWith('_wh') ? values.map((value) => meanPowerW(value, sourceStepMs)) : values;
-  return { column: wanted, sourceStepMs, samples: averaged(times, powers, sourceStepMs, stepMs) };
+  const powers = times.map((atMs) => {
+    const value = values.get(atMs) ?? null;
+    return value !== null && wanted.endsWith('_wh') ? meanPowerW(value, sourceStepMs) : value;
+  });
+  return {
+    column: wanted,
+    sourceStepMs,
+    samples: averaged(times, powers, sourceStepMs, stepMs),
+    contradictions: powers.filter((powerW) => powerW === null).length,
+  };
 }
 
-/** Means over `stepMs`; a step that is not whole is a gap. */
-function averaged(times: readonly Millis[], powers: readonly Watts[], sourceStepMs: Millis, stepMs: Millis): Sample[] {
+/** The distance that most rows have from the next one: a stray row does not make a series finer than it is. */
+function usualStep(times: readonly Millis[]): Millis {
+  const counts = new Map<Millis, number>();
+  let best = (times[1] as number) - (times[0] as number);
+  for (let i = 1; i < times.length; i++) {
+    const distance = (times[i] as number) - (times[i - 1] as number);
+    const count = (counts.get(distance) ?? 0) + 1;
+    counts.set(distance, count);
+    if (count > (counts.get(best) ?? 0)) best = distance;
+  }
+  return best;
+}
+
+/** Means over `stepMs`, each row counting for as long as it reaches into a step; a step that is not whole is a gap. */
+function averaged(
+  times: readonly Millis[],
+  powers: readonly (Watts | null)[],
+  sourceStepMs: Millis,
+  stepMs: Millis,
+): Sample[] {
   const samples: Sample[] = [];
-  const parts = stepMs / sourceStepMs;
-  let [startMs, sum, count] = [Number.NaN, 0, 0];
+  let [startMs, sum, knownMs] = [Number.NaN, 0, 0];
   const close = (): void => {
-    if (count === parts) samples.push({ startMs, powerW: sum / count });
+    if (knownMs >= stepMs) samples.push({ startMs, powerW: sum / knownMs });
   };
   times.forEach((atMs, i) => {
-    const start = Math.floor(atMs / stepMs) * stepMs;
-    if (start !== startMs) {
-      close();
-      [startMs, sum, count] = [start, 0, 0];
+    const powerW = powers[i] ?? null;
+    const endMs = Math.min(atMs + sourceStepMs, times[i + 1] ?? Number.POSITIVE_INFINITY);
+    for (let fromMs = atMs; fromMs < endMs; ) {
+      const start = Math.floor(fromMs / stepMs) * stepMs;
+      if (start !== startMs) {
+        close();
+        [startMs, sum, knownMs] = [start, 0, 0];
+      }
+      const untilMs = Math.min(endMs, start + stepMs);
+      if (powerW !== null) {
+        sum += powerW * (untilMs - fromMs);
+        knownMs += untilMs - fromMs;
+      }
+      fromMs = untilMs;
     }
-    sum += powers[i] as number;
-    count++;
   });
   close();
   return samples;
