@@ -42,6 +42,8 @@ const WINDOW_STEPS_MAX = 16_000;
 const ROWS_A_STEP = { near: 42, far: 15 } as const;
 /** Pieces of a fit (models.ts) done in a day: all of them in a few hours, and no loop of the gateway waits. */
 const FIT_PIECES_A_DAY = 2_000;
+/** Steps that are forecast in one piece of learning. */
+export const FORECASTS_A_PIECE = 24;
 /** Steps kept beyond the window: what a fit takes, and what features look back. */
 const BEYOND_DAYS = 48;
 /** Most steps of one forecast. */
@@ -153,7 +155,7 @@ export function createForecaster(
   };
 
   /** Begins the fit that is most overdue, if one is, and does this step's part of it. */
-  const work = (until: number): void => {
+  function* work(until: number): Work<void> {
     if (state.fitting === null) {
       const waits = state.fits.map(
         (fit, set) => (until - (fit.until ?? (state.firstStep as number))) / interval(set, until),
@@ -167,15 +169,20 @@ export function createForecaster(
     // The first models are small and awaited.
     const pieces = models[set] === null ? Number.POSITIVE_INFINITY : piecesAStep;
     state.fitting.pieces += piecesAStep;
-    const done = advance(job as Work<Models>, pieces);
-    if (done === null) return;
-    models[set] = done.result;
-    (state.fits[set] as Fit).until = state.fitting.until;
-    state.fitting = null;
-    job = null;
-  };
+    for (let piece = 0; piece < pieces; piece++) {
+      const { done, value } = (job as Work<Models>).next();
+      if (done === true) {
+        models[set] = value;
+        (state.fits[set] as Fit).until = state.fitting.until;
+        state.fitting = null;
+        job = null;
+        return;
+      }
+      yield;
+    }
+  }
 
-  const learn = (sample: Sample): SampleMark | null => {
+  function* learning(sample: Sample): Work<SampleMark | null> {
     const step = sample.startMs / stepMs;
     if (!Number.isInteger(step) || (history.newest !== null && step <= history.newest)) return 'out-of-order';
     const mark = judge(options, features, state.cleaner, sample, step);
@@ -183,7 +190,7 @@ export function createForecaster(
     history.push(step, value);
     state.firstStep ??= step;
     settle(step, value);
-    work(step + 1);
+    yield* work(step + 1);
     const nearLeads = NEAR_LEADS.slice(0, leadMax);
     state.pendingNear.push(
       pending(
@@ -193,11 +200,15 @@ export function createForecaster(
       ),
     );
     if (far && ((step + 1) * stepMs) % farIssueMs === 0) {
-      const opinions = Array.from({ length: leadMax }, (_, i) => farOpinions(step, step + 1 + i).map(rounded));
+      const opinions: Opinions[] = [];
+      for (let lead = 1; lead <= leadMax; lead++) {
+        if (lead % FORECASTS_A_PIECE === 0) yield;
+        opinions.push(farOpinions(step, step + lead).map(rounded));
+      }
       state.pendingFar.push(pending(step, opinions, false));
     }
     return mark;
-  };
+  }
 
   const pending = (now: number, opinions: readonly Opinions[], near: boolean): Pending => ({
     now,
@@ -352,7 +363,13 @@ export function createForecaster(
     job = fitted(state.fitting.set, state.fitting.until);
     advance(job, state.fitting.pieces);
   }
-  return { options, learn, forecast, state: () => JSON.stringify({ ...state, history: history.toJson() }) };
+  return {
+    options,
+    learn: (sample) => finish(learning(sample)),
+    learning,
+    forecast,
+    state: () => JSON.stringify({ ...state, history: history.toJson() }),
+  };
 }
 
 function rounded(values: readonly number[] | null): readonly number[] | null {

@@ -6,7 +6,7 @@ import { WattpactError } from '../base/errors.ts';
 import { clamp } from '../base/integers.ts';
 import type { Millis, Watts } from '../base/units.ts';
 import { DAY_MS } from './calendar.ts';
-import { createForecaster } from './forecaster.ts';
+import { createForecaster, FORECASTS_A_PIECE } from './forecaster.ts';
 import { pinball, sortQuantiles, weightedQuantiles } from './quantiles.ts';
 import {
   type Forecaster,
@@ -18,6 +18,7 @@ import {
   type Sample,
   type SampleMark,
 } from './types.ts';
+import { finish, type Work } from './work.ts';
 
 /** Joint residuals kept for a class of leads, and the fewest that say something. */
 const RESIDUALS_MAX = 300;
@@ -49,6 +50,8 @@ export interface NetForecaster {
    * one could not be learnt, the net of that step is unknown.
    */
   learn(samples: readonly Sample[]): readonly (SampleMark | null)[];
+  /** The same in pieces, as `Forecaster.learning`. */
+  learning(samples: readonly Sample[]): Work<readonly (SampleMark | null)[]>;
   /** As `Forecaster.forecast`, + import. `running`: what is measured of the running step, by part. */
   forecast(
     issuedMs: Millis,
@@ -121,40 +124,45 @@ export function createNetForecaster(
     return modelLoss < jointLoss ? 'model' : 'joint';
   };
 
-  const learn = (samples: readonly Sample[]): readonly (SampleMark | null)[] => {
-    const marks = parts.map(({ forecaster }, i) => forecaster.learn(samples[i] as Sample));
+  function* learning(samples: readonly Sample[]): Work<readonly (SampleMark | null)[]> {
+    const marks: (SampleMark | null)[] = [];
+    for (const [i, { forecaster }] of parts.entries()) marks.push(yield* forecaster.learning(samples[i] as Sample));
     const startMs = samples[0]?.startMs ?? Number.NaN;
     const known = marks.every((mark) => mark === null);
     const powersW = samples.map(({ powerW }) => powerW ?? Number.NaN);
     const netW = parts.reduce((sum, { sign }, i) => sum + sign * (powersW[i] as Watts), 0);
-    if (model.learn({ startMs, powerW: known ? netW : null }) === 'out-of-order') return marks;
+    if ((yield* model.learning({ startMs, powerW: known ? netW : null })) === 'out-of-order') return marks;
     const step = startMs / stepMs;
     settle(step, known ? powersW : null, netW);
     state.newest = step;
-    expect(NEAR_STEPS, 1);
-    if ((startMs + stepMs) % FAR_ISSUE_MS === 0) expect(farSteps, hourSteps);
+    yield* expect(NEAR_STEPS, 1);
+    if ((startMs + stepMs) % FAR_ISSUE_MS === 0) yield* expect(farSteps, hourSteps);
     return marks;
-  };
+  }
 
   /** Notes what is forecast now for every `stride`-th of the next steps, to be scored when they are over. */
-  const expect = (count: number, stride: number): void => {
+  function* expect(count: number, stride: number): Work<void> {
     const newest = state.newest as number;
-    const { byPart, modelW } = forecasts((newest + 1) * stepMs, count, []);
-    for (let lead = stride; lead <= count; lead += stride) {
-      const far = stride > 1 || count > NEAR_STEPS;
-      if (far && lead <= NEAR_STEPS) continue;
-      const expected = byPart.map((part) => expectedOf(part[lead - 1] as IntervalForecast));
-      const joint = jointW(recordOf(lead), expected);
-      const given = modelW[lead - 1] as IntervalForecast;
-      state.pending.push({
-        step: newest + lead,
-        lead,
-        parts: expected.map(({ median, down, up }) => ({ median: short(median), down: short(down), up: short(up) })),
-        joint: joint.map(short),
-        model: given.quantilesW.map(short),
-      });
+    for (let from = 1; from <= count; from += FORECASTS_A_PIECE) {
+      const length = Math.min(FORECASTS_A_PIECE, count - from + 1);
+      const { byPart, modelW } = forecasts((newest + from) * stepMs, length, []);
+      for (let lead = from; lead < from + length; lead++) {
+        const far = stride > 1 || count > NEAR_STEPS;
+        if (lead % stride !== 0 || (far && lead <= NEAR_STEPS)) continue;
+        const expected = byPart.map((part) => expectedOf(part[lead - from] as IntervalForecast));
+        const joint = jointW(recordOf(lead), expected);
+        const given = modelW[lead - from] as IntervalForecast;
+        state.pending.push({
+          step: newest + lead,
+          lead,
+          parts: expected.map(({ median, down, up }) => ({ median: short(median), down: short(down), up: short(up) })),
+          joint: joint.map(short),
+          model: given.quantilesW.map(short),
+        });
+      }
+      yield;
     }
-  };
+  }
 
   const settle = (step: number, powersW: readonly Watts[] | null, netW: Watts): void => {
     for (const { step: due, lead, parts: expected, joint, model: given } of state.pending) {
@@ -244,7 +252,13 @@ export function createNetForecaster(
     });
   };
 
-  return { learn, forecast, source, state: () => JSON.stringify({ ...state, model: model.state() }) };
+  return {
+    learn: (samples) => finish(learning(samples)),
+    learning,
+    forecast,
+    source,
+    state: () => JSON.stringify({ ...state, model: model.state() }),
+  };
 }
 
 /** Quantiles of a normal error over its 90 % one. */

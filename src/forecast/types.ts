@@ -2,6 +2,7 @@
 
 import type { Millis, Watts } from '../base/units.ts';
 import type { WeatherArchive } from './weather.ts';
+import type { Work } from './work.ts';
 
 /** Probabilities of the quantiles of every forecast, rising. */
 export const QUANTILES = [0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95] as const;
@@ -56,6 +57,8 @@ export interface Forecaster {
   readonly options: ForecasterOptions;
   /** Takes the next finished step (in order; steps that are skipped are missing). Returns why it was not learnt from, or null. */
   learn(sample: Sample): SampleMark | null;
+  /** The same in pieces of a few milliseconds. Until it is done, forecasts may be asked for, the state not. */
+  learning(sample: Sample): Work<SampleMark | null>;
   /**
    * The `count` steps from the first one that starts at or after `issuedMs`, from what was learnt before. Never throws for lack of history.
    * `running`: finer readings of the step that runs, in any order: the newest step they speak of, when it comes after all that were learnt

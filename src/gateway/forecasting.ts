@@ -17,6 +17,7 @@ import {
   type Sample,
 } from '../forecast/types.ts';
 import type { WeatherArchive } from '../forecast/weather.ts';
+import type { Work } from '../forecast/work.ts';
 import type { SiteFile } from '../site/types.ts';
 import type { GatewayStore } from '../store/gateway.ts';
 import { generatorsOf } from './equipment.ts';
@@ -128,6 +129,8 @@ export function createSiteForecasting(options: {
   let kept = learned;
   let isLearning = true;
   const loadsSince = new Map<string, number>();
+  /** The interval after `learned`, half learnt. */
+  let begun: Work<unknown> | null = null;
 
   function partOptions(): readonly (readonly [string, 1 | -1, ForecasterOptions])[] {
     return [
@@ -187,16 +190,20 @@ export function createSiteForecasting(options: {
       const since = loadsSince.has(load) ? null : firstStored(load, CONSUMPTION, interval);
       if (since !== null) loadsSince.set(load, since);
     }
-    // What is to be kept comes first: learning takes all the time there is.
-    if (toKeep.length > 0) keepNext();
+    // What is to be kept comes first: learning takes all the time there is. A step that is half learnt is in no state.
+    if (toKeep.length > 0 && begun === null) keepNext();
     let next = learned + 1;
     if (learned < 0) {
       next = firstStored(SITE, 'import', interval) ?? interval + 1;
       kept = next - 1;
     }
-    for (; next <= interval && clock.monotonicMs() < untilMs; next++) {
-      net.learn(parts.map((part) => sampleOf(part, next)));
-      learned = next;
+    while (next <= interval && clock.monotonicMs() < untilMs) {
+      const current = next;
+      begun ??= net.learning(parts.map((part) => sampleOf(part, current)));
+      if (begun.next().done !== true) continue;
+      begun = null;
+      learned = next++;
+      if (toKeep.length > 0) break;
     }
     const hasCaughtUp = next > interval;
     isLearning = !hasCaughtUp;
@@ -205,7 +212,7 @@ export function createSiteForecasting(options: {
       toKeep = [...parts.map(({ name }) => name), NET];
       keeping = learned;
     }
-    while (toKeep.length > 0 && clock.monotonicMs() < untilMs) keepNext();
+    while (toKeep.length > 0 && begun === null && clock.monotonicMs() < untilMs) keepNext();
     return hasCaughtUp && kept >= learned;
   }
 

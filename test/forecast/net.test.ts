@@ -18,6 +18,10 @@ function fixed(
   return {
     options: { kind, stepMs: STEP },
     learn: ({ powerW }) => (powerW === null ? 'missing' : null),
+    *learning({ powerW }) {
+      yield;
+      return powerW === null ? 'missing' : null;
+    },
     forecast: (issuedMs, count) =>
       Array.from({ length: count }, (_, i) => {
         const startMs = Math.ceil(issuedMs / STEP) * STEP + i * STEP;
