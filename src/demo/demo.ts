@@ -25,7 +25,7 @@ import { createPage, type Page } from '../web/page.ts';
 import type { EventView } from '../web/state.ts';
 import { type Book, createBook } from './book.ts';
 import { type Consortium, type ConsortiumSite, makeConsortium, parseConsortium, validatorDir } from './consortium.ts';
-import { compareLearning, type Learned } from './learning.ts';
+import { compareInBackground, type Learned, type LearningComparison } from './learning.ts';
 import { type DemoOutcome, demoOutcome, outcomeProblems } from './outcome.ts';
 import { pageState } from './pagestate.ts';
 import { writePast } from './past.ts';
@@ -52,7 +52,7 @@ const INTERVALS_SPARE = 8;
 /** Days of past with which the forecasts are compared at the end; the last is what the gateways had. */
 const DAYS_COMPARED = [0, 1, PAST_DAYS] as const;
 /** ... over so many intervals from the demo's first on, also when it ended earlier: a few say nothing. */
-const INTERVALS_COMPARED_MIN = 48;
+const INTERVALS_COMPARED = 96;
 /** Batteries are looked at this often, wall ms: where an interval begins is seen as late at most. */
 const EDGE_EVERY_MS = 100;
 const PAGE_EVENTS = 40;
@@ -120,6 +120,7 @@ class Demo {
   readonly #curves = new Map<string, (number | null)[]>();
   readonly #events: EventView[] = [];
   readonly #reported = new Set<number>();
+  #comparison: LearningComparison | null = null;
   /** Of who may act from the page; in the address that the terminal shows. */
   readonly #token = nodeRandomBytes(24).toString('base64url');
   readonly done: Promise<void>;
@@ -364,6 +365,7 @@ class Demo {
     const settled = this.#book.settled();
     // The demo begins with the first interval that every site was up in time for; sites are metered and settled before that as well.
     const first = settled.find((interval) => this.#book.requestedInTimeByAll(interval));
+    if (first !== undefined && this.#comparison === null) this.#compareLearning(first);
     for (const interval of settled.filter((settledInterval) => first !== undefined && settledInterval >= first)) {
       if (this.#reported.has(interval)) continue;
       this.#reported.add(interval);
@@ -423,7 +425,9 @@ class Demo {
     const [first] = genesis.validators;
     const outcome = demoOutcome(this.#book, intervals, genesis, validatorDir(this.#dir, first?.id as string));
     const problems = outcomeProblems(outcome, this.#book, this.#options.intervals);
-    const closing = { learning: this.#learning(intervals), rule: this.#rule(intervals) };
+    // Who ends the demo by hand does not wait for what is not compared yet.
+    const learning = this.#comparison?.result(this.#options.intervals !== null) ?? [];
+    const closing = { learning, rule: this.#rule(intervals) };
     for (const line of closingLines(closing, genesis)) this.#options.say(line);
     return { outcome: { ...outcome, ...closing }, problems };
   }
@@ -437,20 +441,21 @@ class Demo {
     }
   }
 
-  /** The sites whose needs nobody states, with forecasters that know less of the past. */
-  #learning(intervals: readonly number[]): readonly Learned[] {
+  /** Compares, while the demo runs, what forecasters that know less of the past make of the sites whose needs nobody states. */
+  #compareLearning(first: number): void {
     const { genesis, sites } = this.#consortium;
-    const [first] = intervals;
-    if (first === undefined) return [];
-    return compareLearning({
-      sites: sites
-        .filter(({ loaded }) => loaded.site.id !== STATING_SITE)
-        .map(({ loaded }) => ({ site: loaded.site, series: this.#series.get(loaded.site.id) as SiteSeries })),
-      days: DAYS_COMPARED,
-      first,
-      count: Math.max((intervals.at(-1) as number) - first + 1, INTERVALS_COMPARED_MIN),
-      lengthMs: genesis.interval.lengthMs,
-    });
+    this.#comparison = compareInBackground(
+      {
+        sites: sites
+          .filter(({ loaded }) => loaded.site.id !== STATING_SITE)
+          .map(({ loaded }) => ({ site: loaded.site, series: this.#series.get(loaded.site.id) as SiteSeries })),
+        days: DAYS_COMPARED,
+        first,
+        count: INTERVALS_COMPARED,
+        lengthMs: genesis.interval.lengthMs,
+      },
+      (error) => this.#failed(error),
+    );
   }
 
   /** Sites with a battery against the usual rule; left out where an interval in between was not settled. */
@@ -486,6 +491,7 @@ class Demo {
   async stop(): Promise<void> {
     if (this.#deadline !== null) clearTimeout(this.#deadline);
     this.#planner?.stop();
+    this.#comparison?.stop();
     await this.#utility?.stop().catch((error: unknown) => this.#options.say(`  * utility: ${describeError(error)}`));
     this.#utility = null;
     await this.#supervisor.stop();

@@ -3,6 +3,8 @@
 
 import { intervalStartMs } from '../base/interval.ts';
 import type { WattHours } from '../base/units.ts';
+import { finish, type Work } from '../forecast/work.ts';
+import { inBackground } from '../gateway/background.ts';
 import { createSiteForecasting, medianWh } from '../gateway/forecasting.ts';
 import type { SiteSeries } from '../simulator/types.ts';
 import type { SiteFile } from '../site/types.ts';
@@ -19,30 +21,61 @@ export interface Learned {
   readonly errorWh: WattHours;
 }
 
-/** The errors for each length of past; empty when there is nothing to compare. */
-export function compareLearning(options: {
-  sites: readonly { readonly site: SiteFile; readonly series: SiteSeries }[];
-  days: readonly number[];
-  first: number;
-  count: number;
-  lengthMs: number;
-}): readonly Learned[] {
-  const { sites, days, first, count, lengthMs } = options;
-  if (sites.length === 0 || count === 0) return [];
-  return days.map((known) => {
-    const errors = sites.flatMap(({ site, series }) => errorsOf(site, series, known, first, count, lengthMs));
-    return { days: known, errorWh: Math.round(errors.reduce((sum, wh) => sum + wh, 0) / Math.max(1, errors.length)) };
-  });
+export interface ComparisonOptions {
+  readonly sites: readonly { readonly site: SiteFile; readonly series: SiteSeries }[];
+  readonly days: readonly number[];
+  readonly first: number;
+  readonly count: number;
+  readonly lengthMs: number;
 }
 
-function errorsOf(
+export interface LearningComparison {
+  /** What has come out; `isAwaited`: does what is left of the work first. */
+  result(isAwaited: boolean): readonly Learned[];
+  stop(): void;
+}
+
+/** Compares beside other work, a piece at a time. */
+export function compareInBackground(
+  options: ComparisonOptions,
+  onFailure: (error: unknown) => void,
+): LearningComparison {
+  const work = compareLearning(options);
+  let learned: readonly Learned[] | null = null;
+  const background = inBackground(() => {
+    const { done, value } = work.next();
+    if (done === true) learned ??= value;
+    return done === true;
+  }, onFailure);
+  return {
+    result: (isAwaited) => learned ?? (isAwaited ? finish(work) : []),
+    stop: background.stop,
+  };
+}
+
+/** The errors for each length of past, in pieces; empty when there is nothing to compare. */
+export function* compareLearning(options: ComparisonOptions): Work<readonly Learned[]> {
+  const { sites, days, first, count, lengthMs } = options;
+  if (sites.length === 0 || count === 0) return [];
+  const learned: Learned[] = [];
+  for (const known of days) {
+    const errors: WattHours[] = [];
+    for (const { site, series } of sites)
+      errors.push(...(yield* errorsOf(site, series, known, first, count, lengthMs)));
+    const sum = errors.reduce((total, wh) => total + wh, 0);
+    learned.push({ days: known, errorWh: Math.round(sum / Math.max(1, errors.length)) });
+  }
+  return learned;
+}
+
+function* errorsOf(
   site: SiteFile,
   series: SiteSeries,
   days: number,
   first: number,
   count: number,
   lengthMs: number,
-): number[] {
+): Work<number[]> {
   const store = openGatewayStore(':memory:');
   const remember = (until: number, intervals: number): void =>
     writePast({
@@ -60,7 +93,8 @@ function errorsOf(
   for (let interval = first; interval < first + count; interval++) {
     const known = interval - LEAD;
     if (interval > first) remember(known + 1, 1);
-    while (!forecasting.learnUpTo(known, 1));
+    while (!forecasting.learnUpTo(known, 1)) yield;
+    yield;
     const actualWh = netOf(series, interval, lengthMs);
     const expectedWh = medianWh(forecasting.net(interval, 1)[0]);
     if (actualWh !== null && expectedWh !== null) errors.push(Math.abs(expectedWh - actualWh));

@@ -78,7 +78,9 @@ export function closingLines(
   return [
     ...(learned.length === 0
       ? []
-      : [`learning: the forecast alone would leave as imbalance, a site and interval, ${learned.join(', ')}`]),
+      : [
+          `learning: over the day that begins with the first interval the forecast alone would leave as imbalance, a site and interval, ${learned.join(', ')}`,
+        ]),
     ...rule.flatMap(({ gateway, earnedUc, storedEndWh, storedUcPerWh }) => [
       `${short(gateway)} earned ${amount(earnedUc.plan, genesis)}, ${better(earnedUc.plan - earnedUc.ruleAtTariff, genesis)} with the usual rule on the utility's tariff (${amount(earnedUc.ruleAtTariff, genesis)}), ${better(earnedUc.plan - earnedUc.ruleAtMarket, genesis)} with the rule in the market and every Wh foreseen (${amount(earnedUc.ruleAtMarket, genesis)})`,
       `  wear taken off; stored at the end ${storedEndWh.plan} Wh, by the rule ${storedEndWh.rule} Wh, counted at ${price(storedUcPerWh, genesis)}`,

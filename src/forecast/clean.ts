@@ -13,10 +13,19 @@ const OWN_USE_SHARE = 0.05;
 const LIMIT_SHARE = 0.9;
 /** A generator may exceed its rated power by this much. */
 const OVER_CAPACITY = 1.3;
+/** More than so many times the most of a month is a fault, unless it lasts: then it is something new. */
+const SPIKE_TIMES = { pv: 2.5, wind: 2.5, load: 8, net: 8 } as const;
+const SPIKE_MS = 2 * 3_600_000;
+/** Days after which a month's most says something. */
+const SPIKE_DAYS_MIN = 3;
 /** Cosine of the zenith angle at nearly six degrees below the horizon: no generator of the sun works. */
 const DEEP_NIGHT = -0.1;
 /** A value that repeats for longer than this (and twice as long as it ever did) is stuck. */
 const STUCK_HOURS = 8;
+/** From this part of the most that was seen, under a clear sky, a generator of the sun is not at nothing at once. */
+const SUNNY_SHARE = 0.15;
+/** A nothing by day that lasts no longer than this is a reading that failed. */
+const BLINK_MS = 1_800_000;
 /** A consumption that was hardly ever 0 is not 0; after so many days of it, it is. */
 const ZERO_SHARE = 0.002;
 const ZERO_DAYS_MAX = 2;
@@ -27,10 +36,11 @@ export interface CleanerState {
   times: number;
   longestRun: number;
   zeros: number;
+  spikes: number;
 }
 
 export function newCleaner(): CleanerState {
-  return { repeatedW: null, times: 0, longestRun: 0, zeros: 0 };
+  return { repeatedW: null, times: 0, longestRun: 0, zeros: 0, spikes: 0 };
 }
 
 /** Why the sample of a step must not be learnt, or null. Keeps count in `state`. */
@@ -54,21 +64,41 @@ export function judge(
       return 'night';
     }
   }
+  if (isSpike(options, features, state, powerW, step)) return 'implausible';
   return zeroRun(options, features, state, powerW, step) ?? stuck(options, features, state, powerW, step);
 }
 
+function isSpike(
+  { kind, stepMs }: ForecasterOptions,
+  features: Features,
+  state: CleanerState,
+  powerW: Watts,
+  step: number,
+): boolean {
+  const { least, most, known } = features.range(step - 1);
+  const usual = Math.max(Math.abs(least), Math.abs(most));
+  const isFar = known >= SPIKE_DAYS_MIN * features.perDay && Math.abs(powerW) > SPIKE_TIMES[kind] * usual && usual > 0;
+  state.spikes = isFar ? state.spikes + 1 : 0;
+  return isFar && state.spikes * stepMs <= SPIKE_MS;
+}
+
 function zeroRun(
-  { kind }: ForecasterOptions,
+  { kind, stepMs }: ForecasterOptions,
   features: Features,
   state: CleanerState,
   powerW: Watts,
   step: number,
 ): SampleMark | null {
-  if (kind !== 'load' || powerW !== 0) {
+  if (powerW !== 0 || (kind !== 'load' && kind !== 'pv')) {
     state.zeros = 0;
     return null;
   }
   state.zeros++;
+  if (kind === 'pv') {
+    // What lasts is an outage or snow, and goes on: only a blink is not believed.
+    const wasOn = features.lastKnown(step - 1) > SUNNY_SHARE * features.range(step - 1).most;
+    return wasOn && isSunny(features, step) && state.zeros * stepMs <= BLINK_MS ? 'zero-run' : null;
+  }
   const { known, zeroShare } = features.range(step - 1);
   const unusual = known >= features.perDay && zeroShare < ZERO_SHARE;
   return unusual && state.zeros <= ZERO_DAYS_MAX * features.perDay ? 'zero-run' : null;
@@ -91,7 +121,13 @@ function stuck(
   state.times++;
   if (powerW === 0 || state.times <= Math.max(long, 2 * state.longestRun)) return null;
   if (kind === 'load' || kind === 'net') return 'stuck';
+  if (kind === 'pv' && isSunny(features, step)) return 'stuck';
   // Generators stand still for days, and run at their limit for hours; in between nothing keeps them at one power.
   const share = powerW / features.range(step - 1).most;
   return share > OWN_USE_SHARE && share < LIMIT_SHARE ? 'stuck' : null;
+}
+
+/** Whether a clear sky would give a good part of what the plant can. */
+function isSunny(features: Features, step: number): boolean {
+  return features.envelope(step - 1, step) > SUNNY_SHARE * features.range(step - 1).most;
 }

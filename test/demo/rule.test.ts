@@ -3,6 +3,7 @@
 import { expect, test } from 'vitest';
 import { compareLearning } from '../../src/demo/learning.ts';
 import { compareWithRule, isComparable } from '../../src/demo/rule.ts';
+import { finish } from '../../src/forecast/work.ts';
 import type { Series } from '../../src/simulator/physics/series.ts';
 import { loadSite } from '../../src/site/load.ts';
 
@@ -77,13 +78,15 @@ test('forecasters that know a day err less than ones that know nothing', () => {
     powerW: Float64Array.from({ length: 96 }, (_, i) => 500 + 400 * Math.sin((i / 96) * 2 * Math.PI)),
   };
   const series = { generation: new Map([['pv', constant(0)]]), consumption: daily };
-  const learned = compareLearning({
-    sites: [{ site, series }],
-    days: [0, 1],
-    first: FIRST,
-    count: 8,
-    lengthMs: LENGTH_MS,
-  });
+  const learned = finish(
+    compareLearning({
+      sites: [{ site, series }],
+      days: [0, 1],
+      first: FIRST,
+      count: 8,
+      lengthMs: LENGTH_MS,
+    }),
+  );
   expect(learned.map(({ days }) => days)).toEqual([0, 1]);
   expect(learned[1]?.errorWh).toBeLessThan(0.5 * (learned[0]?.errorWh ?? 0));
 });

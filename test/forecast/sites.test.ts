@@ -157,6 +157,26 @@ describe('what is marked leaves no trace', () => {
     expect(last(4000)).toBeNull();
   });
 
+  test('a roof that blinks, but not one that is off; one whose meter stands still by day', () => {
+    const quarter = { ...pvOptions, stepMs: STEP / 4 };
+    const forecaster = createForecaster(quarter, undefined, 1);
+    const at = (step: number): number => plant(step / 4, 0.5 + 0.3 * Math.sin(step * 7));
+    const noon = 8 * DAY * 4 + 4 * 12;
+    const learn = (step: number, powerW: number) => forecaster.learn({ startMs: START + (step * STEP) / 4, powerW });
+    for (let step = 0; step < noon; step++) learn(step, at(step));
+    expect([0, 1, 2, 3].map((i) => learn(noon + i, 0))).toEqual(['zero-run', 'zero-run', null, null]);
+    const marks = Array.from({ length: 4 * DAY }, (_, i) => learn(noon + 4 + i, -2));
+    expect(marks.slice(0, 4 * 8)).toEqual(new Array(4 * 8).fill(null));
+    expect(marks.slice(4 * 20)).toContain('stuck');
+  });
+
+  test('spikes beyond all that was seen, but not what stays', () => {
+    const { marks, spoilt, missing } = both({ kind: 'load' }, house, 2, () => ({ powerW: 90_000 }));
+    expect(marks).toEqual(['implausible', 'implausible']);
+    expect(spoilt).toEqual(missing);
+    expect(both({ kind: 'load' }, house, 6, () => ({ powerW: 9_000 + Math.random() })).marks.at(-1)).toBeNull();
+  });
+
   test('own use at night stays own use', () => {
     const ahead = medians(taught(pvOptions, 7 * DAY, plant), 7 * DAY);
     expect(ahead[1]).toBeCloseTo(-2, 6);
