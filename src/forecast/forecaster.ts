@@ -253,9 +253,7 @@ export function createForecaster(
   const farState = (lead: number): CombinationState => {
     const hours = (lead * stepMs) / 3_600_000;
     const place = LEAD_HOURS.findIndex((end) => hours <= end);
-    const index = place < 0 ? LEAD_HOURS.length : place;
-    while (state.far.length <= index) state.far.push(newCombination(FAR_PRIORS.length));
-    return state.far[index] as CombinationState;
+    return state.far[place < 0 ? LEAD_HOURS.length : place] as CombinationState;
   };
 
   const seasonal = (startMs: Millis): number[] => seasonalQuantiles(options, calendar, history, startMs);
@@ -352,6 +350,7 @@ export function createForecaster(
     return [Math.min(0, least), top > 0 ? top : Number.POSITIVE_INFINITY];
   };
 
+  while (state.far.length <= LEAD_HOURS.length) state.far.push(newCombination(FAR_PRIORS.length));
   // The weather may have been given, or taken away, since the state was kept.
   for (const set of sets.keys()) state.fits[set] ??= { until: null };
   state.fits.length = sets.length;
