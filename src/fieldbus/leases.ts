@@ -51,6 +51,8 @@ interface Held {
   /** Until then the register is another controller's. */
   foreignUntilMs: Millis;
   persisted: boolean;
+  /** An earlier run left a value in the device: it is taken back before anything new is written. */
+  left: boolean;
   expiry: NodeJS.Timeout | null;
   retry: NodeJS.Timeout | null;
   /** Why the last try to revert failed: said once. */
@@ -92,6 +94,7 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
       words: new Map(),
       foreignUntilMs: Number.NEGATIVE_INFINITY,
       persisted: false,
+      left: false,
       expiry: null,
       retry: null,
       revertTrouble: null,
@@ -118,6 +121,7 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
     const { control, target } = held;
     const nowMs = clock.monotonicMs();
     if (nowMs < held.foreignUntilMs) throw foreignError(held);
+    if (held.left) await revert(held);
     const feed = nowMs - held.writtenAtMs >= feedAfterMs(control, ttlMs);
     const look = nowMs - held.lookedAtMs >= LOOK_MS;
     if (value === held.written && !feed && !look) return;
@@ -244,6 +248,7 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
     held.value = null;
     if (held.persisted) store.remove(held.target.device.id, held.control.control);
     held.persisted = false;
+    held.left = false;
   }
 
   async function writeRevert(held: Held): Promise<void> {
@@ -295,6 +300,7 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
         try {
           const held = heldOf(record.device, record.control);
           held.persisted = true;
+          held.left = true;
           void revertFirmly(held, 'left by an earlier run');
         } catch (error) {
           log.warn({ ...record }, `a lease cannot be reverted: ${describeError(error)}; it is forgotten`);

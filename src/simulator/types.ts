@@ -39,6 +39,8 @@ export interface VirtualSiteOptions {
   readonly host?: string;
   /** TCP ports by bus id; a free one where none is given. */
   readonly ports?: ReadonlyMap<string, number>;
+  /** Told of each command that a master gives: null gives the device back to itself. */
+  readonly onCommand?: (device: string, control: string, value: number | null) => void;
   /** Serial devices to serve a serial bus on (our end of a pty pair), by bus id. Without one it is served as RTU over TCP. */
   readonly serialPaths?: ReadonlyMap<string, string>;
 }

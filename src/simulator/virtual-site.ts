@@ -46,9 +46,13 @@ export function createVirtualSite(options: VirtualSiteOptions): VirtualSite {
   }
 
   site.devices.forEach((device, i) => {
+    const obeyed = obeyWith(physics, site, device.id);
     const hooks = {
       refresh: () => show(device),
-      obey: obeyWith(physics, site, device.id),
+      obey(control: string, value: number | null, timeoutMs: number | null) {
+        options.onCommand?.(device.id, control, value);
+        obeyed(control, value, timeoutMs);
+      },
       monotonicMs: () => clock.monotonicMs(),
     };
     const profile = profileOf(options.profiles, device.profile);

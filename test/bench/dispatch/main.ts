@@ -1,8 +1,9 @@
-// `npm run bench -- dispatch [--quick] [plan|backtest|control ...]`: the figures of plan, backtest and control.
+// `npm run bench -- dispatch [--quick] [plan|backtest|control|killSafe ...]`: the figures of plan, backtest and control.
 // Prints for people; the last line is one JSON object.
 
 import { benchBacktests } from './backtests.ts';
 import { benchControl } from './controls.ts';
+import { benchKills } from './kills.ts';
 import { benchPlans } from './plans.ts';
 import { DATA, haveData } from './sites.ts';
 
@@ -18,6 +19,10 @@ export async function main(args: string[]): Promise<void> {
   if (wanted('control')) {
     process.stdout.write('control against the plant’s truth\n');
     result.control = benchControl(quick ? 4 : 25);
+  }
+  if (wanted('killSafe')) {
+    process.stdout.write('gateways killed while their batteries discharge\n');
+    result.control = { ...(result.control ?? {}), killSafe: await benchKills(quick ? 6 : 50) };
   }
   if (wanted('backtest')) {
     if (haveData()) {
