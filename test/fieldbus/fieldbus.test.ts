@@ -357,6 +357,26 @@ describe('leases', () => {
     expect(pv.image.control('generationLimitW')).toBe(null);
   });
 
+  test('it is reverted before a new value is written, also when that is wanted before the line is there', async () => {
+    const pv = served(PV, 8000);
+    const server = await serve({ 1: pv.answer, 4: served(SDM).answer });
+    ends.push(() => server.close());
+    const devices = {
+      meter: METER.replace('unitId: 1', 'unitId: 4'),
+      pv: `profile: ${PV.name}, unitId: 1, role: pv, ratedW: 8000, curtailable: true`,
+    };
+    const left = { device: 'pv', control: 'generationLimitW', value: 100, revertTo: 8000, untilMs: 0 };
+    const fieldbus = await started(fieldbusOf(siteOn(server.port, devices), [SDM, PV], memoryLeases([left])));
+    // As the loop of every second asks: anew each time, which must not put off the revert.
+    await until(async () =>
+      expect(await fieldbus.lease('pv', 'generationLimitW', 4000, 30_000)).toMatchObject({ state: 'active' }),
+    );
+    const [first] = pv.seen.filter((pdu) => pdu.startsWith('10') || pdu.startsWith('06'));
+    // WMaxLim_Ena to 0 comes before WMaxLimPct.
+    expect(first).toMatch(/0000$/);
+    expect(pv.image.control('generationLimitW')).toBe(4000);
+  });
+
   test('a percentage of the nameplate, by its scale register', async () => {
     const { fieldbus, pv } = await house();
     await fieldbus.lease('pv', 'generationLimitW', 2000, 30_000);
