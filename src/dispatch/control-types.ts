@@ -165,6 +165,8 @@ export interface ControlState {
   /** Net export power wanted in the last tick, and in the last one of the interval before (the edge's ramp begins there). */
   readonly targetExportW: Watts | null;
   readonly rampFromExportW: Watts | null;
+  /** What generation gives beyond consumption, without batteries; null before the first tick with a meter. */
+  readonly surplus: Surplus | null;
   /** What each battery was told last. */
   readonly batterySetpointsW: Readonly<Record<string, Watts>>;
   /** Recent measured power of all batteries, to compare with a meter that answers later: newest last, bounded. */
@@ -174,6 +176,13 @@ export interface ControlState {
   /** Limit each generator is held to; absent: not held. */
   readonly generationLimitsW: Readonly<Record<string, Watts>>;
   readonly economy: Economy;
+}
+
+/** Net export that nobody controls: what to expect of it, and how far it lately went either way. */
+export interface Surplus {
+  readonly expectedW: Watts;
+  readonly lowW: Watts;
+  readonly highW: Watts;
 }
 
 export interface LoadState {

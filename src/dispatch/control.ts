@@ -29,7 +29,7 @@ import {
 } from './limits.ts';
 import { type Shareable, share } from './sharing.ts';
 import { loadPowers } from './switching.ts';
-import { exportedSoFarWh, powerThen, remember, targetExportW } from './tracking.ts';
+import { exportedSoFarWh, followSurplus, powerThen, remember, targetExportW } from './tracking.ts';
 
 /** What meters may be wrong by together, as a share of the powers that they measure: kept free below the limits. */
 const DOUBT_SHARE = 0.015;
@@ -48,6 +48,7 @@ export function initialControlState(): ControlState {
     lastMonotonicMs: null,
     targetExportW: null,
     rampFromExportW: null,
+    surplus: null,
     batterySetpointsW: {},
     batteryHistory: [],
     loads: {},
@@ -69,10 +70,16 @@ export function control(config: ControlConfig, state: ControlState, input: Contr
   const uncontrolledW = gridW + powerThen(batteryHistory, meteredAtMs);
 
   const edge = state.interval !== null && state.interval !== input.interval.number;
-  const begun: ControlState = edge ? { ...state, rampFromExportW: -gridW } : state;
+  const passedChainMs = (input.monotonicMs - (state.lastMonotonicMs ?? input.monotonicMs)) * input.chainRate;
+  const surplus = followSurplus(state.surplus, -uncontrolledW, passedChainMs);
+  const begun: ControlState = { ...state, surplus, ...(edge ? { rampFromExportW: -gridW } : {}) };
   const exportedWh = exportedSoFarWh(config, begun, input);
   const trading = input.positionWh !== null && input.clockSynchronised;
-  const targetW = trading ? targetExportW(config, begun, input, exportedWh) : null;
+  const reach = {
+    chargeW: usable.reduce((sum, b) => sum - b.hardMinW, 0),
+    dischargeW: usable.reduce((sum, b) => sum + b.maxW, 0),
+  };
+  const targetW = trading ? targetExportW(config, begun, input, exportedWh, reach) : null;
   const missingW = uncontrolledW + (targetW ?? 0);
 
   const strict = capsOf(config, input);
@@ -113,6 +120,7 @@ export function control(config: ControlConfig, state: ControlState, input: Contr
       lastMonotonicMs: input.monotonicMs,
       targetExportW: targetW,
       rampFromExportW: begun.rampFromExportW,
+      surplus,
       batterySetpointsW: Object.fromEntries(setpoints),
       batteryHistory,
       loads: { ...state.loads, ...loads },

@@ -3,10 +3,15 @@
 
 import { clamp } from '../base/integers.ts';
 import { energyOfPowerWh, meanPowerW } from '../base/units.ts';
-import type { ControlConfig, ControlInput, ControlState } from './control-types.ts';
+import type { ControlConfig, ControlInput, ControlState, Surplus } from './control-types.ts';
 
 /** A deviation from the straight line is made up within this time, when there is power for it. */
 const CATCH_UP_CHAIN_MS = 120_000;
+/** Surplus that is expected is a mean over about this long; how far it went is forgotten over about the other, chain time. */
+const EXPECTED_OVER_CHAIN_MS = 180_000;
+const EXTREMES_LAST_CHAIN_MS = 7_200_000;
+/** It may go beyond what was seen by this share of the range that was seen. More would keep trades better yet, by driving batteries harder. */
+const BEYOND_SHARE = 0.3;
 /** Readings of battery power kept to compare with the meter. */
 const HISTORY_MAX = 64;
 
@@ -36,22 +41,55 @@ export function horizonMs(config: ControlConfig): number {
   return 2 * (lagMs + config.meterDelayMs) + 1000;
 }
 
+/** Takes in the present surplus. */
+export function followSurplus(before: Surplus | null, surplusW: number, passedChainMs: number): Surplus {
+  if (before === null) return { expectedW: surplusW, lowW: surplusW, highW: surplusW };
+  const towards = (fromW: number, overMs: number): number =>
+    fromW + (surplusW - fromW) * (1 - Math.exp(-passedChainMs / overMs));
+  return {
+    expectedW: towards(before.expectedW, EXPECTED_OVER_CHAIN_MS),
+    lowW: Math.min(surplusW, towards(before.lowW, EXTREMES_LAST_CHAIN_MS)),
+    highW: Math.max(surplusW, towards(before.highW, EXTREMES_LAST_CHAIN_MS)),
+  };
+}
+
+/** Most that all batteries can do now, both >= 0. */
+export interface BatteryReach {
+  readonly chargeW: number;
+  readonly dischargeW: number;
+}
+
+/**
+ * Net export power to leave for the rest of the interval: the position's mean, unless the surplus could carry the site further from it than the
+ * batteries reach. Then they do early what they would do anyway, and no more: the rest is left at most at what is to be expected without them.
+ */
+function restW(meanW: number, surplus: Surplus | null, { chargeW, dischargeW }: BatteryReach): number {
+  if (surplus === null) return meanW;
+  const beyondW = BEYOND_SHARE * (surplus.highW - surplus.lowW);
+  const [leastW, mostW] = [surplus.highW + beyondW - chargeW, surplus.lowW - beyondW + dischargeW];
+  const sureW = leastW <= mostW ? clamp(meanW, leastW, mostW) : clamp(meanW, mostW, leastW);
+  return clamp(sureW, Math.min(meanW, surplus.expectedW), Math.max(meanW, surplus.expectedW));
+}
+
 /** Net export power that meets the position at the interval's end, from the power that was wanted last. */
 export function targetExportW(
   config: ControlConfig,
   state: ControlState,
   input: ControlInput,
   exportedWh: number,
+  reach: BatteryReach,
 ): number {
   const { chainElapsedMs, chainRemainingMs, number } = input.interval;
   const positionWh = input.positionWh ?? 0;
   const missingWh = positionWh - exportedWh;
   const shortestMs = horizonMs(config) * input.chainRate;
   if (chainRemainingMs >= shortestMs || state.interval !== number || state.targetExportW === null) {
-    // A straight line through the interval; what is behind it is made up soon, since the power to do so may be gone later.
-    const lineWh = (positionWh * chainElapsedMs) / (chainElapsedMs + chainRemainingMs);
+    // A straight line to the interval's end; what is behind it is made up soon, since the power to do so may be gone later.
+    const meanW = meanPowerW(positionWh, chainElapsedMs + chainRemainingMs);
+    const lineW = restW(meanW, state.surplus, reach);
+    const lineWh = positionWh - energyOfPowerWh(lineW, chainRemainingMs);
     const soonMs = clamp(chainRemainingMs, shortestMs, CATCH_UP_CHAIN_MS);
-    const wanted = meanPowerW(positionWh, chainElapsedMs + chainRemainingMs) + meanPowerW(lineWh - exportedWh, soonMs);
+    const wanted = lineW + meanPowerW(lineWh - exportedWh, soonMs);
     return ramped(config, state, wanted, chainElapsedMs);
   }
   // Near the end the last power goes on and only what it would miss is corrected, no faster than the devices can follow.

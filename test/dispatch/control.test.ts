@@ -62,6 +62,28 @@ describe('the energy of an interval is what was traded', () => {
     }
   });
 
+  test('what a battery could not make up later it does early: a surge of sun at the end of an interval does no harm', () => {
+    // An interval of sun and clouds shows how far the surplus goes; in the next one the sun comes in its last third, more than the battery can take.
+    const generationW = (s: number): number => (s < 900 ? (s % 300 < 150 ? 1500 : 7000) : s < 1500 ? 3000 : 7800);
+    const { delivered, ticks } = run(1801, {
+      ...STEADY,
+      percent: 20,
+      consumptionW: () => 300,
+      generationW,
+      positionWh: (i) => (i === 0 ? 950 : 400),
+    });
+    expect(Math.abs(missedWh(delivered)[1]!)).toBeLessThan(5);
+    // Early, and hardly more: what it gives back is little against what it takes.
+    const energies = ticks.slice(900).map(({ batteryW }) => batteryW / 3600);
+    const sumOf = (sign: 1 | -1): number => energies.reduce((sum, wh) => sum + Math.max(0, sign * wh), 0);
+    expect(sumOf(1)).toBeLessThan(0.03 * sumOf(-1));
+  });
+
+  test('a site whose surplus stays within what its batteries reach keeps to the straight line', () => {
+    const { ticks } = run(900, { ...STEADY, noise: 0.01, generationW: (s) => 2000 + 500 * Math.sin(s / 40) });
+    for (const { gridW } of ticks.slice(200, 880)) expect(Math.abs(gridW + 2000)).toBeLessThan(150);
+  });
+
   test('after a restart in mid-interval, from the counters', () => {
     const { delivered } = run(901, {
       ...STEADY,
