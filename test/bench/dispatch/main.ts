@@ -1,4 +1,4 @@
-// `npm run bench -- dispatch [--quick] [plan|backtest|control|killSafe ...]`: the figures of plan, backtest and control.
+// `npm run bench -- dispatch [--quick] [--seed N] [plan|backtest|control|killSafe ...]`: the figures of plan, backtest and control.
 // Prints for people; the last line is one JSON object.
 
 import { benchBacktests } from './backtests.ts';
@@ -9,7 +9,9 @@ import { DATA, haveData } from './sites.ts';
 
 export async function main(args: string[]): Promise<void> {
   const quick = args.includes('--quick');
-  const named = args.filter((arg) => !arg.startsWith('--'));
+  const seedAt = args.indexOf('--seed');
+  const seed = seedAt < 0 ? 0 : Number(args[seedAt + 1]);
+  const named = args.filter((arg, i) => !arg.startsWith('--') && (seedAt < 0 || i !== seedAt + 1));
   const wanted = (name: string): boolean => named.length === 0 || named.includes(name);
   const result: Record<string, unknown> = {};
   if (wanted('plan')) {
@@ -18,7 +20,7 @@ export async function main(args: string[]): Promise<void> {
   }
   if (wanted('control')) {
     process.stdout.write('control against the plant’s truth\n');
-    result.control = benchControl(quick ? 4 : 25);
+    result.control = benchControl(quick ? 4 : 25, seed);
   }
   if (wanted('killSafe')) {
     process.stdout.write('gateways killed while their batteries discharge\n');
