@@ -33,6 +33,8 @@ import { exportedSoFarWh, followSurplus, powerThen, remember, targetExportW } fr
 
 /** What meters may be wrong by together, as a share of the powers that they measure: kept free below the limits. */
 const DOUBT_SHARE = 0.015;
+/** A meter that is silent for this share of the time after which it is stale is not relied on for the limit of export: an answer is missing. */
+const LATE_SHARE = 0.35;
 /** Time within which batteries shall make room for generation that is not held back, and within which a limit is restored. */
 const PACE_MS = 1000;
 /** Nearer to its aim than this share of its limit a battery is not driven beyond it to get there sooner. */
@@ -87,7 +89,11 @@ export function control(config: ControlConfig, state: ControlState, input: Contr
   const caps: Caps = { importW: Math.max(0, strict.importW) - doubtW, exportW: Math.max(0, strict.exportW) - doubtW };
   const economy = economyNow(state, input, usable);
   const wantedW = wantedBattery(usable, economy, missingW, uncontrolledW);
-  const heldW = clamp(wantedW, uncontrolledW - caps.importW, uncontrolledW + caps.exportW);
+  const generatedW = generationOf(config, input, 'nothing');
+  const isLate = input.monotonicMs - input.gridPowerW.monotonicMs > LATE_SHARE * config.staleAfterMs;
+  const withinW = clamp(wantedW, uncontrolledW - caps.importW, uncontrolledW + caps.exportW);
+  // As if nothing were consumed.
+  const heldW = isLate ? Math.min(withinW, caps.exportW - generationOf(config, input, 'rated')) : withinW;
   const nowW = uncontrolledW - batteryW;
   const beyond = nowW > caps.importW || -nowW > caps.exportW;
   const toldW = heldW !== wantedW || beyond ? hurried(usable, heldW) : heldW;
@@ -100,13 +106,9 @@ export function control(config: ControlConfig, state: ControlState, input: Contr
     unmetW: trading ? missingW - givenW : 0,
   });
 
-  const generatedW = config.generators.reduce(
-    (sum, { id }) => sum + (fresh(input.generatorPowersW.get(id), input.monotonicMs, config.staleAfterMs) ?? 0),
-    0,
-  );
   const worthless = input.surplusUcPerWh < 0;
   const generationLimitsW = generationLimits(config, state, input, {
-    consumptionW: Math.max(0, uncontrolledW + generatedW),
+    consumptionW: isLate ? 0 : Math.max(0, uncontrolledW + generatedW),
     exportCapW: worthless ? Math.min(caps.exportW, Math.max(0, targetW ?? 0)) : caps.exportW,
     chargeableW: 0 - usable.reduce((sum, b) => sum + reachableW(b, ranges(b, input).minW, PACE_MS), 0),
     over: -gridW > caps.exportW,
@@ -132,6 +134,14 @@ export function control(config: ControlConfig, state: ControlState, input: Contr
     explanation: explain(config, input, usable, { mode, targetW, exportedWh, wantedW, givenW, generationLimitsW }),
     curtailing: config.generators.some(({ id }) => generationLimitsW[id] !== undefined),
   };
+}
+
+/** What all generators give; one that is not known counts as said. */
+function generationOf(config: ControlConfig, input: ControlInput, unknown: 'rated' | 'nothing'): number {
+  return config.generators.reduce((sum, { id, ratedW }) => {
+    const powerW = fresh(input.generatorPowersW.get(id), input.monotonicMs, config.staleAfterMs);
+    return sum + (powerW ?? (unknown === 'rated' ? ratedW : 0));
+  }, 0);
 }
 
 function economyNow(state: ControlState, input: ControlInput, usable: readonly UsableBattery[]): Economy {

@@ -305,6 +305,25 @@ describe('what goes wrong has a defined end', () => {
     expect(output.explanation).toContain('stale');
   });
 
+  test('a meter that misses an answer is not relied on: export holds although consumption falls while it is silent', () => {
+    const connection = { ...CONNECTION, exportLimitW: 6000 };
+    let before: ControlInput | null = null;
+    const { ticks } = run(120, {
+      ...STEADY,
+      config: { ...CONFIG, connection },
+      generationW: (s) => (s < 62 ? 3000 : 6500),
+      consumptionW: (s) => (s < 61 ? 4000 : 300),
+      percent: 60,
+      positionWh: () => 1400,
+      input: (input, second) => {
+        if (second <= 60) before = input;
+        return { ...input, gridPowerW: before?.gridPowerW ?? input.gridPowerW };
+      },
+    });
+    expect(ticks[60]!.gridW).toBeLessThan(-3900);
+    expect(longest(ticks, ({ gridW }) => -gridW > connection.exportLimitW)).toBeLessThanOrEqual(5);
+  });
+
   test('a battery that does not answer is left alone, and said', () => {
     const { ticks } = run(30, { ...STEADY, input: (input) => ({ ...input, batteries: [] }) });
     expect(setpointsOf(ticks[20]!.output)).toEqual({ 'roof.generationLimitW': null });

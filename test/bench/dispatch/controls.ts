@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { clamp } from '../../../src/base/integers.ts';
 import { seededRandom } from '../../../src/base/random.ts';
+import type { ControlInput } from '../../../src/dispatch/control-types.ts';
 import { readSeries } from '../../../src/forecast/series-csv.ts';
 import { CONFIG, CONNECTION, run, type Tick } from '../../dispatch/plant.ts';
 import { DATA } from './sites.ts';
@@ -34,6 +35,8 @@ export interface ControlFigures {
   readonly withinShareMin: number;
   readonly deviationP99Wh: number;
   readonly limitViolations: number;
+  /** The same for export while the meter is silent for a minute and consumption and sun go on changing. */
+  readonly limitViolationsSilentMeter: number;
 }
 
 /** `seed` draws loads, trades and noise; the days are the cloudiest ones whatever it is. */
@@ -104,7 +107,39 @@ export function benchControl(runs: number, seed: number): ControlFigures {
     withinShareMin: Math.min(...shares),
     deviationP99Wh: p99(deviations),
     limitViolations,
+    limitViolationsSilentMeter: silentMeter(8 * runs, seed),
   };
+}
+
+/** Short runs near the limit of export in which the meter falls silent for a minute; excesses that last. */
+function silentMeter(runs: number, seed: number): number {
+  let count = 0;
+  for (let k = 0; k < runs; k++) {
+    const random = seededRandom(seed + 5000 + k);
+    const kettle = Array.from({ length: 45 }, () => (random() < 0.5 ? 2000 : 0));
+    const sun = Array.from({ length: 30 }, () => 7500 * random());
+    const fromS = 200 + Math.floor(random() * 500);
+    let last: ControlInput | null = null;
+    const { ticks } = run(INTERVAL_S, {
+      config: { ...CONFIG, connection: { ...CONNECTION, importLimitW: LIMIT_W, exportLimitW: LIMIT_W } },
+      seed: seed + k + 1,
+      noise: 0.01,
+      percent: 50,
+      consumptionW: (s) => 300 + kettle[Math.floor(s / 20)]!,
+      generationW: (s) => sun[Math.floor(s / 30)]!,
+      positionWh: () => (k % 2 === 0 ? TRADE_WH_MAX : TRADE_WH_MAX / 2),
+      input(input, s) {
+        if (s < fromS || s >= fromS + 60 || last === null) {
+          last = input;
+          return input;
+        }
+        const { gridPowerW } = last;
+        return { ...input, gridPowerW, importRiseWh: null, exportRiseWh: null };
+      },
+    });
+    count += violations(ticks.map((tick) => ({ ...tick, gridW: Math.min(0, tick.gridW) })));
+  }
+  return count;
 }
 
 /**
