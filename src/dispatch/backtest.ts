@@ -6,18 +6,10 @@ import { intervalAt } from '../base/interval.ts';
 import type { Millis } from '../base/units.ts';
 import { DAY_MS } from '../forecast/calendar.ts';
 import type { Battery } from './equipment.ts';
+import { type Exchange, exchangeCost } from './exchange.ts';
 import { planSite, storageOf } from './plan.ts';
 import type { BidTerms, PlanInterval, Uncertain } from './plan-types.ts';
-import {
-  acWh,
-  type CostToGo,
-  choicesOf,
-  decide,
-  type Exchange,
-  exchangeCost,
-  type Storage,
-  stepBack,
-} from './value.ts';
+import { acWh, type CostToGo, choicesOf, decide, type Storage, stepBack } from './value.ts';
 
 export interface MeasuredInterval {
   readonly startMs: Millis;

@@ -3,8 +3,9 @@
 // bring and cost without a trade. Integers, at most eight steps a side; joined steps keep the price nobody loses by.
 
 import { QUANTILES } from '../forecast/types.ts';
+import type { Exchange } from './exchange.ts';
 import { BID_STEPS_MAX, type BidCurve, type BidStep, type BidTerms } from './plan-types.ts';
-import type { CostToGo, Exchange, Storage } from './value.ts';
+import type { CostToGo, Storage } from './value.ts';
 
 export interface BidInput {
   /** The interval, certain (one) or by quantiles of net consumption (seven). */

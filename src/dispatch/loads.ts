@@ -1,17 +1,30 @@
 // Which load is placed when: each in turn at its own best (placement.ts), then some are taken up again together, and
 // programs are tried at other times with the rest moving around them, for as long as that saves and work is left.
 
-import { type Span, spanOf } from './equipment.ts';
+import { adaptFreely, adaptNoMore } from './adapting.ts';
+import { type EnergyLoad, type Span, spanOf } from './equipment.ts';
+import type { Exchange, Only } from './exchange.ts';
+import { fillFreely } from './filling.ts';
 import { mayGain, movesFreely, placeLoad, placeTogether, rebalance, WORTH_MOVE_UC } from './placement.ts';
 import type { LoadPlan, PlanInput } from './plan-types.ts';
 import { programFrom, programStarts } from './programs.ts';
 import { SiteCost } from './site-cost.ts';
-import type { CostToGo, Exchange, Only, Storage } from './value.ts';
+import type { CostToGo, Storage } from './value.ts';
 
 /** Steps of dynamic programming after which no further improvement is begun. */
-const WORK_MAX = 120_000;
+const WORK_MAX = 100_000;
 /** Other starts of a program that are tried with the rest moving around it. */
 const STARTS_TRIED = 6;
+
+/** The same where filling what the others leave may save more than a share of the whole cost. */
+const WORK_MOST = 300_000;
+const WORTH_FILLING = 0.008;
+/** How much more than its least worth a Wh is that is still needed, one after the other. */
+const URGENCIES = [1.05, 1.2];
+/** Other places of a load that are tried with those that move freely filling what is left. */
+const ALTERNATIVES = 5;
+/** Powers of all loads together that an interval may have while they fill. */
+const COMBINATIONS_MAX = 40;
 
 export interface LoadSchedule {
   readonly loads: readonly LoadPlan[];
@@ -43,6 +56,9 @@ class Schedule {
   readonly #spans: readonly Span[];
   /** The least movable first. */
   readonly #order: readonly number[];
+  #workMax = WORK_MAX;
+  /** Those of them that are being placed. */
+  #active: readonly number[];
 
   constructor(input: PlanInput, cost: SiteCost) {
     this.#input = input;
@@ -50,6 +66,7 @@ class Schedule {
     this.#hours = input.intervalMs / 3_600_000;
     this.#spans = input.loads.map((load) => spanOf(load, input));
     this.#order = input.loads.map((_, l) => l).sort((a, b) => this.#mobility(a) - this.#mobility(b));
+    this.#active = this.#order;
     this.plans = input.loads.map(({ id }) => ({ id, powersW: input.intervals.map(() => 0), met: false }));
     this.#start(this.#order);
     this.#settle();
@@ -68,6 +85,109 @@ class Schedule {
   }
 
   improve(): void {
+    this.#search();
+    for (const urgency of URGENCIES) {
+      if (!this.#fill(urgency)) return;
+      this.#search();
+    }
+  }
+
+  /**
+   * Loads that move freely make room for the others while these are placed, and fill what is left between them: all together, for one
+   * placement of the others after the other. False: too little is to be won by it.
+   */
+  #fill(urgency: number): boolean {
+    const freely = this.#fillable();
+    const free = freely.map((l) => this.#input.loads[l] as EnergyLoad);
+    const others = this.#order.filter((l) => !freely.includes(l));
+    if (freely.length === 0) return false;
+    let leastUc = this.#cost.total();
+    let best = this.plans.slice();
+    const seen = new Set<string>();
+    const filled = (): boolean => {
+      const key = others.map((l) => this.plans[l]!.powersW.join()).join(';');
+      if (seen.has(key)) return false;
+      seen.add(key);
+      const plans = fillFreely(free, adapted.worthsUcPerWh, this.#input, this.#cost, leastUc - WORTH_MOVE_UC);
+      if (plans === null) return false;
+      best = this.plans.slice();
+      for (const [i, l] of freely.entries()) best[l] = plans.plans[i]!;
+      leastUc = plans.costUc;
+      return true;
+    };
+    for (const l of freely) this.#take(l);
+    let adapted = adaptFreely(free, this.#input, this.#cost, urgency);
+    const isWorthIt = leastUc - adapted.boundUc > WORTH_FILLING * Math.abs(leastUc);
+    if (isWorthIt) {
+      this.#workMax = WORK_MOST;
+      filled();
+      this.#active = others;
+      this.#settle();
+      adapted = adaptFreely(free, this.#input, this.#cost, urgency);
+      if (!filled()) for (const l of others) this.#replace(l, best[l]!);
+    }
+    for (let better = isWorthIt; better; ) {
+      better = false;
+      for (const l of others) {
+        for (const plan of this.#alternatives(l)) {
+          if (!this.#mayGoOn()) break;
+          const before = this.plans[l]!;
+          this.#replace(l, plan);
+          if (filled()) better = true;
+          else this.#replace(l, before);
+        }
+      }
+    }
+    adaptNoMore(this.#input, this.#cost);
+    this.#active = this.#order;
+    for (const l of others) this.#replace(l, best[l]!);
+    for (const l of freely) this.#put(l, best[l]!);
+    return isWorthIt;
+  }
+
+  /** Loads that move freely and can be filled together. */
+  #fillable(): number[] {
+    let combinations = 1;
+    return this.#order.filter((l) => {
+      const load = this.#input.loads[l]!;
+      if (!movesFreely(load, this.#input) || !this.plans[l]!.met) return false;
+      if (combinations * (load.powersW.length + 1) > COMBINATIONS_MAX) return false;
+      combinations *= load.powersW.length + 1;
+      return true;
+    });
+  }
+
+  /** Other places of a load, the cheapest first. */
+  #alternatives(l: number): LoadPlan[] {
+    const load = this.#input.loads[l]!;
+    const now = this.plans[l]!;
+    this.#take(l);
+    const found: { plan: LoadPlan; totalUc: number }[] = [];
+    if (load.kind === 'program') {
+      for (const { from, totalUc } of programStarts(load, this.#input, this.#cost, ALTERNATIVES))
+        found.push({ plan: programFrom(load, this.#input, from), totalUc });
+    } else {
+      const banned = [-1, ...now.powersW.flatMap((powerW, t) => (powerW > 0 ? [t] : []))];
+      for (const t of banned) {
+        if (!this.#mayGoOn()) break;
+        const plan = placeLoad(load, this.#input, this.#cost, t);
+        found.push({ plan, totalUc: this.#cost.total() });
+        this.plans[l] = plan;
+        this.#take(l);
+      }
+    }
+    this.#put(l, now);
+    found.sort((a, b) => a.totalUc - b.totalUc);
+    return found.filter(({ plan }) => plan.met || !now.met).map(({ plan }) => plan);
+  }
+
+  #replace(l: number, plan: LoadPlan): void {
+    if (plan === this.plans[l]) return;
+    this.#take(l);
+    this.#put(l, plan);
+  }
+
+  #search(): void {
     // What finds most for its work comes first.
     const moves = [
       (l: number) => this.#yields(l),
@@ -77,7 +197,7 @@ class Schedule {
     ];
     for (let m = 0; m < moves.length && this.#mayGoOn(); m++) {
       let better = false;
-      for (const l of this.#order) if (moves[m]!(l)) better = true;
+      for (const l of this.#active) if (moves[m]!(l)) better = true;
       if (!better) continue;
       this.#cost.settleEither();
       m = -1;
@@ -86,11 +206,11 @@ class Schedule {
   }
 
   #mayGoOn(): boolean {
-    return this.#cost.work < WORK_MAX;
+    return this.#cost.work < this.#workMax;
   }
 
   /** Each alone is taken out and placed again, until none gains by it. */
-  #settle(loads: readonly number[] = this.#order): void {
+  #settle(loads: readonly number[] = this.#active): void {
     let unsuccessful = 0;
     for (let i = 0; unsuccessful < loads.length && this.#mayGoOn(); i++) {
       const l = loads[i % loads.length]!;
@@ -222,7 +342,7 @@ class Schedule {
 
   #neighbours(l: number): number[] {
     const { first, end } = this.#spans[l]!;
-    return this.#order.filter((o) => o !== l && this.#spans[o]!.first < end && first < this.#spans[o]!.end);
+    return this.#active.filter((o) => o !== l && this.#spans[o]!.first < end && first < this.#spans[o]!.end);
   }
 
   #mobility(l: number): number {

@@ -6,6 +6,7 @@ import { WattpactError } from '../base/errors.ts';
 import { MEDIAN, QUANTILES } from '../forecast/types.ts';
 import { bidCurve } from './bids.ts';
 import { reserveWh } from './equipment.ts';
+import { type Exchange, exchangeCost, type Only } from './exchange.ts';
 import { explainPlan } from './explain.ts';
 import { scheduleLoads } from './loads.ts';
 import {
@@ -20,19 +21,7 @@ import {
   type StoredValue,
   type Uncertain,
 } from './plan-types.ts';
-import {
-  acWh,
-  average,
-  type CostToGo,
-  choicesOf,
-  costAt,
-  decide,
-  type Exchange,
-  exchangeCost,
-  type Only,
-  type Storage,
-  stepBack,
-} from './value.ts';
+import { acWh, average, type CostToGo, choicesOf, costAt, decide, type Storage, stepBack } from './value.ts';
 
 /** Outcomes that stand for a whole distribution, with their probabilities (Swanson's rule: 10, 50 and 90 %). */
 const OUTCOMES = [

@@ -33,13 +33,16 @@ export function bestRuns(
   let next = new Float64Array(width);
   // What stood before the plan stood long enough unless it is carried on.
   costs[rules.on ? onFull : offFull] = 0;
-  const cameFrom = new Int16Array(n * width).fill(-1);
-  for (let t = 0; t < n; t++) {
+  // Before it may begin and after its end it is off: nothing is to be chosen there.
+  const from = rules.on ? 0 : Math.min(n, Math.max(rules.first, rules.carriedOff));
+  const until = Math.max(from, Math.min(n, Math.max(rules.end, rules.carriedOn)));
+  const cameFrom = new Int16Array((until - from) * width);
+  for (let t = from; t < until; t++) {
     next.fill(Number.POSITIVE_INFINITY);
     const mayOn = (t >= rules.first && t < rules.end && t >= rules.carriedOff) || t < rules.carriedOn;
     const mayOff = t >= rules.carriedOn;
     const price = pricesUc[t]!;
-    const most = Math.min(count, t);
+    const most = Math.min(count, t - from);
     for (let used = 0; used <= most; used++) {
       const row = used * states;
       for (let state = 0; state < states; state++) {
@@ -50,14 +53,14 @@ export function bestRuns(
           const at = row + states + (isOn ? Math.min(state + 1, onFull) : 0);
           if (cost + price < next[at]!) {
             next[at] = cost + price;
-            cameFrom[t * width + at] = state;
+            cameFrom[(t - from) * width + at] = state;
           }
         }
         if (mayOff && (!isOn || state === onFull)) {
           const at = row + (isOn ? block : Math.min(state + 1, offFull));
           if (cost < next[at]!) {
             next[at] = cost;
-            cameFrom[t * width + at] = state;
+            cameFrom[(t - from) * width + at] = state;
           }
         }
       }
@@ -77,13 +80,13 @@ export function bestRuns(
   }
   if (state < 0 || costs[used * states + state] === Number.POSITIVE_INFINITY) return null;
   const pattern = new Array<number>(n).fill(0);
-  for (let t = n - 1; t >= 0; t--) {
-    const from = cameFrom[t * width + used * states + state]!;
+  for (let t = until - 1; t >= from; t--) {
+    const before = cameFrom[(t - from) * width + used * states + state]!;
     if (state < block) {
       pattern[t] = 1;
       used--;
     }
-    state = from;
+    state = before;
   }
   return pattern;
 }

@@ -1,16 +1,14 @@
 // The cost of a site's whole plan with its battery used at best, kept so that a change of load in a few intervals is
 // priced exactly by recomputing only those: cost up to each instant and cost from it on, by what is stored then.
 
+import { type Adaptable, type Exchange, type Only, pricePerWhBelow } from './exchange.ts';
 import {
   acWh,
   type Choices,
   type CostToGo,
   choicesOf,
   decide,
-  type Exchange,
   leastTotal,
-  type Only,
-  pricePerWhBelow,
   type Storage,
   stepBack,
   stepForward,
@@ -116,7 +114,7 @@ function sameShape(a: CostToGo, b: CostToGo): boolean {
 export class SiteCost {
   readonly #storage: Storage;
   readonly #storedWh: number;
-  readonly #exchanges: readonly Exchange[];
+  readonly #exchanges: Exchange[];
   /** Consumption less generation of each interval with what was added. */
   readonly #netWh: Float64Array;
   readonly #choices: Choices[];
@@ -124,6 +122,8 @@ export class SiteCost {
   readonly #upTo: Chain;
   readonly #from: Chain;
   #tried = 0;
+  /** As they were last asked for; null when something has changed since. */
+  #prices: Float64Array | null = null;
 
   constructor(exchanges: readonly Exchange[], storage: Storage | null, storedWh: number, end: CostToGo) {
     const usable = storage ?? NO_STORAGE;
@@ -132,7 +132,7 @@ export class SiteCost {
     const start = { lowWh: storage === null ? 0 : storedWh, costAtLowUc: 0, values: [], widthsWh: [] };
     this.#storage = usable;
     this.#storedWh = start.lowWh;
-    this.#exchanges = exchanges;
+    this.#exchanges = exchanges.slice();
     this.#netWh = Float64Array.from(exchanges, ({ netWh }) => netWh);
     this.#choices = choices;
     this.#only = exchanges.map(() => 'charge');
@@ -147,6 +147,11 @@ export class SiteCost {
 
   /** What the next Wh of consumption costs in each interval: no energy added there or elsewhere will ever cost less. */
   nextPrices(): Float64Array {
+    this.#prices ??= this.#pricesNow();
+    return this.#prices.slice();
+  }
+
+  #pricesNow(): Float64Array {
     const storage = this.#storage;
     const prices = new Float64Array(this.#exchanges.length);
     let storedWh = this.#storedWh;
@@ -197,6 +202,7 @@ export class SiteCost {
   }
 
   #changed(t: number): void {
+    this.#prices = null;
     this.#upTo.change(t);
     this.#from.change(this.#exchanges.length - 1 - t);
   }
@@ -234,17 +240,48 @@ export class SiteCost {
     }
   }
 
+  /** Consumption that may be or not be in an interval, instead of what was told before. */
+  adapt(t: number, adaptable: readonly Adaptable[]): void {
+    const { adaptable: _before, ...x } = this.#exchanges[t]!;
+    this.#exchanges[t] = adaptable.length === 0 ? x : { ...x, adaptable };
+    this.#choices[t] = choicesOf(this.#storage, this.#exchanges[t]!, this.#netWh[t], this.#only[t]);
+    this.#changed(t);
+  }
+
+  /** Least cost up to an instant, and from it on, by what is stored then. */
+  upTo(t: number): CostToGo {
+    return this.#upTo.at(t);
+  }
+
+  from(t: number): CostToGo {
+    return this.#after(t);
+  }
+
+  /** Cost up to an interval's end from the cost up to its begin, with more consumption in it and none that may be or not be. */
+  stepWith(t: number, moreWh: number): (before: CostToGo) => CostToGo {
+    const { adaptable: _without, ...x } = this.#exchanges[t]!;
+    const choices = choicesOf(this.#storage, x, this.#netWh[t]! + moreWh, this.#only[t]);
+    return (before) => {
+      this.#tried++;
+      return stepForward(before, choices, this.#storage);
+    };
+  }
+
   /** Gives back a way (to be gone once) to how things stand now, without computing them again. */
   remember(): () => void {
     const netWh = this.#netWh.slice();
+    const exchanges = this.#exchanges.slice();
     const choices = this.#choices.slice();
     const only = this.#only.slice();
     const ways = [this.#upTo.remember(), this.#from.remember()];
+    const prices = this.#prices;
     return () => {
+      this.#prices = prices;
       this.#netWh.set(netWh);
       for (let t = 0; t < choices.length; t++) {
         this.#choices[t] = choices[t]!;
         this.#only[t] = only[t]!;
+        this.#exchanges[t] = exchanges[t]!;
       }
       for (const back of ways) back();
     };

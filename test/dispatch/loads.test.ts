@@ -1,9 +1,13 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { adaptFreely, adaptNoMore } from '../../src/dispatch/adapting.ts';
+import type { EnergyLoad } from '../../src/dispatch/equipment.ts';
+import type { Exchange } from '../../src/dispatch/exchange.ts';
+import { fillFreely } from '../../src/dispatch/filling.ts';
 import { planSite } from '../../src/dispatch/plan.ts';
+import type { PlanInput } from '../../src/dispatch/plan-types.ts';
 import { bestRuns, type RunRules } from '../../src/dispatch/runs.ts';
 import { SiteCost } from '../../src/dispatch/site-cost.ts';
-import type { Exchange } from '../../src/dispatch/value.ts';
 import { problem, randomProblem } from './problems.ts';
 
 /** Every pattern of the length, tried. */
@@ -72,6 +76,44 @@ test('the best runs are those of a search of all patterns', () => {
   );
 });
 
+/** The cost of a problem's site without its loads. */
+function siteCostOf(input: PlanInput): SiteCost {
+  const { battery, storedWh } = input.batteries[0]!;
+  const storage = {
+    lowWh: Math.min(storedWh, (battery.capacityWh * battery.reservePercent) / 100),
+    highWh: battery.capacityWh,
+    chargeAcWh: battery.chargeLimitW / 4,
+    dischargeAcWh: battery.dischargeLimitW / 4,
+    chargeEfficiency: battery.chargeEfficiency,
+    dischargeEfficiency: battery.dischargeEfficiency,
+    standingLossWh: battery.standingLossW / 4,
+    wearUcPerWh: battery.cycleCostUcPerWh / 2,
+    exports: true,
+    chargesFromGrid: true,
+  };
+  const value = input.endValueUcPerWh!;
+  const end = {
+    lowWh: storage.lowWh,
+    costAtLowUc: -value * storage.lowWh,
+    values: [value],
+    widthsWh: [storage.highWh - storage.lowWh],
+  };
+  const exchanges = input.intervals.map(
+    (x): Exchange => ({
+      netWh: (x.consumptionWh as number) - (x.generationWh as number),
+      generationWh: x.generationWh as number,
+      curtailable: input.curtailable,
+      positionWh: 0,
+      buyUcPerWh: x.buyUcPerWh,
+      sellUcPerWh: x.sellUcPerWh,
+      importLimitWh: x.importLimitW / 4,
+      exportLimitWh: x.exportLimitW / 4,
+      penaltyUcPerWh: 1e6,
+    }),
+  );
+  return new SiteCost(exchanges, storage, storedWh, end);
+}
+
 test('the cost with a load here and there is the cost of planning it anew', () => {
   fc.assert(
     fc.property(
@@ -79,40 +121,7 @@ test('the cost with a load here and there is the cost of planning it anew', () =
       fc.array(fc.tuple(fc.nat(20), fc.integer({ min: -50, max: 900 })), { minLength: 1, maxLength: 5 }),
       (seed, changes) => {
         const input = randomProblem(seed, { intervals: 24 });
-        const { battery, storedWh } = input.batteries[0]!;
-        const storage = {
-          lowWh: Math.min(storedWh, (battery.capacityWh * battery.reservePercent) / 100),
-          highWh: battery.capacityWh,
-          chargeAcWh: battery.chargeLimitW / 4,
-          dischargeAcWh: battery.dischargeLimitW / 4,
-          chargeEfficiency: battery.chargeEfficiency,
-          dischargeEfficiency: battery.dischargeEfficiency,
-          standingLossWh: battery.standingLossW / 4,
-          wearUcPerWh: battery.cycleCostUcPerWh / 2,
-          exports: true,
-          chargesFromGrid: true,
-        };
-        const value = input.endValueUcPerWh!;
-        const end = {
-          lowWh: storage.lowWh,
-          costAtLowUc: -value * storage.lowWh,
-          values: [value],
-          widthsWh: [storage.highWh - storage.lowWh],
-        };
-        const exchanges = input.intervals.map(
-          (x): Exchange => ({
-            netWh: (x.consumptionWh as number) - (x.generationWh as number),
-            generationWh: x.generationWh as number,
-            curtailable: input.curtailable,
-            positionWh: 0,
-            buyUcPerWh: x.buyUcPerWh,
-            sellUcPerWh: x.sellUcPerWh,
-            importLimitWh: x.importLimitW / 4,
-            exportLimitWh: x.exportLimitW / 4,
-            penaltyUcPerWh: 1e6,
-          }),
-        );
-        const cost = new SiteCost(exchanges, storage, storedWh, end);
+        const cost = siteCostOf(input);
         const more = new Map<number, number>();
         const planned = (): number =>
           planSite({
@@ -157,3 +166,53 @@ test('a load that is on stays on for the rest of its least time', () => {
   expect(powers(true, at - 1_800_000)).toEqual([1, 1, 0, 0, 1, 1, 1, 1, 0, 0]);
   expect(powers(false, at - 1e9).reduce((sum, on) => sum + on, 0)).toBe(4);
 });
+
+test('loads that move freely are filled in as a search of all their places finds, and never below the bound', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 1e9 }), (seed) => {
+      const input = randomProblem(seed, { intervals: 10 });
+      const at = input.intervals[0]!.startMs;
+      const load = (id: string, powersW: number[], steps: number): EnergyLoad => ({
+        kind: 'energy',
+        id,
+        needWh: steps * powersW[0]! * 0.25,
+        earliestMs: at,
+        deadlineMs: at + 9_000_000,
+        powersW,
+        minOnMs: 0,
+        minOffMs: 0,
+        on: false,
+        sinceMs: -1e9,
+      });
+      const loads = [load('one', [1100], 2), load('two', [700, 1400], 3)];
+      const cost = siteCostOf(input);
+      const ways = loads.map(({ powersW }, l) => waysToUse(10, powersW.length, l === 0 ? 2 : 3));
+      let bestUc = Number.POSITIVE_INFINITY;
+      for (const one of ways[0]!) {
+        for (const two of ways[1]!) {
+          const moreWh = one.map((level, t) => level * 275 + two[t]! * 175);
+          bestUc = Math.min(bestUc, cost.totalWith(0, moreWh));
+        }
+      }
+      const { worthsUcPerWh, boundUc } = adaptFreely(loads, input, cost, 1);
+      const filled = fillFreely(loads, worthsUcPerWh, input, cost, Number.POSITIVE_INFINITY)!;
+      expect(boundUc).toBeLessThanOrEqual(bestUc + 1);
+      expect(filled.costUc).toBeGreaterThanOrEqual(bestUc - 1);
+      expect(filled.costUc).toBeLessThanOrEqual(bestUc + 1);
+      adaptNoMore(input, cost);
+      const filledWh = input.intervals.map((_, t) =>
+        filled.plans.reduce((sum, { powersW }) => sum + powersW[t]! / 4, 0),
+      );
+      expect(Math.abs(cost.totalWith(0, filledWh) - filled.costUc)).toBeLessThan(1);
+    }),
+    { numRuns: 25 },
+  );
+});
+
+/** All ways to spread so many steps over intervals that take up to `most` each. */
+function waysToUse(intervals: number, most: number, steps: number): number[][] {
+  if (intervals === 0) return steps === 0 ? [[]] : [];
+  return Array.from({ length: Math.min(most, steps) + 1 }, (_, level) =>
+    waysToUse(intervals - 1, most, steps - level).map((rest) => [level, ...rest]),
+  ).flat();
+}
