@@ -9,6 +9,7 @@ import type { Battery } from './equipment.ts';
 import { type Exchange, exchangeCost } from './exchange.ts';
 import { planSite, storageOf } from './plan.ts';
 import type { BidTerms, PlanInterval, Uncertain } from './plan-types.ts';
+import { withinTapers } from './taper.ts';
 import { acWh, type CostToGo, choicesOf, decide, type Storage, stepBack } from './value.ts';
 
 export interface MeasuredInterval {
@@ -138,7 +139,9 @@ function run(
   for (let t = input.scoredFrom; t < exchanges.length; t++) {
     const x = exchanges[t]!;
     // Below its lowest a store is not left: what the standing loss took is charged again, whatever the strategy.
-    const withdrawnWh = Math.min(strategy(t, x, storedWh), storedWh - storage.standingLossWh - storage.lowWh);
+    const wantedWh = strategy(t, x, storedWh);
+    const possibleWh = storage.tapers === null ? wantedWh : withinTapers(storage.tapers, storedWh, wantedWh);
+    const withdrawnWh = Math.min(possibleWh, storedWh - storage.standingLossWh - storage.lowWh);
     costUc +=
       exchangeCost(x, acWh(storage, withdrawnWh) - x.netWh).costUc + Math.abs(withdrawnWh) * storage.wearUcPerWh;
     dischargedWh += Math.max(0, withdrawnWh);

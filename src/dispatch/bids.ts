@@ -5,6 +5,7 @@
 import { QUANTILES } from '../forecast/types.ts';
 import type { Exchange } from './exchange.ts';
 import { BID_STEPS_MAX, type BidCurve, type BidStep, type BidTerms } from './plan-types.ts';
+import { mostWh } from './taper.ts';
 import type { CostToGo, Storage } from './value.ts';
 
 export interface BidInput {
@@ -73,6 +74,10 @@ function batteryPieces(
   const kept = Math.max(storage.lowWh, storedWh - storage.standingLossWh);
   let chargeWh = storage.chargesFromGrid ? storage.chargeAcWh : Math.min(storage.chargeAcWh, Math.max(0, -x.netWh));
   let dischargeWh = storage.exports ? storage.dischargeAcWh : Math.min(storage.dischargeAcWh, Math.max(0, x.netWh));
+  if (storage.tapers !== null) {
+    chargeWh = Math.min(chargeWh, mostWh(storage.tapers.charge, storedWh) / storage.chargeEfficiency);
+    dischargeWh = Math.min(dischargeWh, mostWh(storage.tapers.discharge, storedWh) * storage.dischargeEfficiency);
+  }
   let fullChargeWh = 0;
   let at = after.lowWh;
   const discharge: Piece[] = [];

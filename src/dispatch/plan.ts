@@ -21,6 +21,7 @@ import {
   type StoredValue,
   type Uncertain,
 } from './plan-types.ts';
+import { tapersOf } from './taper.ts';
 import { acWh, average, type CostToGo, choicesOf, costAt, decide, type Storage, stepBack } from './value.ts';
 
 /** Outcomes that stand for a whole distribution, with their probabilities (Swanson's rule: 10, 50 and 90 %). */
@@ -226,6 +227,8 @@ export function storageOf(batteries: readonly StoredBattery[], hours: number): S
   const sum = (of: (stored: StoredBattery) => number): number => batteries.reduce((total, b) => total + of(b), 0);
   const capacity = sum(({ battery }) => battery.capacityWh);
   const mean = (of: (stored: StoredBattery) => number): number => sum((b) => of(b) * b.battery.capacityWh) / capacity;
+  const chargeEfficiency = mean(({ battery }) => battery.chargeEfficiency);
+  const dischargeEfficiency = mean(({ battery }) => battery.dischargeEfficiency);
   return {
     // Below its reserve a battery may be charged but not discharged further.
     lowWh: Math.min(
@@ -235,12 +238,13 @@ export function storageOf(batteries: readonly StoredBattery[], hours: number): S
     highWh: capacity,
     chargeAcWh: sum(({ battery }) => battery.chargeLimitW) * hours,
     dischargeAcWh: sum(({ battery }) => battery.dischargeLimitW) * hours,
-    chargeEfficiency: mean(({ battery }) => battery.chargeEfficiency),
-    dischargeEfficiency: mean(({ battery }) => battery.dischargeEfficiency),
+    chargeEfficiency,
+    dischargeEfficiency,
     standingLossWh: sum(({ battery }) => battery.standingLossW) * hours,
     wearUcPerWh: mean(({ battery }) => battery.cycleCostUcPerWh) / 2,
     exports: batteries.every(({ battery }) => battery.export !== 'never'),
     chargesFromGrid: batteries.every(({ battery }) => battery.export !== 'own-generation'),
+    tapers: tapersOf(batteries, { charge: chargeEfficiency, discharge: dischargeEfficiency }, hours),
   };
 }
 

@@ -28,6 +28,7 @@ const NO_STORAGE: Storage = {
   wearUcPerWh: 0,
   exports: true,
   chargesFromGrid: true,
+  tapers: null,
 };
 
 const NOTHING_WH = 1e-6;
@@ -126,7 +127,8 @@ export class SiteCost {
   #prices: Float64Array | null = null;
 
   constructor(exchanges: readonly Exchange[], storage: Storage | null, storedWh: number, end: CostToGo) {
-    const usable = storage ?? NO_STORAGE;
+    // Where loads run is found without tapers; how the battery then serves them is planned with them.
+    const usable = { ...(storage ?? NO_STORAGE), tapers: null };
     const choices = exchanges.map((x) => choicesOf(usable, x));
     const n = exchanges.length;
     const start = { lowWh: storage === null ? 0 : storedWh, costAtLowUc: 0, values: [], widthsWh: [] };

@@ -5,6 +5,7 @@
 
 import type { UcPerWh, WattHours } from '../base/units.ts';
 import { type Exchange, exportPrices, priceAround } from './exchange.ts';
+import { type Tapers, tapered, withinTapers } from './taper.ts';
 
 /** Segments kept at most in an averaged value function; beyond it the least different neighbours are joined. */
 export const SEGMENTS_MAX = 48;
@@ -33,6 +34,8 @@ export interface Storage {
   readonly wearUcPerWh: UcPerWh;
   readonly exports: boolean;
   readonly chargesFromGrid: boolean;
+  /** Tighter limits by what is stored; null: none. */
+  readonly tapers: Tapers | null;
 }
 
 /** What the battery can do in one interval, from full charge to full discharge: withdrawals of stored energy by falling value. */
@@ -165,7 +168,7 @@ export function stepBack(after: CostToGo, choices: Choices, storage: Storage): C
   const startCostUc = after.costAtLowUc + choices.costAtFullChargeUc;
   const before = merged(after, choices, startWh, startCostUc, storage.lowWh, storage.highWh);
   const missing = before.lowWh - storage.lowWh;
-  if (missing <= 0) return before;
+  if (missing <= 0) return storage.tapers === null ? before : withTapers(before, after, choices, storage);
   // Nothing can be charged against the standing loss: the lowest Wh count as the dearest ones, which keeps the function convex.
   const value = Math.max(before.values[0] ?? 0, 0);
   return {
@@ -176,7 +179,25 @@ export function stepBack(after: CostToGo, choices: Choices, storage: Storage): C
   };
 }
 
-/** The same forwards: least cost up to the end of the interval, by what is stored then. */
+function withTapers(before: CostToGo, after: CostToGo, choices: Choices, storage: Storage): CostToGo {
+  const { standingLossWh: lossWh, tapers } = storage;
+  const choiceCosts = {
+    lowWh: -choices.chargeStoredWh,
+    costAtLowUc: choices.costAtFullChargeUc,
+    values: choices.values,
+    widthsWh: choices.widthsWh,
+  };
+  return tapered(before, tapers!, {
+    after,
+    choices,
+    lossWh,
+    free: (storedWh) => freely(after, choices, storage, storedWh),
+    costOf: (storedWh, withdrawnWh) =>
+      costAt(choiceCosts, withdrawnWh) + costAt(after, storedWh - lossWh - withdrawnWh),
+  });
+}
+
+/** The same forwards, whatever the tapers: least cost up to the end of the interval, by what is stored then. */
 export function stepForward(before: CostToGo, choices: Choices, storage: Storage): CostToGo {
   const startWh = before.lowWh - storage.standingLossWh - choices.dischargeStoredWh;
   const startCostUc = before.costAtLowUc + choices.costAtFullDischargeUc;
@@ -213,6 +234,14 @@ export function decide(
   storage: Storage,
   storedWh: WattHours,
 ): { readonly withdrawnWh: WattHours; readonly storedEndWh: WattHours } {
+  const free = freely(after, choices, storage, storedWh);
+  const withdrawnWh = storage.tapers === null ? free : withinTapers(storage.tapers, storedWh, free);
+  const storedEndWh = storedWh - storage.standingLossWh - withdrawnWh;
+  return { withdrawnWh, storedEndWh: Math.min(storage.highWh, Math.max(storage.lowWh, storedEndWh)) };
+}
+
+/** The same without tapers. */
+function freely(after: CostToGo, choices: Choices, storage: Storage, storedWh: WattHours): WattHours {
   let left = storedWh - storage.standingLossWh - storage.lowWh + choices.chargeStoredWh;
   let withdrawnWh = -choices.chargeStoredWh;
   let i = 0;
@@ -231,8 +260,7 @@ export function decide(
       left -= Math.min(after.widthsWh[i++]!, left);
     }
   }
-  const storedEndWh = storedWh - storage.standingLossWh - withdrawnWh;
-  return { withdrawnWh, storedEndWh: Math.min(storage.highWh, Math.max(storage.lowWh, storedEndWh)) };
+  return withdrawnWh;
 }
 
 /** AC energy of a withdrawal, + discharging. */

@@ -90,6 +90,7 @@ function siteCostOf(input: PlanInput): SiteCost {
     wearUcPerWh: battery.cycleCostUcPerWh / 2,
     exports: true,
     chargesFromGrid: true,
+    tapers: null,
   };
   const value = input.endValueUcPerWh!;
   const end = {

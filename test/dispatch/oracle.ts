@@ -2,7 +2,7 @@
 // Charging and discharging at once is forbidden by a binary where it could pay (prices below zero).
 
 import highsModule from 'highs';
-import type { Battery, PlanLoad } from '../../src/dispatch/equipment.ts';
+import type { Battery, PlanLoad, TaperPoint } from '../../src/dispatch/equipment.ts';
 import { medianOf } from '../../src/dispatch/plan.ts';
 import type { PlanInput } from '../../src/dispatch/plan-types.ts';
 
@@ -58,6 +58,19 @@ export function lp(input: PlanInput): string {
       rows.push(
         `s${t + 1} ${from} - ${battery.chargeEfficiency} c${t} + ${1 / battery.dischargeEfficiency} d${t} = ${right}`,
       );
+      // Limits by what is stored in the middle of the interval, each straight piece of them a row.
+      const limit = (name: string, taper: readonly TaperPoint[], storedPerAc: number): void => {
+        for (const [i, b] of taper.slice(1).entries()) {
+          const a = taper[i]!;
+          const perWh = (b.powerW - a.powerW) / ((b.percent - a.percent) * (battery.capacityWh / 100));
+          const atEmptyW = a.powerW - perWh * ((a.percent * battery.capacityWh) / 100);
+          const stored = t === 0 ? '' : `${signed(-perWh * hours)} s${t}`;
+          const right = (atEmptyW + (t === 0 ? perWh * start : 0)) * hours;
+          rows.push(`${1 - (perWh * hours * storedPerAc) / 2} ${name}${t} ${stored} <= ${right}`);
+        }
+      };
+      limit('c', battery.chargeTaper, battery.chargeEfficiency);
+      limit('d', battery.dischargeTaper, -1 / battery.dischargeEfficiency);
       if (x.buyUcPerWh < 0 || x.sellUcPerWh < 0) {
         binaries.push(`m${t}`);
         rows.push(`c${t} - ${battery.chargeLimitW * hours} m${t} <= 0`);

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { limitAtW } from '../../src/dispatch/equipment.ts';
 import { planSite } from '../../src/dispatch/plan.ts';
 import type { PlanInput } from '../../src/dispatch/plan-types.ts';
 import { oracle } from './oracle.ts';
@@ -16,6 +17,12 @@ describe('the plan is as cheap as the linear program', () => {
     const input = randomProblem(seed, { intervals: 96 });
     const { costUc } = await oracle(input);
     expect(Math.abs(gapPercent(planSite(input).costUc, costUc))).toBeLessThan(1e-6);
+  });
+
+  test.each(seeds(3000, 12))('a battery that takes less near full and gives less near empty, seed %i', async (seed) => {
+    const input = randomProblem(seed, { intervals: 96, tapers: true });
+    const { costUc } = await oracle(input);
+    expect(Math.abs(gapPercent(planSite(input).costUc, costUc))).toBeLessThan(1e-5);
   });
 
   test.each(seeds(2000, 8))('a battery and four loads, seed %i', async (seed) => {
@@ -49,6 +56,28 @@ describe('whatever the problem', () => {
         }
       }),
       { numRuns: 60 },
+    );
+  });
+
+  test('a battery whose limits taper keeps to them in the middle of each interval', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 1e9 }), fc.integer({ min: 0, max: 3 }), (seed, loads) => {
+        const input = randomProblem(seed, { intervals: 48, loads, tapers: true });
+        const { battery, storedWh } = input.batteries[0]!;
+        let before = storedWh;
+        for (const { batteryWh, storedEndWh } of planSite(input).steps) {
+          const inStoreWh =
+            batteryWh < 0 ? -batteryWh * battery.chargeEfficiency : -batteryWh / battery.dischargeEfficiency;
+          const percent = (100 * (before + inStoreWh / 2)) / battery.capacityWh;
+          const mostW =
+            batteryWh < 0
+              ? limitAtW(battery.chargeLimitW, battery.chargeTaper, percent)
+              : limitAtW(battery.dischargeLimitW, battery.dischargeTaper, percent);
+          expect(Math.abs(batteryWh)).toBeLessThanOrEqual(mostW * 0.25 + 0.1);
+          before = storedEndWh;
+        }
+      }),
+      { numRuns: 30 },
     );
   });
 

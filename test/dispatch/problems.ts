@@ -60,12 +60,14 @@ export interface RandomOptions {
   readonly loads?: number;
   /** Whether prices may fall below zero. */
   readonly negative?: boolean;
+  /** Whether the battery takes less near full and gives less near empty. */
+  readonly tapers?: boolean;
 }
 
 /** A site with sun, a house, a battery and loads, all drawn from the seed. */
 export function randomProblem(
   seed: number,
-  { intervals = 144, loads = 0, negative = false }: RandomOptions = {},
+  { intervals = 144, loads = 0, negative = false, tapers = false }: RandomOptions = {},
 ): PlanInput {
   const next = seededRandom(seed);
   const between = (low: number, high: number): number => low + (high - low) * next();
@@ -108,9 +110,21 @@ export function randomProblem(
     cycleCostUcPerWh: between(0, 6000),
     reservePercent: Math.round(between(0, 20)),
   };
+  const tapering: Battery = {
+    ...battery,
+    chargeTaper: [
+      { percent: 60, powerW: battery.chargeLimitW },
+      { percent: 85, powerW: battery.chargeLimitW * 0.6 },
+      { percent: 100, powerW: battery.chargeLimitW * 0.1 },
+    ],
+    dischargeTaper: [
+      { percent: 0, powerW: battery.dischargeLimitW * 0.2 },
+      { percent: 30, powerW: battery.dischargeLimitW },
+    ],
+  };
   const reserve = (battery.capacityWh * battery.reservePercent) / 100;
   return problem(rows, {
-    batteries: [{ battery, storedWh: between(reserve, capacityWh) }],
+    batteries: [{ battery: tapers ? tapering : battery, storedWh: between(reserve, capacityWh) }],
     curtailable: next() < 0.5,
     endValueUcPerWh: Math.round(between(0, 20_000)),
     loads: Array.from({ length: loads }, (_, i) => randomLoad(i, intervals, between)),
