@@ -228,6 +228,39 @@ function outcome(
   return { payoffUc: tradesUc + imbalanceUc, positionWh, price };
 }
 
+const ROUNDS = 3;
+
+/** The same in several rounds: the others join in `joins`, the site's steps in `mine`. `lots`: what each round made of the site. */
+function roundsOutcome(
+  of: World,
+  joins: readonly number[],
+  steps: readonly Order[],
+  mine: number,
+  uncertaintyWh = 0,
+): { payoffUc: number; lots: readonly Lot[] } {
+  const book = orderBook(of.feeder, [...of.others, ...steps], of.utility);
+  const all = Uint8Array.from(
+    { length: book.size },
+    (_, i) => joins[i] ?? (i < joins.length + steps.length ? mine : 0),
+  );
+  const lots: Lot[] = [];
+  walkRounds(of.feeder, book, all, ROUNDS, (feeder, open) => {
+    const clearing = clear(feeder, open);
+    let positionWh = 0;
+    for (let i = joins.length; i < joins.length + steps.length; i++) {
+      positionWh += (open.supply[i] === 1 ? 1 : -1) * clearing.fillsWh[i]!;
+    }
+    lots.push({ positionWh, priceUcPerWh: clearing.pricesUcPerWh[of.bus]! });
+    return clearing;
+  });
+  const { priceUcPerWh } = lots.at(-1) as Lot;
+  const positionWh = lots.reduce((sum, lot) => sum + lot.positionWh, 0);
+  const site = { positionWh, deliveredWh: of.needWh, priceUcPerWh, earlier: lots.slice(0, -1), uncertaintyWh };
+  const penalties = { shortfallPenaltyUcPerWh: of.penalty, surplusPenaltyUcPerWh: of.penalty };
+  const { tradesUc, imbalanceUc } = siteAmounts(site, of.utility, penalties);
+  return { payoffUc: tradesUc + imbalanceUc, lots };
+}
+
 const truthful = ({ bus, needWh }: World): Order[] => [
   needWh > 0
     ? { bus, side: 'supply', priceUcPerWh: -1_000_000, energyWh: needWh }
@@ -279,6 +312,35 @@ describe('honesty pays', () => {
         const lying = outcome(of, [{ bus: of.bus, ...lie }]);
         if (lying.price === honest.price) expect(lying.payoffUc).toBeLessThanOrEqual(honest.payoffUc);
       }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test('in several rounds offering nothing never gains; a lie gains at most what it moves its own round’s price, and what later rounds pay better', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 1e9 }),
+        lieOf,
+        fc.integer({ min: 0, max: 5 }),
+        (seed, lie, uncertaintyWh) => {
+          const of = world(seed);
+          const next = seededRandom(seed + 1);
+          const joins = of.others.map(() => Math.floor(next() * ROUNDS));
+          const mine = Math.floor(next() * ROUNDS);
+          const honest = roundsOutcome(of, joins, truthful(of), mine);
+          expect(roundsOutcome(of, joins, [], mine).payoffUc).toBeLessThanOrEqual(honest.payoffUc);
+
+          const lieJoins = mine + Math.floor(next() * (ROUNDS - mine));
+          const lying = roundsOutcome(of, joins, [{ bus: of.bus, ...lie }], lieJoins, uncertaintyWh);
+          const price = (lots: readonly Lot[]): number => (lots[mine] as Lot).priceUcPerWh;
+          const moved = (price(lying.lots) - price(honest.lots)) * of.needWh;
+          const timing = lying.lots.reduce(
+            (sum, lot) => sum + (lot.priceUcPerWh - price(lying.lots)) * lot.positionWh,
+            0,
+          );
+          expect(lying.payoffUc - honest.payoffUc).toBeLessThanOrEqual(moved + timing);
+        },
+      ),
       { numRuns: 2000 },
     );
   });

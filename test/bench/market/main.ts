@@ -1,4 +1,4 @@
-// `npm run bench -- market [--quick] [--plot FILE.svg]`: exactness, speed and growth of the clearing, against HiGHS and LEMON.
+// `npm run bench -- market [--quick] [exact] [speed] [highs] [lemon] [growth] [--plot FILE.svg]`: exactness, speed and growth of the clearing, against HiGHS and LEMON.
 // Each figure is taken on fresh instances in this run. Times are wall milliseconds, the best of RUNS; ratios compare CPU
 // milliseconds, so that other work on the machine does not decide. The last line is one JSON object.
 
@@ -34,21 +34,31 @@ interface Timing {
   readonly welfareUc: bigint;
 }
 
+const PARTS = ['exact', 'speed', 'highs', 'lemon', 'growth'] as const;
+
 export async function main(args: string[]): Promise<void> {
   const quick = args.includes('--quick');
   const scale = quick ? 0.1 : 1;
-  const exact = await exactness(quick ? 200 : EXACT_INSTANCES);
-  const speed = speeds(1_000_000 * scale);
-  const vsHighs = await againstHighs(quick ? 3000 : 30_000);
-  const lemon = buildLemon();
-  const vsLemon = lemon === null ? null : await againstLemon(lemon, 1_000_000 * scale);
-  lemon?.close();
-  if (lemon === null) print('LEMON: liblemon-dev is not installed, no comparison');
-  const growth = growths(quick ? [1e3, 1e4, 1e5] : [1e3, 1e4, 1e5, 1e6]);
-  const plot = args[args.indexOf('--plot') + 1];
-  if (args.includes('--plot') && plot !== undefined) writeFileSync(plot, growthPlot(growth));
-  const rssMaxMiB = Math.round(process.resourceUsage().maxRSS / 1024);
-  print(JSON.stringify({ bench: 'market', exact, speed, vsHighs, vsLemon, growth, rssMaxMiB }));
+  const named = PARTS.filter((part) => args.includes(part));
+  const wanted = new Set(named.length === 0 ? PARTS : named);
+  const figures: Record<string, unknown> = { bench: 'market' };
+  if (wanted.has('exact')) figures.exact = await exactness(quick ? 200 : EXACT_INSTANCES);
+  if (wanted.has('speed')) figures.speed = speeds(1_000_000 * scale);
+  if (wanted.has('highs')) figures.vsHighs = await againstHighs(quick ? 3000 : 30_000);
+  if (wanted.has('lemon')) {
+    const lemon = buildLemon();
+    figures.vsLemon = lemon === null ? null : await againstLemon(lemon, 1_000_000 * scale);
+    lemon?.close();
+    if (lemon === null) print('LEMON: liblemon-dev is not installed, no comparison');
+  }
+  if (wanted.has('growth')) {
+    const growth = growths(quick ? [1e3, 1e4, 1e5] : [1e3, 1e4, 1e5, 1e6]);
+    const plot = args[args.indexOf('--plot') + 1];
+    if (args.includes('--plot') && plot !== undefined) writeFileSync(plot, growthPlot(growth));
+    figures.growth = growth;
+  }
+  figures.rssMaxMiB = Math.round(process.resourceUsage().maxRSS / 1024);
+  print(JSON.stringify(figures));
 }
 
 async function exactness(instances: number): Promise<Record<string, number>> {
