@@ -68,7 +68,10 @@ function asTold(id: DeviceId, valueW: number | null): number | null {
 export async function killTrial(trial: Trial): Promise<TrialResult> {
   const dir = mkdtempSync(join(tmpdir(), 'wattpact-kill-'));
   const random = seededRandom(trial.seed);
-  const { loaded, market } = siteIn(dir, trial);
+  const { consortium, site } = siteIn(dir, trial);
+  const { loaded, keyFile, dataDir } = site;
+  // Nobody listens there: a gateway without brokers serves its own site.
+  const market = { genesis: consortium.genesisFile, brokers: ['mqtt://127.0.0.1:1'], key: keyFile, dataDir };
   let onCommand: (device: string, control: string, value: number | null) => void = () => undefined;
   const virtual = createVirtualSite({
     site: loaded.site,
@@ -176,7 +179,7 @@ export async function killTrial(trial: Trial): Promise<TrialResult> {
 }
 
 /** A site that consumes more than its roof gives, with a roof so large that it is held to what may leave; and a chain that nobody runs. */
-function siteIn(dir: string, { battery, roof }: Trial) {
+export function siteIn(dir: string, { battery, roof }: Pick<Trial, 'battery' | 'roof'>) {
   const file = join(dir, 'site.yaml');
   writeFileSync(
     file,
@@ -217,17 +220,15 @@ sites:
     consortiumFile,
   );
   const nowMs = Date.now();
-  const { genesisFile, sites } = makeConsortium({
+  const made = makeConsortium({
     consortium,
     file: consortiumFile,
     dir,
     clock: { originMs: nowMs, wallOriginMs: nowMs, rate: 1 },
   });
-  const [site] = sites;
+  const [site] = made.sites;
   if (site === undefined) throw new Error('the consortium has no site');
-  // Nobody listens there: a gateway without brokers serves its own site.
-  const market = { genesis: genesisFile, brokers: ['mqtt://127.0.0.1:1'], key: site.keyFile, dataDir: site.dataDir };
-  return { loaded: site.loaded, market };
+  return { consortium: made, site };
 }
 
 function startGateway(siteFile: string, log: string): ChildProcess {
