@@ -1,13 +1,23 @@
-// `npm run bench -- dispatch [--quick] [--seed N] [plan|backtest|control|killSafe ...]`: the figures of plan, backtest and control.
+// `npm run bench -- dispatch [--quick] [--seed N] [plan|backtest|control|killSafe ...]`: the figures of plan, backtest and control; `--plot FILE.svg`
+// draws control instead.
 // Prints for people; the last line is one JSON object.
 
+import { writeFileSync } from 'node:fs';
 import { benchBacktests } from './backtests.ts';
 import { benchControl } from './controls.ts';
 import { benchKills } from './kills.ts';
 import { benchPlans } from './plans.ts';
+import { plotControl } from './plot.ts';
 import { DATA, haveData } from './sites.ts';
 
 export async function main(args: string[]): Promise<void> {
+  const plotAt = args.indexOf('--plot');
+  if (plotAt >= 0) {
+    const file = args[plotAt + 1] ?? 'control.svg';
+    writeFileSync(file, plotControl());
+    process.stdout.write(`${JSON.stringify({ plot: file })}\n`);
+    return;
+  }
   const quick = args.includes('--quick');
   const seedAt = args.indexOf('--seed');
   const seed = seedAt < 0 ? 0 : Number(args[seedAt + 1]);
