@@ -17,6 +17,7 @@ import type { Sample } from '../forecast/types.ts';
 import { loadSite } from '../site/load.ts';
 import type { SiteFile } from '../site/types.ts';
 import { fail, printJson, printLine } from './output.ts';
+import { planKept } from './plan-kept.ts';
 
 const INTERVAL_MS = 900_000;
 const DAY_MS = 86_400_000;
@@ -29,7 +30,7 @@ const GAP_MAX = 96;
 
 interface PlanFlags {
   readonly csv?: string;
-  readonly stored: string;
+  readonly stored?: string;
   readonly explain?: true;
   readonly json?: true;
 }
@@ -48,9 +49,9 @@ export function planCommand(): Command {
     .argument('<site>', 'site file')
     .option(
       '--csv <file>',
-      'measured days up to now, CSV or CSV.gz: time,pv_w,load_w[,wind_w],buy_uc_per_wh,sell_uc_per_wh; rows with prices only are the future',
+      'measured days up to now, CSV or CSV.gz: time,pv_w,load_w[,wind_w],buy_uc_per_wh,sell_uc_per_wh; rows with prices only are the future. Without it the plan is made from what the gateway of the site keeps',
     )
-    .option('--stored <percent>', 'state of charge now', '50')
+    .option('--stored <percent>', 'state of charge now; 50 unless given')
     .option('--explain', 'one line for each decision')
     .option('--json', 'one JSON object')
     .action((site: string, flags: PlanFlags) => guarded(() => runPlan(site, flags)));
@@ -77,6 +78,19 @@ function guarded(action: () => void): void {
 
 function runPlan(siteFile: string, flags: PlanFlags): void {
   const { site } = loadSite(siteFile);
+  const percent = numberIn(flags.stored ?? '50', '--stored', 0, 100);
+  if (flags.csv === undefined) {
+    const { plan, bidAt, issuedAtMs } = planKept(site, siteFile, percent);
+    if (flags.json) {
+      printJson(plan);
+      return;
+    }
+    printLine(`from the gateway's forecast of ${isoSeconds(issuedAtMs)}, its trades and its past prices`);
+    if (flags.stored === undefined && plan.storedValues.some((values) => values.length > 0))
+      printLine('state of charge: not kept by the gateway, 50 % assumed (--stored says another)');
+    print(site, plan, bidAt, flags.explain === true);
+    return;
+  }
   const { measured, prices } = readDays(flags.csv);
   const now = measured.length;
   const count = Math.min(HORIZON, prices.length - now);
@@ -89,7 +103,6 @@ function runPlan(siteFile: string, flags: PlanFlags): void {
   // The forecasters learn every measured step; the first future one is only asked for.
   const rows = [...measured, { ...prices[now]!, generationWh: 0, consumptionWh: 0 }];
   const forecast = forecasterOf(site, rows)(now, count);
-  const percent = numberIn(flags.stored, '--stored', 0, 100);
   const plan = planSite({
     intervalMs: INTERVAL_MS,
     intervals: prices.slice(now, now + count).map(({ buyUcPerWh, sellUcPerWh, ...at }, i) => ({
@@ -110,17 +123,19 @@ function runPlan(siteFile: string, flags: PlanFlags): void {
     terms: bidTermsOf(site, PRICE_UC_PER_WH_MAX),
   });
   if (flags.json) printJson(plan);
-  else print(site, plan, flags.explain === true);
+  else print(site, plan, 0, flags.explain === true);
 }
 
-function print(site: SiteFile, plan: Plan, explain: boolean): void {
+function print(site: SiteFile, plan: Plan, bidAt: number, explain: boolean): void {
   const offered = (steps: Plan['bids']['sell']): string =>
     steps.map(({ energyWh, priceUcPerWh }) => `${energyWh} Wh at ${(priceUcPerWh / 1000).toFixed(2)}`).join(', ') ||
     'nothing';
   printLine(
     `${site.name}: ${plan.steps.length} intervals from ${isoSeconds(plan.steps[0]!.startMs)}, expected cost ${(plan.costUc / 1e6).toFixed(2)} ¤`,
   );
-  printLine(`offer for the first: sell ${offered(plan.bids.sell)}; buy ${offered(plan.bids.buy)} (¤/kWh)`);
+  printLine(
+    `offer for ${isoSeconds(plan.steps[bidAt]!.startMs)}: sell ${offered(plan.bids.sell)}; buy ${offered(plan.bids.buy)} (¤/kWh)`,
+  );
   if (explain) {
     for (const { startMs, what } of plan.explanation) printLine(`${isoSeconds(startMs)}  ${what}`);
     return;

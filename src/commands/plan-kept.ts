@@ -1,0 +1,79 @@
+// The plan of a site from what its gateway keeps: the last forecast, what was traded, the prices of past clearings, what loads had and the
+// owner's word. Reads the gateway's own file, also while it runs, and changes nothing in it.
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { WattpactError } from '../base/errors.ts';
+import { intervalAt } from '../base/interval.ts';
+import type { Plan } from '../dispatch/plan-types.ts';
+import { MEDIAN } from '../forecast/types.ts';
+import { generatorsOf } from '../gateway/equipment.ts';
+import { STORE_FILE } from '../gateway/gateway.ts';
+import { lastIssued, NET } from '../gateway/issued.ts';
+import { createLoadNeeds } from '../gateway/loadneeds.ts';
+import type { SiteOverride } from '../gateway/overrides.ts';
+import { createSitePlanning } from '../gateway/planning.ts';
+import { createMarketPrices } from '../gateway/prices.ts';
+import type { Notice } from '../protocol/replies.ts';
+import type { SiteFile } from '../site/types.ts';
+import { openGatewayStore } from '../store/gateway.ts';
+import { loadGenesis } from './runtime.ts';
+
+export interface KeptPlan {
+  readonly plan: Plan;
+  /** Place of the interval that is offered for. */
+  readonly bidAt: number;
+  /** Chain time of the forecast that it is made from. */
+  readonly issuedAtMs: number;
+}
+
+/** Plans as the gateway would with its last forecast; says what is missing for it otherwise. */
+export function planKept(site: SiteFile, siteFile: string, storedPercent: number): KeptPlan {
+  const missing = (what: string, hint: string): never => {
+    throw new WattpactError('plan.nothing', what, { hint });
+  };
+  const measuredDays = 'Measured days and prices can be given instead: --csv <file>';
+  if (site.market === null)
+    return missing(`${siteFile} has no market section: no gateway keeps a forecast`, measuredDays);
+  const { dataDir } = site.market;
+  const file = join(dataDir, STORE_FILE);
+  if (!existsSync(file)) return missing(`${dataDir} has no ${STORE_FILE}: no gateway ran here yet`, measuredDays);
+  const genesis = loadGenesis(site.market.genesis);
+  const { lengthMs, requestMs } = genesis.interval;
+  const store = openGatewayStore(file, { readonly: true });
+  try {
+    const issued = lastIssued(store);
+    if (issued === null) return missing('the gateway has issued no forecast yet', measuredDays);
+    const { issuedAtMs, first, intervals } = issued;
+    const clock = { chainMs: () => issuedAtMs, monotonicMs: () => 0 };
+    const settings = { ...store.settings, set: () => {} };
+    const generators = generatorsOf(site);
+    const planning = createSitePlanning({
+      site,
+      genesis,
+      store: { settings },
+      loadNeeds: createLoadNeeds({ site, store: { settings }, clock }),
+      prices: createMarketPrices({ store: { settings }, timezone: site.timezone, tariff: site.contract }),
+      positionWh: (interval) => {
+        const notice = store.outcomes.get(interval, 'notice') as Notice | null;
+        return notice?.status === 'cleared' ? notice.positionWh : 0;
+      },
+      stateOfCharge: () => storedPercent,
+      overrides: () =>
+        (store.settings.all('override ') as SiteOverride[]).filter(({ untilMs }) => untilMs > issuedAtMs),
+      clock,
+    });
+    const bidAt = Math.min(intervalAt(issuedAtMs + requestMs, lengthMs) - first, intervals.length - 1);
+    const plan = planning.plan({
+      bidAt,
+      isCleared: false,
+      expected: intervals.map((quantiles) => ({
+        netWh: quantiles[NET] ?? [],
+        generationWh: generators.reduce((sum, { id }) => sum + (quantiles[id]?.[MEDIAN] ?? 0), 0),
+      })),
+    });
+    return { plan, bidAt, issuedAtMs };
+  } finally {
+    store.close();
+  }
+}

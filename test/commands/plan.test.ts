@@ -1,0 +1,75 @@
+// `wattpact plan SITE` without measured days: from what the gateway keeps, or one line that says what is missing.
+
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { keepIssued } from '../../src/gateway/issued.ts';
+import { openGatewayStore } from '../../src/store/gateway.ts';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+const LENGTH_MS = 900_000;
+const START_MS = Date.UTC(2026, 5, 21, 20);
+let dir: string;
+
+function wattpact(...args: string[]): { status: number | null; out: string; err: string } {
+  const ran = spawnSync(process.execPath, [join(ROOT, 'src/cli.ts'), ...args], {
+    encoding: 'utf8',
+    cwd: dir,
+    timeout: 60_000,
+  });
+  return { status: ran.status, out: ran.stdout, err: ran.stderr };
+}
+
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), 'wattpact-plan-'));
+  expect(wattpact('init', 'c', '--from', join(ROOT, 'devices/demo/consortium.yaml')).status).toBe(0);
+  const house = readFileSync(join(ROOT, 'devices/demo/house.yaml'), 'utf8');
+  const site = (name: string, market: string): void => writeFileSync(join(dir, `${name}.yaml`), house + market);
+  const market = (dataDir: string): string =>
+    `market:\n  genesis: c/genesis.json\n  brokers: ["mqtt://127.0.0.1:1"]\n  key: c/keys/gateway-house.pem\n  dataDir: ${dataDir}\n`;
+  site('nomarket', '');
+  for (const name of ['kept', 'silent', 'never']) site(name, market(name));
+  for (const name of ['kept', 'silent']) {
+    mkdirSync(join(dir, name));
+    const store = openGatewayStore(join(dir, name, 'gateway.sqlite'));
+    const first = START_MS / LENGTH_MS;
+    const consumption = Array.from({ length: 96 }, (_, i) => ({
+      interval: first + i,
+      quantilesWh: [60, 70, 80, 100, 120, 140, 160],
+    }));
+    const issued = { issuedAtMs: START_MS + 300_000, first, interval: first + 1, generation: new Map(), consumption };
+    const expected = consumption.map(({ quantilesWh }) => ({ netWh: quantilesWh }));
+    if (name === 'kept') keepIssued(store, { ...issued, expected });
+    store.close();
+  }
+});
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+test('the plan comes from the forecast that the gateway issued last, and changes nothing in its file', () => {
+  const before = readFileSync(join(dir, 'kept/gateway.sqlite'));
+  const { status, out, err } = wattpact('plan', 'kept.yaml', '--explain', '--stored', '80');
+  expect(err).toBe('');
+  expect(status).toBe(0);
+  const [from, summary, offer, ...decisions] = out.trim().split('\n');
+  expect(from).toContain('forecast of 2026-06-21T20:05:00Z');
+  expect(summary).toContain('96 intervals from 2026-06-21T20:00:00Z');
+  expect(offer).toContain('offer for 2026-06-21T20:15:00Z');
+  expect(decisions.length).toBeGreaterThan(0);
+  for (const line of decisions) expect(line).toMatch(/^2026-06-2\dT\d\d:\d\d:00Z {2}\S/);
+  expect(readFileSync(join(dir, 'kept/gateway.sqlite')).equals(before)).toBe(true);
+  expect(wattpact('plan', 'kept.yaml').out).toContain('50 % assumed');
+});
+
+test.each([
+  ['nomarket.yaml', 'nomarket.yaml has no market section'],
+  ['never.yaml', 'no gateway ran here yet'],
+  ['silent.yaml', 'the gateway has issued no forecast yet'],
+])('%s: what is missing is said, and what to give instead', (site, what) => {
+  const { status, out, err } = wattpact('plan', site, '--explain');
+  expect(status).not.toBe(0);
+  expect(out).toBe('');
+  expect(err).toContain(what);
+  expect(err).toContain('--csv <file>');
+});
