@@ -39,7 +39,7 @@ export async function main(args: string[]): Promise<void> {
   if (wanted('backtest')) {
     if (haveData()) {
       process.stdout.write('backtests on measured days (money in hundreds of ¤)\n');
-      result.backtest = benchBacktests();
+      result.backtest = benchBacktests(quick ? 14 : 400);
     } else process.stdout.write(`no measured days in ${DATA}: no backtest (WATTPACT_DATA names their folder)\n`);
   }
   process.stdout.write(`${JSON.stringify(result)}\n`);
