@@ -1,20 +1,25 @@
 // `npm run bench -- dispatch [--quick] [--seed N] [plan|backtest|control|killSafe ...]`: the figures of plan, backtest and control; `--plot FILE.svg`
-// draws control instead.
+// draws control, `--plot-plan FILE.svg` a plan instead.
 // Prints for people; the last line is one JSON object.
 
 import { writeFileSync } from 'node:fs';
 import { benchBacktests } from './backtests.ts';
 import { benchControl } from './controls.ts';
 import { benchKills } from './kills.ts';
+import { plotPlan } from './plan-plot.ts';
 import { benchPlans } from './plans.ts';
 import { plotControl } from './plot.ts';
 import { DATA, haveData } from './sites.ts';
 
 export async function main(args: string[]): Promise<void> {
-  const plotAt = args.indexOf('--plot');
-  if (plotAt >= 0) {
-    const file = args[plotAt + 1] ?? 'control.svg';
-    writeFileSync(file, plotControl());
+  for (const [flag, plot] of [
+    ['--plot', plotControl],
+    ['--plot-plan', plotPlan],
+  ] as const) {
+    const at = args.indexOf(flag);
+    if (at < 0) continue;
+    const file = args[at + 1] ?? 'plot.svg';
+    writeFileSync(file, plot());
     process.stdout.write(`${JSON.stringify({ plot: file })}\n`);
     return;
   }
