@@ -27,9 +27,10 @@ describe('the plan is as cheap as the linear program', () => {
 
   test.each(seeds(2000, 8))('a battery and four loads, seed %i', async (seed) => {
     const input = randomProblem(seed, { intervals: 64, loads: 4 });
-    const { costUc } = await oracle(input);
+    // The last tenth of a percent takes HiGHS many seconds on some of them.
+    const { costUc } = await oracle(input, 1e-3, 60);
     const gap = gapPercent(planSite(input).costUc, costUc);
-    expect(gap).toBeGreaterThan(-0.02);
+    expect(gap).toBeGreaterThan(-0.1);
     expect(gap).toBeLessThan(0.5);
   });
 });
