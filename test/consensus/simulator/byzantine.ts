@@ -97,6 +97,10 @@ export function bend(liar: Liar, packet: Packet): void {
     const hidden = signed(liar, envelope.kind, { ...envelope.body, prepared: null });
     return sendTo(liar, chance(liar, 0.5) ? others : someOthers(liar), hidden);
   }
+  if (envelope.kind === 'pbft.view-change' && batch !== null && behaviours.includes('forges') && chance(liar, 0.5)) {
+    // A real certificate, and beside it another batch.
+    return sendTo(liar, others, envelope, { requests: [liar.newRequest('lie')], timeMs: batch.timeMs });
+  }
   if (
     envelope.kind === 'pbft.new-view' &&
     (behaviours.includes('forges') || behaviours.includes('stale view-changes'))
@@ -154,6 +158,12 @@ function censor(liar: Liar, honest: PrePrepare, batch: Batch): void {
 }
 
 function proposeBadly(liar: Liar, honest: PrePrepare, batch: Batch): void {
+  if (chance(liar, 0.2)) {
+    // The right words, and beside them for some another batch.
+    const other: Batch = { requests: [liar.newRequest('lie')], timeMs: batch.timeMs };
+    for (const to of liar.others) liar.send(to, { batch: chance(liar, 0.5) ? other : batch, envelope: honest });
+    return;
+  }
   const wrong = among<Batch>(liar, [
     { ...batch, timeMs: batch.timeMs + 60_000_000 },
     { ...batch, timeMs: liar.replica.headTimeMs },
@@ -201,6 +211,7 @@ function usurp(liar: Liar, honest: NewView): void {
   });
   const proposal = signed(liar, 'pbft.pre-prepare', vote);
   remember(liar, { vote, batch });
+  if (chance(liar, 0.3)) sendTo(liar, liar.others, honest); // and then another for the same view
   sendTo(liar, liar.others, lie);
   sendTo(liar, liar.others, proposal, batch);
 }
@@ -236,6 +247,13 @@ export function act(liar: Liar): void {
   if (behaviours.includes('divides')) divide(liar);
   if (behaviours.includes('garbage')) babble(liar);
   if (behaviours.includes('lies')) lie(liar);
+}
+
+/** Its key was replaced: it goes on voting with it, at once on every proposal, before those who lag know that the key is void. */
+export function haunt(liar: Liar, { envelope }: Packet): void {
+  if (envelope.kind !== 'pbft.pre-prepare' || liar.replica.members.keys.get(liar.id) === liar.publicKey) return;
+  sendTo(liar, liar.others, signed(liar, 'pbft.prepare', envelope.body));
+  sendTo(liar, liar.others, signed(liar, 'pbft.commit', envelope.body));
 }
 
 /** Votes for every double proposal of the liars, in every phase, to some. */
@@ -349,6 +367,8 @@ function babble(liar: Liar): void {
   sendTo(liar, someOthers(liar), changed, batch);
   sendTo(liar, someOthers(liar), signed(liar, envelope.kind, body), batch);
   sendTo(liar, someOthers(liar), { ...envelope, signer: liar.id } as Message, batch);
+  const stranger = `stranger-${Math.floor(liar.random() * 1000)}`;
+  sendTo(liar, someOthers(liar), { ...envelope, signer: stranger } as Message, batch);
 }
 
 /** Heights it does not have, checkpoints that are none, questions for the sake of asking. */

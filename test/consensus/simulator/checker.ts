@@ -173,6 +173,24 @@ export class Checker {
       if (Math.max(prePrepares.size, prepares.size, commits.size) > others)
         this.violation(`${r.env.self} keeps more votes of height ${height} than there are validators`);
     }
+    for (const held of [r.accepted, r.prepared]) {
+      if (held === null) continue;
+      const { digest } = 'certificate' in held ? held.certificate.prePrepare.body : held.prePrepare.body;
+      if (this.digestOf(held.batch) !== digest) this.violation(`${r.env.self} holds another batch than it voted on`);
+    }
+    for (const { viewChange, batch } of r.viewChanges.values()) {
+      const digest = viewChange.body.prepared?.prePrepare.body.digest;
+      // The own one, read back from the log after the height it speaks of was decided, has lost its batch: nobody needs it any more.
+      if (batch === null && viewChange.signer === r.env.self) continue;
+      if (digest !== undefined && (batch === null || this.digestOf(batch) !== digest))
+        this.violation(`${r.env.self} keeps a view-change of ${viewChange.signer} with another batch than it names`);
+    }
+    if (r.prepared !== null) {
+      const { prePrepare, prepares } = r.prepared.certificate;
+      const signers = new Set([prePrepare.signer, ...prepares.map(({ signer }) => signer)]);
+      if (signers.size < votesThatDecide(r.members.ids.length))
+        this.violation(`${r.env.self} calls prepared what ${signers.size} prepared`);
+    }
     if (r.viewChanges.size > others || r.peers.size > others)
       this.violation(`${r.env.self} keeps more view-changes or peers than there are validators`);
     if (r.checkpoints.size > others * CHECKPOINTS_OF_SIGNER || r.evidence.length > EVIDENCE)

@@ -46,6 +46,8 @@ export interface Plan {
   readonly losesLog: number;
   /** It does not lose it: vote log and ledger come back as they were before, and nobody says so. */
   readonly rollsBack: boolean;
+  /** A liar's key is replaced during the run. */
+  readonly rekeysLiar: boolean;
   /** A validator joins during the run. */
   readonly joins: boolean;
   /** A validator is removed during the run. */
@@ -115,6 +117,7 @@ export function planOf(seed: number, nodes: number): Plan {
   const rollsBack = losesLog >= 0 && chance(0.4);
   const joins = chance(0.1);
   const leaves = nodes > 4 && losesLog < 0 && chance(0.15);
+  const rekeysLiar = byzantine.size > 0 && losesLog < 0 && !joins && !leaves && chance(0.3);
   const latencyMs = faults.has('delay') ? among([20, 60]) : among([1, 5]);
   return {
     seed,
@@ -124,13 +127,14 @@ export function planOf(seed: number, nodes: number): Plan {
     byzantine,
     losesLog,
     rollsBack,
+    rekeysLiar,
     joins,
     leaves,
     realSignatures: seed % 20 === 0,
     terms,
     dueEveryMs: !isSlow && chance(0.5) ? among([700, 3000]) : null,
     // Who was away over a change of membership needs the blocks: a snapshot is proven by the validators it knows.
-    blocksKept: chance(0.3) && losesLog < 0 && !joins && !leaves ? 12 : undefined,
+    blocksKept: chance(0.3) && losesLog < 0 && !joins && !leaves && !rekeysLiar ? 12 : undefined,
     lossShare: faults.has('loss') ? among([0.02, 0.1, 0.25]) : 0,
     repeatShare: faults.has('repetition') ? 0.1 : 0,
     latencyMs,

@@ -12,7 +12,7 @@ import type { Envelope } from '../../../src/protocol/envelope.ts';
 import { headerHash } from '../../../src/protocol/header.ts';
 import { deviceQuorum } from '../../../src/protocol/quorum.ts';
 import { type ToyDisk, toyApplication, toyDisk } from '../toy.ts';
-import { act, bend, type Liar, newPlot, overhear } from './byzantine.ts';
+import { act, bend, haunt, type Liar, newPlot, overhear } from './byzantine.ts';
 import { Checker } from './checker.ts';
 import { faultyOf } from './counts.ts';
 import { type Plan, planOf } from './plan.ts';
@@ -253,6 +253,7 @@ class World {
     if (node.host === null) return;
     const accused = node.honest ? this.checker.contradiction(node.host.replica, packet.envelope) : null;
     this.step(node, (host) => host.receive(packet));
+    if (node.liar !== null) haunt(node.liar, packet);
     if (accused !== null && node.host !== null) this.checker.accuses(node.host.replica, accused);
   }
 
@@ -640,6 +641,12 @@ class World {
       else this.at(atMs, () => this.leaveBehind());
     }
     if (plan.leaves) this.at(faultyMs * (0.3 + random() * 0.4), () => this.removeOne());
+    if (plan.rekeysLiar) {
+      const [index] = plan.byzantine.keys();
+      const id = (this.nodes.find((node) => node.index === index) as Node).id;
+      const publicKey = this.signing.newKey(++this.keyCount);
+      this.at(faultyMs * (0.2 + random() * 0.5), () => this.submitNew('good', 'member', { id, publicKey }));
+    }
     if (plan.joins) {
       const node = this.nodes.at(-1) as Node;
       this.at(faultyMs * (0.2 + random() * 0.4), () =>

@@ -94,7 +94,6 @@ export function accept(r: Replica, out: Output): boolean {
   if (primary === r.env.self || proposal === undefined || proposal.prePrepare.body.view !== r.view) return false;
   const { prePrepare: message, batch } = proposal;
   const vote = message.body;
-  if (r.refused !== null && sameVote(r.refused, vote)) return false;
   const carried = carriedDigest(r);
   if (carried !== null) {
     // Prepared before: never checked against a clock or the application again.
@@ -133,7 +132,6 @@ export function onVerified(
 
 /** The primary signed what no honest validator would: it is given up at once. */
 function refuseProposal(r: Replica, out: Output, message: PrePrepare, reason: string): void {
-  r.refused = message.body;
   tell(out, { type: 'proposal refused', ...place(message.body), from: message.signer, reason });
   complain(r, out, r.view + 1, `proposal refused: ${reason}`);
 }
@@ -243,7 +241,6 @@ export function enterHeight(r: Replica, out: Output, head: HeadState): void {
   r.accepted = null;
   r.prepared = null;
   r.committed = false;
-  r.refused = null;
   r.resends = 0;
   r.resendAtMs = r.now.monotonicMs + r.env.terms.resendMs;
   for (const height of r.inbox.keys()) if (height <= r.height) r.inbox.delete(height);

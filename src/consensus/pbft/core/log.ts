@@ -2,6 +2,7 @@
 // The records above the executed height restore the undecided height; the rest only proves what was said.
 
 import { invariant } from '../../../base/errors.ts';
+import type { Batch } from '../../engine.ts';
 import type { LogRecord, Output } from './io.ts';
 import type { Commit, NewView, PrePrepare, Prepare, ViewChange } from './messages.ts';
 import { inboxAt, loseVote, mayVote, type Replica, voteKey } from './state.ts';
@@ -34,7 +35,7 @@ export function recover(r: Replica, records: readonly LogRecord[]): void {
         r.view = record.viewChange.body.view;
         r.changing = true;
         forgetView(r);
-        r.viewChanges.set(r.env.self, { viewChange: record.viewChange, batch: r.prepared?.batch ?? null });
+        r.viewChanges.set(r.env.self, { viewChange: record.viewChange, batch: batchOf(r, record.viewChange) });
         break;
       case 'new view':
         if (record.newView.signer === r.env.self) remember(r, record.newView);
@@ -78,6 +79,12 @@ function restoreOwnVotes(r: Replica): void {
   inbox.prePrepares.set(prePrepare.signer, { prePrepare, batch });
   if (prePrepare.signer !== self) inbox.prepares.set(self, r.env.sign('pbft.prepare', prePrepare.body));
   if (r.committed) inbox.commits.set(self, r.env.sign('pbft.commit', prePrepare.body));
+}
+
+/** The batch that a view-change names, if the log has it: what it speaks of may have been decided since. */
+function batchOf(r: Replica, { body }: ViewChange): Batch | null {
+  const named = body.prepared?.prePrepare.body.digest;
+  return r.prepared?.certificate.prePrepare.body.digest === named ? (r.prepared?.batch ?? null) : null;
 }
 
 function forgetView(r: Replica): void {

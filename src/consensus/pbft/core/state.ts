@@ -104,8 +104,6 @@ export interface Replica {
   /** Prepared certificate of the highest view so far. */
   prepared: { readonly certificate: Prepared; readonly batch: Batch } | null;
   committed: boolean;
-  /** Digest and view of a proposal that was refused, so that its repetition costs nothing. */
-  refused: Vote | null;
   readonly inbox: Map<number, Inbox>;
 
   // What must not be forgotten.
@@ -200,7 +198,6 @@ export function newReplica(
     accepted: null,
     prepared: null,
     committed: false,
-    refused: null,
     inbox: new Map(),
     voting: true,
     whyNotVoting: '',

@@ -1,6 +1,7 @@
 // Giving up a primary: view-changes, the new view made from a quorum of them, and its check by everybody else.
 
 import { carriedBy, isPrepared, newViewHeight } from './certificate.ts';
+import { accuse } from './evidence.ts';
 import type { Carried, Output } from './io.ts';
 import { recognise, remember } from './log.ts';
 import { primaryOf } from './members.ts';
@@ -101,6 +102,7 @@ function judge(r: Replica, newView: NewView): Carried | null {
 
 export function receiveNewView(r: Replica, out: Output, newView: NewView): void {
   const { view, viewChanges } = newView.body;
+  accuseOfTwo(r, out, newView);
   if (view < r.view || (view === r.view && !r.changing)) return;
   for (const viewChange of viewChanges) {
     const publicKey = r.members.keys.get(viewChange.signer);
@@ -126,6 +128,15 @@ export function receiveNewView(r: Replica, out: Output, newView: NewView): void 
   enter(r, out, newView, carried);
 }
 
+/** One primary, one new view: a second that differs is evidence, if the first holds by the key that is in force now. */
+function accuseOfTwo(r: Replica, out: Output, second: NewView): void {
+  const first = r.newView;
+  const publicKey = r.members.keys.get(second.signer);
+  if (first === null || publicKey === undefined) return;
+  if (first.signer !== second.signer || first.body.view !== second.body.view) return;
+  if (r.env.isSigned(first, publicKey)) accuse(r, out, first, second);
+}
+
 /** A new view that had to wait for blocks below it. */
 export function receiveNewViewAhead(r: Replica, out: Output): boolean {
   const newView = r.newViewAhead;
@@ -142,7 +153,6 @@ function enter(r: Replica, out: Output, newView: NewView, carried: Carried): voi
   r.carried = carried;
   r.accepted = null;
   r.committed = false;
-  r.refused = null;
   r.newViewSinceMs = null;
   r.workSinceMs = null;
   r.resends = 0;
