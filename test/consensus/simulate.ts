@@ -22,6 +22,12 @@ const say = (line: string): void => {
   process.stdout.write(`${line}\n`);
 };
 
+// A reader that has seen enough (`| head`) is no fault.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
 if (values.mutants) {
   const { huntMutants } = await import('./simulator/mutants.ts');
   process.exitCode = (await huntMutants(Number(values.seeds), values.mutant, say, values.json)) ? 0 : 1;

@@ -489,6 +489,10 @@ export const EQUIVALENT = [
   'votes never repeated',
   'requests never forwarded',
   'certificate of the view to come',
+  'view of a block not followed',
+  'own word not first in a new view',
+  'commits of strangers counted',
+  'later of two votes kept',
 ] as const;
 
 /** Exchanges the mutant's text when its file is loaded. Call before the first import of the product. */

@@ -450,7 +450,11 @@ class World {
   }
 
   private tell(node: Node, event: ConsensusEvent): void {
-    if (this.trace !== null) this.say(node, describe(event));
+    if (this.trace !== null) {
+      const block = event.type === 'executed' ? node.app.blocks.get(event.height) : undefined;
+      const ids = (block?.batch.requests ?? []).map(requestId);
+      this.say(node, `${describe(event)}${ids.length === 0 ? '' : `: ${ids.join(' ')}`}`);
+    }
     if (event.type === 'vote lost') this.checker.losesVote(node.publicKey);
     if (!node.honest) return;
     switch (event.type) {
@@ -550,6 +554,7 @@ class World {
     const request = this.newRequest(value, kind, body);
     const wanted: Wanted = { request, id: requestId(request), replies: new Map(), sinceMs: this.nowMs, counted: null };
     this.wanted.set(wanted.id, wanted);
+    this.note(`${request.signer} signs ${wanted.id}`);
     const first =
       this.random() < 0.3 ? [this.nodes[Math.floor(this.random() * this.nodes.length)] as Node] : this.nodes;
     this.submit(wanted, first);
@@ -594,6 +599,10 @@ class World {
     for (const other of wanted.replies.values()) if (other === content) equal++;
     if (equal < deviceQuorum(this.plan.nodes)) return;
     wanted.counted = content;
+    const [height, header] = content.split(' ') as [string, string];
+    this.note(
+      `${wanted.request.signer} counts ${wanted.id}: ${equal} of ${this.plan.nodes} say block ${height}, header ${header.slice(0, 8)}`,
+    );
     const waitedMs = this.nowMs - Math.max(wanted.sinceMs, this.plan.faultyMs);
     if (this.asksUntilMs > 0 && waitedMs >= CONFIRMED_MS && this.late.length === 0)
       this.late.push(`${id} was confirmed only ${Math.round(waitedMs)} ms after healing`);
