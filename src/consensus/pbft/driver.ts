@@ -124,6 +124,7 @@ export function createPbftEngine(options: PbftOptions): Engine {
           hint: 'Use at least 4 (or a single one for a bench).',
         });
       }
+      if (validators === 1) log.warn({}, 'a chain of one validator tolerates no fault: for a bench only');
       const read = votes.read();
       host = createHost(
         {

@@ -7,7 +7,7 @@ import type { Output } from './io.ts';
 import { primaryOf } from './members.ts';
 import { forwardRequests, oldestPending } from './pool.ts';
 import { isPrimary, mayVote, type Replica, send } from './state.ts';
-import { askOthers, patienceOfAskerMs, patienceOfLaggardMs } from './transfer.ts';
+import { askOthers, patienceOfLaggardMs, waitForAnswerMs } from './transfer.ts';
 import { givesUpAtMs, hasQuorumLeft } from './views.ts';
 
 /** Repetition becomes rarer by doubling, up to so many times the first delay. */
@@ -80,6 +80,6 @@ export function wakeAtMs(r: Replica): number {
   if (r.dueAtMs !== null) sooner(nowMs + Math.max(0, (r.dueAtMs - r.now.chainMs) / terms.chainRate));
   if (r.behindSinceMs !== null) sooner(r.behindSinceMs + patienceOfLaggardMs(r));
   sooner(r.askAgainMs);
-  if (r.transfer !== null) sooner(r.transfer.askedMs + patienceOfAskerMs(r));
+  if (r.transfer !== null) sooner(r.transfer.askedMs + waitForAnswerMs(r));
   return atMs;
 }

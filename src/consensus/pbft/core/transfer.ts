@@ -64,7 +64,7 @@ export function askOthers(r: Replica, out: Output): void {
   const transfer = r.transfer;
   if (transfer !== null) {
     if (transfer.blocks.length > 0) return;
-    if (nowMs < transfer.askedMs + patienceOfAskerMs(r)) return;
+    if (nowMs < transfer.askedMs + waitForAnswerMs(r)) return;
     // A snapshot may never be proven: it takes a quorum at its height, and this validator may be needed for one.
     if (transfer.what !== 'blocks') r.noSnapshots = true;
     giveUpOn(r, transfer.peer);
@@ -89,9 +89,15 @@ export function askOthers(r: Replica, out: Output): void {
   ask(r, out, r.transfer, r.height + 1, 0);
 }
 
-/** How long a question may stay unanswered: twice as long each time that nobody answered, so that slow links carry an answer in the end. */
-export function patienceOfAskerMs(r: Replica): number {
+/** Twice as long each time that nobody answered, so that slow links carry an answer in the end. */
+function patienceOfAskerMs(r: Replica): number {
   return r.env.terms.askMs * 2 ** r.asksInVain;
+}
+
+/** How long the open question may stay unanswered. Patience is for the last one left to ask: a liar who claims heights and is silent holds up nobody. */
+export function waitForAnswerMs(r: Replica): number {
+  const isLast = helpfulPeers(r).every((id) => id === r.transfer?.peer);
+  return isLast ? patienceOfAskerMs(r) : r.env.terms.askMs;
 }
 
 /** An answer came: one that came fast makes the next wait shorter again. */
@@ -113,16 +119,26 @@ function highestPeer(r: Replica): number {
 
 /** Those ahead in turn, after the one asked last, without those that just failed. */
 function nextPeer(r: Replica): string | null {
-  const ahead = r.members.ids.filter((id) => id !== r.env.self && (r.peers.get(id)?.height ?? 0) > r.height);
-  const helpful = ahead.filter((id) => !r.unhelpful.has(id));
+  const helpful = helpfulPeers(r);
   if (helpful.length === 0) {
-    // Nobody who claims to be ahead could show it: begin anew, but not at once.
+    // Nobody who claims to be ahead could show it: begin anew, but not at once, and with another one last.
     r.unhelpful.clear();
+    r.lastAsked = after(helpfulPeers(r), r.lastAsked) ?? '';
     r.asksInVain = Math.min(r.asksInVain + 1, ASK_DOUBLINGS_MAX);
     r.askAgainMs = r.now.monotonicMs + r.env.terms.askMs;
     return null;
   }
-  return helpful.find((id) => id > r.lastAsked) ?? (helpful[0] as string);
+  return after(helpful, r.lastAsked);
+}
+
+/** Those who say that they are ahead, and did not just fail to show it. */
+function helpfulPeers(r: Replica): string[] {
+  const isAhead = (id: string): boolean => (r.peers.get(id)?.height ?? 0) > r.height;
+  return r.members.ids.filter((id) => id !== r.env.self && isAhead(id) && !r.unhelpful.has(id));
+}
+
+function after(ids: readonly string[], last: string): string | null {
+  return ids.find((id) => id > last) ?? ids[0] ?? null;
 }
 
 function giveUpOn(r: Replica, peer: string): void {
