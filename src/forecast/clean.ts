@@ -28,6 +28,9 @@ const SUNNY_SHARE = 0.15;
 const BLINK_MS = 1_800_000;
 /** A consumption that was hardly ever 0 is not 0; after so many days of it, it is. */
 const ZERO_SHARE = 0.002;
+/** Nor is one that otherwise never came near it: its least was above this part of its mean, and 0 was seldom. */
+const BASE_SHARE = 0.15;
+const SELDOM_ZERO_SHARE = 0.03;
 const ZERO_DAYS_MAX = 2;
 
 /** What cannot be told from the history; JSON. */
@@ -99,8 +102,9 @@ function zeroRun(
     const wasOn = features.lastKnown(step - 1) > SUNNY_SHARE * features.range(step - 1).most;
     return wasOn && isSunny(features, step) && state.zeros * stepMs <= BLINK_MS ? 'zero-run' : null;
   }
-  const { known, zeroShare } = features.range(step - 1);
-  const unusual = known >= features.perDay && zeroShare < ZERO_SHARE;
+  const { known, zeroShare, leastPositive, meanPositive } = features.range(step - 1);
+  const hasBase = zeroShare < SELDOM_ZERO_SHARE && leastPositive > BASE_SHARE * meanPositive;
+  const unusual = known >= features.perDay && (zeroShare < ZERO_SHARE || hasBase);
   return unusual && state.zeros <= ZERO_DAYS_MAX * features.perDay ? 'zero-run' : null;
 }
 

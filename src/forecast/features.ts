@@ -53,6 +53,9 @@ export interface Range {
   readonly most: Watts;
   readonly known: number;
   readonly zeroShare: number;
+  /** Of what is above 0: the least, and the mean; NaN where nothing is. */
+  readonly leastPositive: Watts;
+  readonly meanPositive: Watts;
 }
 
 export class Features {
@@ -257,15 +260,28 @@ export class Features {
 
   #scan(end: number): Range {
     let [least, most, zeros, known] = [0, 0, 0, 0];
+    let [leastPositive, positive, positives] = [Number.POSITIVE_INFINITY, 0, 0];
     for (let step = end; step > end - RANGE_DAYS * this.perDay; step--) {
       const value = this.#history.at(step);
       if (Number.isNaN(value)) continue;
       least = known === 0 ? value : Math.min(least, value);
       most = known === 0 ? value : Math.max(most, value);
       if (value === 0) zeros++;
+      if (value > 0) {
+        leastPositive = Math.min(leastPositive, value);
+        positive += value;
+        positives++;
+      }
       known++;
     }
-    return { least, most, known, zeroShare: known === 0 ? 0 : zeros / known };
+    return {
+      least,
+      most,
+      known,
+      zeroShare: known === 0 ? 0 : zeros / known,
+      leastPositive: positives === 0 ? Number.NaN : leastPositive,
+      meanPositive: positive / positives,
+    };
   }
 
   /** Row for the steps right after `now` (one model a lead). */

@@ -330,7 +330,8 @@ export function createForecaster(
   ): { readonly step: number; readonly powerW: Watts; readonly lengthMs: Millis } | null => {
     const known = running.filter(({ startMs, endMs, powerW }) => endMs > startMs && Number.isFinite(powerW));
     const step = Math.ceil(Math.max(...known.map(({ endMs }) => endMs)) / stepMs) - 1;
-    if (!(step > now && step - now <= perDay)) return null;
+    // A long gap is bridged while that pushes nothing out of the history.
+    if (!(step > now && (step - now <= perDay || step - history.oldest < capacity))) return null;
     let [sum, lengthMs] = [0, 0];
     for (const part of known) {
       const fromMs = Math.max(part.startMs, step * stepMs);

@@ -154,9 +154,9 @@ describe('asked while a step runs', () => {
     expect(forecast([at(10, 20, 600), at(-30, 10, 200)])).toEqual(forecast([at(0, 20, 400)]));
   });
 
-  test('after a gap it is nearly all there is to go by, and leaves nothing behind', () => {
+  test.each([2, 50])('after a gap of %i steps it is nearly all there is to go by, and leaves nothing behind', (gap) => {
     const { forecaster, startMs } = forecasterOf('wind');
-    const at = startMs + 2 * STEP;
+    const at = startMs + gap * STEP;
     const running = [{ startMs: at, endMs: at + STEP / 3, powerW: 130 }];
     const state = forecaster.state();
     const ask = (given: typeof running): readonly number[] =>

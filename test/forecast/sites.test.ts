@@ -132,6 +132,20 @@ describe('what is marked leaves no trace', () => {
     expect(spoilt).toEqual(missing);
   });
 
+  test('readings that fail now and then, from the first day on', () => {
+    const forecaster = createForecaster({ kind: 'load', stepMs: STEP }, undefined, 1);
+    const marks = Array.from({ length: 12 * DAY }, (_, i) =>
+      forecaster.learn({ startMs: START + i * STEP, powerW: i % 60 === 7 ? 0 : house(i, 0.5) }),
+    );
+    expect(marks.filter((mark) => mark === 'zero-run').length).toBeGreaterThanOrEqual(4);
+    // A house that comes down to nothing by and by has nights without anything.
+    const sleepy = createForecaster({ kind: 'load', stepMs: STEP }, undefined, 1);
+    const quiet = Array.from({ length: 12 * DAY }, (_, i) =>
+      sleepy.learn({ startMs: START + i * STEP, powerW: Math.max(0, 400 * sun(i) - 20) }),
+    );
+    expect(quiet.every((mark) => mark === null)).toBe(true);
+  });
+
   test('curtailment', () => {
     const { marks, spoilt, missing } = both(pvOptions, plant, 6, () => ({ powerW: 0, curtailed: true }));
     expect(marks).toEqual(new Array(6).fill('curtailed'));
