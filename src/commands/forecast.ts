@@ -135,7 +135,7 @@ function optionsOf(flags: BacktestFlags, stepMs: Millis): ForecasterOptions {
     ...(latitude === undefined || longitude === undefined ? {} : { latitude, longitude }),
     ...(flags.tz === undefined ? {} : { timezone: flags.tz }),
     ...(capacityW === undefined ? {} : { capacityW }),
-    ...(flags.holidays === undefined ? {} : { holidays: flags.holidays.split(',') }),
+    ...(flags.holidays === undefined ? {} : { holidays: flags.holidays.split(',').map(dateOf) }),
   };
 }
 
@@ -178,6 +178,14 @@ function duration(text: string, flag: string): Millis {
   const match = /^(\d{1,6})(m|h|min)$/.exec(text);
   if (match === null) throw usage(`${flag} ${text} is no duration`, 'Write 15m or 6h');
   return Number(match[1]) * (match[2] === 'h' ? 3_600_000 : 60_000);
+}
+
+function dateOf(text: string): string {
+  const date = text.trim();
+  if (!/^\d{4}-\d{2}-\d{2}$/.test(date) || Number.isNaN(Date.parse(date))) {
+    throw usage(`--holidays: ${text} is no date`, 'Write 2026-12-25,2026-12-26');
+  }
+  return date;
 }
 
 function whole(text: string, flag: string, min: number, max: number): number {

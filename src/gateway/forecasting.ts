@@ -115,7 +115,8 @@ export function createSiteForecasting(options: {
   clock: Clock;
 }): SiteForecasting {
   const { site, store, intervalMs, soFar: soFarOf = () => null, clock } = options;
-  const place = { latitude: site.location.latitude, longitude: site.location.longitude, timezone: site.timezone };
+  const { location, timezone, holidays } = site;
+  const place = { latitude: location.latitude, longitude: location.longitude, timezone, holidays };
   const weather = options.weather == null ? {} : { weather: options.weather };
   const common = { stepMs: intervalMs, ...place, ...weather };
   const lastOver = intervalAt(clock.chainMs(), intervalMs) - 1;

@@ -11,6 +11,8 @@ import type { Problem } from './yaml.ts';
 export const SITE_FORMAT = 1;
 /** A site is one grid connection: more is a mistake. */
 const DEVICES_MAX = 1_000;
+/** A generation's worth. */
+const HOLIDAYS_MAX = 500;
 
 const id = z.string().regex(/^[a-z0-9-]{1,64}$/, 'an id is a-z, 0-9 and -, at most 64 characters');
 const text = z.string().min(1).max(500);
@@ -126,6 +128,7 @@ export const siteSchema = z
     name: text,
     location: z.strictObject({ latitude: z.number().min(-90).max(90), longitude: z.number().min(-180).max(180) }),
     timezone: z.string().refine(isTimezone, 'is no time zone such as Europe/Berlin'),
+    holidays: z.array(z.iso.date('is a date such as 2026-12-25')).max(HOLIDAYS_MAX).default([]),
     connection: z.strictObject({
       phases: z.union([z.literal(1), z.literal(3)]),
       ampsPerPhase: z.number().positive().max(10_000),
@@ -188,6 +191,7 @@ export function siteOf(input: SiteInput): SiteFile {
     name: input.name,
     location: input.location,
     timezone: input.timezone,
+    holidays: input.holidays,
     connection: { ...input.connection, phases: connectionPhases },
     buses: Object.entries(input.buses).map(([busId, bus]): Bus => {
       return bus.kind === 'rtu' ? { id: busId, ...bus } : { ...bus, id: busId, share: bus.share ?? null };

@@ -315,6 +315,8 @@ export interface SiteFile {
   readonly name: string;
   readonly location: { readonly latitude: number; readonly longitude: number };
   readonly timezone: string;
+  /** Local dates `YYYY-MM-DD` that are lived like a Sunday. */
+  readonly holidays: readonly string[];
   readonly connection: Connection;
   readonly buses: readonly Bus[];
   readonly devices: readonly Device[];

@@ -227,6 +227,13 @@ describe('when it is asked', () => {
   });
 });
 
+test('a site file names the days that are lived like a Sunday', () => {
+  const text = readFileSync('devices/demo/house.yaml', 'utf8');
+  expect(loadSite('devices/demo/house.yaml').site.holidays).toEqual([]);
+  expect(parseSite(`${text}holidays: [2026-12-25]\n`, 'a.yaml').holidays).toEqual(['2026-12-25']);
+  expect(() => parseSite(`${text}holidays: [2026-02-30]\n`, 'a.yaml')).toThrow(/is a date such as/);
+});
+
 test('a site file names its source, and none is needed', () => {
   const file = 'devices/demo/house.yaml';
   expect(loadSite(file).site.weather).toBeNull();

@@ -244,6 +244,7 @@ export const site: SiteFile = {
   ],
   customers: [],
   weather: null,
+  holidays: [],
   contract: { floorUcPerWh: 0, ceilingUcPerWh: 1000, riskQuantile: 0.5, quorumAtLeast: null },
   market: null,
 };
