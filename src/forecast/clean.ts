@@ -29,7 +29,7 @@ const BLINK_MS = 1_800_000;
 /** A consumption that was hardly ever 0 is not 0; after so many days of it, it is. */
 const ZERO_SHARE = 0.002;
 /** Nor is one that otherwise never came near it: its least was above this part of its mean, and 0 was seldom. */
-const BASE_SHARE = 0.15;
+const BASE_SHARE = 0.05;
 const SELDOM_ZERO_SHARE = 0.03;
 const ZERO_DAYS_MAX = 2;
 
