@@ -97,6 +97,10 @@ test('what is issued later changes nothing before it', () => {
   for (const sample of place.samples.slice(0, at)) anew.learn(sample);
   const live = taught(place, at, new WeatherArchive());
   expect(ahead(anew, place, at)).toEqual(ahead(live, place, at));
+  // What was known by then has its say.
+  const without = createForecaster({ kind: 'pv', stepMs: HOUR, ...PLACE }, undefined, 24);
+  for (const sample of place.samples.slice(0, at)) without.learn(sample);
+  expect(ahead(live, place, at)).not.toEqual(ahead(without, place, at));
 });
 
 test('a state goes on as if it had never been away', () => {
