@@ -206,7 +206,7 @@ test('loads that move freely are filled in as a search of all their places finds
       );
       expect(Math.abs(cost.totalWith(0, filledWh) - filled.costUc)).toBeLessThan(1);
     }),
-    { numRuns: 25 },
+    { numRuns: 12 },
   );
 });
 
