@@ -15,10 +15,10 @@ import { makeLogin } from './login.ts';
 import type { Outbox, OutboxEntry } from './outbox.ts';
 
 /**
- * Channels whose protocol repeats by itself what it misses, at most once to each broker (QoS 0): an acknowledgement would say that
- * the broker has a vote, not that a validator does.
+ * Channels whose protocol repeats by itself what it misses, or asks for it again, at most once to each broker (QoS 0): an
+ * acknowledgement would say that the broker has a vote or a proof, not that whom it is for does.
  */
-const REPEATED: ReadonlySet<Channel> = new Set(['consensus', 'sync']);
+const REPEATED: ReadonlySet<Channel> = new Set(['consensus', 'sync', 'reply', 'notice']);
 
 /** Messages of the outbox on their way to one broker at a time after a reconnect. */
 const FLUSH_AT_ONCE_MAX = 64;
@@ -84,7 +84,7 @@ export interface MessagingStatus {
 export interface Messaging {
   /** Hears a channel; `path` levels may be `+`. Payloads over `bytesMax` are dropped and counted. Returns the function that ends it. */
   subscribe(channel: Channel, path: readonly string[], bytesMax: number, handler: MessageHandler): () => void;
-  /** Says something once on every connected broker. Resolves to the brokers that acknowledged (consensus and sync: that it left for); never rejects. */
+  /** Says something once on every connected broker. Resolves to the brokers that acknowledged (channels of QoS 0: that it left for); never rejects. */
   publish(channel: Channel, path: readonly string[], payload: Uint8Array): Promise<readonly string[]>;
   /** Says something that must not get lost: throws at once (`store.*`, `outbox.full`) when it cannot be kept, else never rejects. Durable before it leaves, sent to each broker until that broker acknowledges. Again = byte for byte again. */
   send(id: string, channel: Channel, path: readonly string[], payload: Uint8Array): Promise<readonly string[]>;

@@ -243,10 +243,11 @@ export class Connection {
     this.#options.onUp();
   }
 
+  /** QoS 0: sessions are clean, so a broker repeats nothing on a connection that stands or comes back (docs/adr/0009). */
   async #subscribeAt(client: MqttClient, filters: string[]): Promise<void> {
     if (filters.length === 0) return;
     try {
-      await client.subscribeAsync(filters, { qos: 1 });
+      await client.subscribeAsync(filters, { qos: 0 });
     } catch (error) {
       if (client !== this.#client || !client.connected) return;
       const reason = (error as Error).message;

@@ -3,7 +3,7 @@
 // Only for a moment: who repeats itself on purpose (an undecided request, a lost vote) waits longer than the window, and must
 // be heard again. A copy later than the window does no harm: everything on the topics is idempotent.
 
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Millis } from '../base/units.ts';
 
 /** Below the shortest wait of a deliberate repetition (contract's first resend: 1 s). */
@@ -16,7 +16,7 @@ export class Duplicates {
 
   /** True if the same payload came on the same topic within the window; else remembers it. */
   isDuplicate(topic: string, payload: Uint8Array, monotonicMs: Millis): boolean {
-    const digest = createHash('sha256').update(topic).update('\n').update(payload).digest('base64');
+    const digest = `${hash('sha256', payload, 'base64')} ${topic}`;
     const seenAt = this.#seenAt.get(digest);
     if (seenAt !== undefined && monotonicMs - seenAt < DUPLICATE_WINDOW_MS) return true;
     // Taken out first, so that the order of the map is the order of arrival.

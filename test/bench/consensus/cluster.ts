@@ -11,6 +11,7 @@ import { createVoteLog } from '../../../src/store/votes.ts';
 import { type Mosquitto, startMosquitto } from './mosquitto.ts';
 
 const CLI = resolve(import.meta.dirname, '../../../src/cli.ts');
+const UNIT = resolve(import.meta.dirname, '../../../systemd/wattpact-validator.service');
 /** A validator that is not ready by then will not be. */
 const READY_MS_MAX = 180_000;
 /** What it logs then. */
@@ -27,8 +28,8 @@ export interface Cluster {
   kill(id: string): void;
   /** Process of each running validator. */
   pids(): ReadonlyMap<string, number>;
-  /** Resident memory of all running validators, MiB. */
-  rssMiB(): number;
+  /** Resident memory of each running validator, MiB. */
+  rssMiB(): readonly number[];
   /** Processor time of all running validators so far, ms. */
   cpuMs(): number;
   stop(): void;
@@ -44,6 +45,7 @@ export async function startCluster(
 ): Promise<Cluster> {
   const folder = mkdtempSync(join(tmpdir(), 'wattpact-bench-consensus-'));
   const processes = new Map<string, ChildProcess>();
+  const settings = unitSettings();
   let mosquitto: Mosquitto | null = null;
   const stop = (): void => {
     for (const child of processes.values()) child.kill('SIGKILL');
@@ -67,6 +69,7 @@ export async function startCluster(
       createVoteLog(join(data, 'votes.sqlite'), (keys.get(id) as Key).publicKey);
       const where = id === host ? ['--listen', `127.0.0.1:${port}`] : ['--broker', broker];
       const args = [
+        ...settings.nodeFlags,
         CLI,
         'validator',
         '--genesis',
@@ -82,7 +85,7 @@ export async function startCluster(
       const child = spawn(process.execPath, args, {
         // As a service runs: a log, and no parent that wants to hear of every vote.
         stdio: ['ignore', 'pipe', 'inherit'],
-        env: { ...process.env, WATTPACT_LOG: 'info' },
+        env: { ...process.env, ...settings.environment, WATTPACT_LOG: 'info' },
       });
       processes.set(id, child);
       return untilReady(id, child);
@@ -100,7 +103,7 @@ export async function startCluster(
         processes.delete(id);
       },
       pids: () => new Map([...processes].map(([id, { pid }]) => [id, pid as number])),
-      rssMiB: () => [...processes.values()].reduce((sum, { pid }) => sum + rssOf(pid as number), 0),
+      rssMiB: () => [...processes.values()].map(({ pid }) => rssOf(pid as number)),
       cpuMs: () => [...processes.values()].reduce((sum, { pid }) => sum + cpuOf(pid as number), 0),
       stop,
     };
@@ -108,6 +111,21 @@ export async function startCluster(
     stop();
     throw error;
   }
+}
+
+/** What the validator's unit sets: the benchmark's validators run as a service does. */
+function unitSettings(): {
+  readonly nodeFlags: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+} {
+  const environment: Record<string, string> = {};
+  for (const [, quoted, plain] of readFileSync(UNIT, 'utf8').matchAll(/^Environment=(?:"(.+)"|(.+))$/gm)) {
+    const setting = (quoted ?? plain) as string;
+    const at = setting.indexOf('=');
+    environment[setting.slice(0, at)] = setting.slice(at + 1);
+  }
+  const { WATTPACT_NODE_FLAGS: flags = '', ...rest } = environment;
+  return { nodeFlags: flags.split(' ').filter((flag) => flag !== ''), environment: rest };
 }
 
 function untilReady(id: string, child: ChildProcess): Promise<void> {

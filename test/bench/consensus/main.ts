@@ -16,6 +16,8 @@ import { growthPlot } from './plot.ts';
 
 /** Hops and durable writes between a request and its 51 %. */
 const STEPS = 5;
+/** Memory is counted from this share of the run on. */
+const SETTLED_SHARE = 0.1;
 /** How long blocks are watched after the primary's end. */
 const RECOVERY_SEEN_MS = 5_000;
 
@@ -27,8 +29,9 @@ export async function main(args: string[]): Promise<void> {
       warmup: { type: 'string', default: '2000' },
       latency: { type: 'string', default: '1000' },
       seconds: { type: 'string', default: '20' },
-      window: { type: 'string', default: '4' },
-      gateways: { type: 'string', default: '60' },
+      requests: { type: 'string' },
+      window: { type: 'string', default: '2' },
+      gateways: { type: 'string', default: '120' },
       grow: { type: 'string' },
       plot: { type: 'string' },
     },
@@ -56,30 +59,32 @@ export async function main(args: string[]): Promise<void> {
 
     const cpuBefore = cluster.cpuMs();
     const cpuAloneMs = (cpuBefore - cpuAtRest) / times.length;
-    const rssBefore = cluster.rssMiB();
-    const untilMs = performance.now() + Number(values.seconds) * 1000;
     const startedMs = performance.now();
+    // By time, or by a number of requests: for what only shows in the long run.
+    const wanted = values.requests === undefined ? Number.POSITIVE_INFINITY : Number(values.requests);
+    const untilMs =
+      values.requests === undefined ? startedMs + Number(values.seconds) * 1000 : Number.POSITIVE_INFINITY;
+    let begun = 0;
     let counted = 0;
-    // Caches and the engine's heap reach their size first; what grows later, grows for ever.
-    let rssHalfwayMiB = Number.NaN;
-    const halfway = wait(Number(values.seconds) * 500).then(() => {
-      rssHalfwayMiB = cluster.rssMiB();
-    });
+    // Caches, the state of what has not expired and the engine's heap reach their size first; what grows later, grows for ever.
+    const memory = { startMiB: cluster.rssMiB(), settledMiB: null as readonly number[] | null };
     const stream = async (name: string): Promise<void> => {
-      while (performance.now() < untilMs) {
+      while (begun < wanted && performance.now() < untilMs) {
+        begun++;
         await ask(name);
         counted++;
+        const share = Math.max(counted / wanted, (performance.now() - startedMs) / (untilMs - startedMs));
+        if (share >= SETTLED_SHARE) memory.settledMiB ??= cluster.rssMiB();
       }
     };
     await Promise.all(names.flatMap((name) => Array.from({ length: Number(values.window) }, () => stream(name))));
-    const cpuMs = cluster.cpuMs() - cpuBefore;
+    const endMiB = cluster.rssMiB();
     const perS = (counted / (performance.now() - startedMs)) * 1000;
+    const cpuMs = cluster.cpuMs() - cpuBefore;
     // A request is signed once and checked by every validator; votes and attestations are shared by a batch.
     // (left out of the bound, which is then the higher: what votes cost depends on the batches).
     const perRequestMs = crypto.signMs + n * crypto.verifyMs;
     const boundPerS = (cpus().length * 1000) / perRequestMs;
-    await halfway;
-    const rssAfterMiB = cluster.rssMiB();
 
     const recoveryMs = await recover(cluster.ids[0] as string);
     const viewMs = pbftTerms(cluster.genesis).viewMs;
@@ -108,8 +113,12 @@ export async function main(args: string[]): Promise<void> {
           vsCryptoBound: round(perS / boundPerS),
           requests: counted,
           validatorsCpuMsPerRequest: round(cpuMs / counted),
-          rssGrowthMiB: round(rssAfterMiB - rssBefore),
-          rssGrowthSecondHalfMiB: round(rssAfterMiB - rssHalfwayMiB),
+          rssMiB: {
+            start: memory.startMiB.map(Math.round),
+            settled: memory.settledMiB?.map(Math.round) ?? null,
+            end: endMiB.map(Math.round),
+          },
+          rssGrowthMiB: round(sum(endMiB) - sum(memory.settledMiB ?? memory.startMiB)),
         },
         growth: grown.map(({ medianMs, p99Ms, cpuMs, ...point }) => ({
           ...point,
@@ -157,6 +166,10 @@ async function growth(sizes: readonly number[]): Promise<Latency[]> {
     }
   }
   return points;
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
 }
 
 function wait(ms: number): Promise<void> {
