@@ -159,7 +159,12 @@ function cpuOf(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
 }
 
-function genesisOf(validators: ReadonlyMap<string, Key>, gateways: ReadonlyMap<string, Key>): Genesis {
+/** A chain with one feeder. */
+export function genesisOf(
+  validators: ReadonlyMap<string, Key>,
+  gateways: ReadonlyMap<string, Key>,
+  intervalMs = 60_000,
+): Genesis {
   const party = ([id, { publicKey }]: readonly [string, Key]): { id: string; publicKey: string } => ({ id, publicKey });
   const minute = 60_000;
   const nowMs = Date.now();
@@ -190,11 +195,11 @@ function genesisOf(validators: ReadonlyMap<string, Key>, gateways: ReadonlyMap<s
       uncertaintyWhMax: 0,
     })),
     interval: {
-      lengthMs: minute, // short: what a request leaves in the state is forgotten within the run
-      gateOpenMs: 60 * minute,
-      requestMs: 10 * minute,
-      gateCloseMs: 5 * minute,
-      settlementMs: 5 * minute,
+      lengthMs: intervalMs, // short: what a request leaves in the state is forgotten within the run
+      gateOpenMs: 60 * intervalMs,
+      requestMs: 10 * intervalMs,
+      gateCloseMs: 5 * intervalMs,
+      settlementMs: 5 * intervalMs,
     },
     limits: {
       batchRequestsMax: 2000,

@@ -7,7 +7,8 @@ import { SILENT } from '../../../src/base/log.ts';
 import type { Key } from '../../../src/keys/files.ts';
 import { fastVerify } from '../../../src/keys/verify.ts';
 import { connect, type Messaging } from '../../../src/messaging/client.ts';
-import { encodeEnvelope, MESSAGE_BYTES_MAX, messageId, seal } from '../../../src/protocol/envelope.ts';
+import { type Envelope, encodeEnvelope, MESSAGE_BYTES_MAX, messageId, seal } from '../../../src/protocol/envelope.ts';
+import type { Genesis } from '../../../src/protocol/genesis.ts';
 import { checkAttestation, headerHash } from '../../../src/protocol/header.ts';
 import { deviceQuorum } from '../../../src/protocol/quorum.ts';
 import { decodeProof } from '../../../src/protocol/replies.ts';
@@ -106,18 +107,8 @@ export async function startLoad(cluster: Cluster): Promise<Load> {
     ask(gateway) {
       const sequence = (sequences.get(gateway) ?? 0) + 1;
       sequences.set(gateway, sequence);
-      const energyWh = 100 + (sequence % 100);
-      const body = {
-        device: `${gateway}-wind`,
-        energyWh,
-        interval: intervalAt(Date.now() + genesis.interval.gateCloseMs, genesis.interval.lengthMs) + 2,
-        quantilesWh: Array.from({ length: 7 }, () => energyWh),
-        salt: toBase64url(randomBytes(16)),
-        sequence,
-        validUntilMs: Date.now() + VALID_FOR_MS,
-      };
       signatures.made++;
-      const request = seal(chain, 'forecast', gateway, body, (gateways.get(gateway) as Key).sign);
+      const request = forecastOf(genesis, gateways, gateway, sequence, VALID_FOR_MS);
       const bytes = encodeEnvelope(request);
       const id = messageId(chain, request);
       const sinceMs = performance.now();
@@ -140,6 +131,27 @@ export async function startLoad(cluster: Cluster): Promise<Load> {
       await Promise.all([...voices.values()].map((voice) => voice.stop()));
     },
   };
+}
+
+/** A gateway's signed forecast for the interval after the next that is open. */
+export function forecastOf(
+  genesis: Genesis,
+  gateways: ReadonlyMap<string, Key>,
+  gateway: string,
+  sequence: number,
+  validForMs: number,
+): Envelope {
+  const energyWh = 100 + (sequence % 100);
+  const body = {
+    device: `${gateway}-wind`,
+    energyWh,
+    interval: intervalAt(Date.now() + genesis.interval.gateCloseMs, genesis.interval.lengthMs) + 2,
+    quantilesWh: Array.from({ length: 7 }, () => energyWh),
+    salt: toBase64url(randomBytes(16)),
+    sequence,
+    validUntilMs: Date.now() + validForMs,
+  };
+  return seal(genesis.chain, 'forecast', gateway, body, (gateways.get(gateway) as Key).sign);
 }
 
 const REQUEST = '"request":"';

@@ -13,6 +13,7 @@ import { type Latency, lonelyLatency } from './growth.ts';
 import { startLoad } from './load.ts';
 import { cryptoMs, hopMs, median, quantile, writeMs } from './parts.ts';
 import { growthPlot } from './plot.ts';
+import { steadyMemory } from './steady.ts';
 
 /** Hops and durable writes between a request and its 51 %. */
 const STEPS = 5;
@@ -33,9 +34,14 @@ export async function main(args: string[]): Promise<void> {
       window: { type: 'string', default: '2' },
       gateways: { type: 'string', default: '120' },
       grow: { type: 'string' },
+      steady: { type: 'string' },
       plot: { type: 'string' },
     },
   });
+  if (values.steady !== undefined) {
+    process.stdout.write(`${JSON.stringify({ steady: await steadyMemory(Number(values.steady)) })}\n`);
+    return;
+  }
   const n = Number(values.validators);
   const cluster = await startCluster(n, Number(values.gateways));
   try {
