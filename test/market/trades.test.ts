@@ -5,7 +5,7 @@ import { orderBook } from '../../src/market/book.ts';
 import { clear } from '../../src/market/clear.ts';
 import { buildFeeder, pathBetween } from '../../src/market/feeder.ts';
 import { pairTrades } from '../../src/market/trades.ts';
-import type { Order } from '../../src/market/types.ts';
+import type { Clearing, FeederModel, Order, OrderBook, OrderTrade } from '../../src/market/types.ts';
 import { randomInstance } from './instances.ts';
 
 test('trades add up to fills and flows, run along the flows, and pay for their way', () => {
@@ -72,4 +72,44 @@ test('neighbours come before strangers', () => {
     { seller: 0, buyer: 3, energyWh: 50, lossWh: 0, via: 1 },
     { seller: 0, buyer: 2, energyWh: 50, lossWh: 1, via: 0 },
   ]);
+});
+
+/** The rule word for word: at each bus, lowest first, its own orders and then what each branch left over, first seller with first buyer. */
+function pairByHand(
+  feeder: FeederModel,
+  book: OrderBook,
+  clearing: Clearing,
+): Pick<OrderTrade, 'seller' | 'buyer' | 'energyWh' | 'via'>[] {
+  const left = [...clearing.fillsWh];
+  const childrenOf = (bus: number): number[] => [...feeder.topDown].filter((child) => feeder.parents[child] === bus);
+  const trades: Pick<OrderTrade, 'seller' | 'buyer' | 'energyWh' | 'via'>[] = [];
+  const leftOver = (bus: number): number[] => {
+    const branches = childrenOf(bus).map(leftOver);
+    const own = left.map((_, order) => order).filter((order) => book.buses[order] === bus);
+    const queue = [...own, ...branches.flat()];
+    const first = (supply: number) =>
+      queue.find((order) => book.supply[order] === supply && (left[order] as number) > 0);
+    for (;;) {
+      const [seller, buyer] = [first(1), first(0)];
+      if (seller === undefined || buyer === undefined) return queue;
+      const energyWh = Math.min(left[seller] as number, left[buyer] as number);
+      left[seller]! -= energyWh;
+      left[buyer]! -= energyWh;
+      trades.push({ seller, buyer, energyWh, via: bus });
+    }
+  };
+  leftOver(feeder.root);
+  return trades;
+}
+
+test('whoever pairs by hand, bus by bus, gets the same trades', () => {
+  const inOrder = (trades: ReturnType<typeof pairByHand>) =>
+    trades
+      .map(({ seller, buyer, energyWh, via }) => ({ seller, buyer, energyWh, via }))
+      .sort((a, b) => a.seller - b.seller || a.buyer - b.buyer);
+  for (let seed = 1; seed <= 400; seed++) {
+    const { feeder, book, label } = randomInstance(seed, 25, 60);
+    const clearing = clear(feeder, book);
+    expect(inOrder(pairTrades(feeder, book, clearing)), label).toEqual(inOrder(pairByHand(feeder, book, clearing)));
+  }
 });
