@@ -107,10 +107,10 @@ export function recordingLog(): Log & { lines: [string, string, Record<string, u
 }
 
 /** Waits for a condition; fails after 5 s with what was waited for. */
-export async function until(what: string, condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 5_000;
+export async function until(what: string, condition: () => boolean, withinMs = 5_000): Promise<void> {
+  const deadline = performance.now() + withinMs;
   while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`waited 5 s for: ${what}`);
+    if (performance.now() > deadline) throw new Error(`waited ${withinMs / 1000} s for: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
