@@ -172,7 +172,7 @@ test('the last sequence needs n - f signed answers to this very ask, and one lia
   say(v1, 7);
   watch.expectSequence(SALT);
   say(v1, 9_000_000);
-  say(v2, 8, 'BBECAwQFBgcICQoLDA0ODw');
+  say(v3, 8, 'BBECAwQFBgcICQoLDA0ODw');
   say(v2, 8, SALT, 'mallory');
   say(v2, 8);
   expect(heard.sequences).toEqual([]);

@@ -1,6 +1,7 @@
 // Following the validators: what is followed, and what never is.
 
 import { beforeAll, expect, test } from 'vitest';
+import { toBase64url } from '../../src/base/bytes.ts';
 import { commitsAgree } from '../../src/consensus/certificates.ts';
 import { fastVerify } from '../../src/keys/verify.ts';
 import type { Certified } from '../../src/ledger/certified.ts';
@@ -14,8 +15,9 @@ import {
   withCheckpoint,
 } from '../../src/ledger/succession.ts';
 import type { Envelope } from '../../src/protocol/envelope.ts';
+import { approvalBytes } from '../../src/protocol/requests.ts';
 import { ChangingWorld } from './changing.ts';
-import { testGenesis } from './world.ts';
+import { signerOf, testGenesis } from './world.ts';
 
 const genesis = testGenesis({ operatorThreshold: 1 });
 const rules = { genesis, verify: fastVerify, agreed: commitsAgree(genesis.chain, fastVerify) };
@@ -97,6 +99,20 @@ test.each<[string, () => unknown, RegExp]>([
     'another key than was approved',
     () => withBody(({ change }) => ({ change: { ...change, publicKey: genesis.operators[0]?.publicKey } })),
     /no quorum of the set before/,
+  ],
+  [
+    'a change that was approved for another set',
+    () =>
+      withBody(({ change }) => {
+        const other = { ...change, validatorSet: 'cd'.repeat(32) };
+        const bytes = approvalBytes(genesis.chain, other);
+        const approvals = ['v1', 'v2', 'v3', 'v4', 'operator1'].map((signer) => ({
+          signature: toBase64url(signerOf(signer)(bytes)),
+          signer,
+        }));
+        return { approvals, change: other };
+      }),
+    /not a change of the set before/,
   ],
   ['another request under the proof', () => withBody(() => ({ sequence: 77 })), /not the one of the verdict/],
   [
