@@ -309,12 +309,6 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'const base = Math.max(1, faultsTolerated(n));',
   },
   {
-    name: 'votes of the old set kept',
-    file: `${CORE}/agree.ts`,
-    find: '    r.inbox.clear(); //',
-    replace: '    //',
-  },
-  {
     name: 'proposal with any batch',
     file: `${CORE}/receive.ts`,
     find: 'if (packet.batch === null || r.env.digestOf(packet.batch) !== digest) {',
@@ -333,12 +327,6 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'if (publicKey === undefined) return notePeer(r, message);',
   },
   {
-    name: 'carried batch on another parent',
-    file: `${CORE}/agree.ts`,
-    find: 'vote.digest !== carried || vote.parent !== r.headHash',
-    replace: 'vote.digest !== carried',
-  },
-  {
     name: "primary's prepare counted",
     file: `${CORE}/agree.ts`,
     find: '({ signer, body }) => signer !== message.signer && r.members',
@@ -355,12 +343,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: `${CORE}/agree.ts`,
     find: ' || proposal.prePrepare.body.view !== r.view) return false;',
     replace: ') return false;',
-  },
-  {
-    name: 'new view entered twice',
-    file: `${CORE}/views.ts`,
-    find: 'if (view < r.view || (view === r.view && !r.changing)) return;',
-    replace: 'if (view < r.view) return;',
   },
   {
     name: 'view-change said anew',
