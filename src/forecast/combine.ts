@@ -17,8 +17,6 @@ const FACTOR_MIN = Math.log(0.3);
 const FACTOR_MAX = Math.log(4);
 /** Part of a quantile's record that is all quantiles' together. */
 const POOLED = 0.15;
-/** Part of the weight that every expert keeps, so that it can come back. */
-const KEPT_SHARE = 0.03;
 
 /** JSON. */
 export interface CombinationState {
@@ -41,11 +39,18 @@ export function newCombination(experts: number): CombinationState {
   return { losses: zeros(), squares: zeros(), factors: QUANTILES.map(() => 0), scale: 0 };
 }
 
+/** What is believed of experts before anything is known of them, and whatever becomes known. */
+export interface Trust {
+  readonly priors: readonly number[];
+  /** Part of the weight that all of them share in any case, so that each can come back. */
+  readonly kept: number;
+}
+
 /** Mixture before calibration. Null experts have no opinion. At least one must have one. */
 export function mix(
   state: CombinationState,
   experts: readonly (readonly number[] | null)[],
-  priors: readonly number[],
+  { priors, kept }: Trust,
 ): number[] {
   const mixed = QUANTILES.map((_, q) => {
     const weights = experts.map((expert, k) => (expert === null ? 0 : weightOf(state, priors, k, q)));
@@ -53,8 +58,7 @@ export function mix(
     const opinions = experts.filter((expert, k) => expert !== null && (priors[k] as number) > 0).length;
     return experts.reduce((sum, expert, k) => {
       if (expert === null) return sum;
-      const share =
-        (1 - KEPT_SHARE) * ((weights[k] as number) / total) + ((priors[k] as number) > 0 ? KEPT_SHARE / opinions : 0);
+      const share = (1 - kept) * ((weights[k] as number) / total) + ((priors[k] as number) > 0 ? kept / opinions : 0);
       return sum + share * (expert[q] as number);
     }, 0);
   });
@@ -88,13 +92,13 @@ export function learnCombination(
   state: CombinationState,
   spread: Spread,
   experts: readonly (readonly number[] | null)[],
-  priors: readonly number[],
+  trust: Trust,
   issued: readonly number[],
   actual: number,
   memory: number,
   together: number,
 ): void {
-  const mixed = mix(state, experts, priors);
+  const mixed = mix(state, experts, trust);
   let distance = 0;
   let count = 0;
   for (const expert of experts) {

@@ -325,6 +325,32 @@ export class Features {
     return Float64Array.from(row);
   }
 
+  /**
+   * How the present passes into the usual, for a regression: what is unusual in the last step, the last hours and the last day, each
+   * fading in its own time, beside the levels that remain. `base`: what the regression corrects.
+   */
+  fadingRow(now: number, step: number, usual: Usual, base: Watts): Float64Array {
+    const { last, usual: usualNow, means, clearIndex } = this.#at(now);
+    const [, hoursMean, dayMean, weekMean] = means;
+    const hours = ((step - now) * 24) / this.perDay;
+    const left = (hoursLong: number): number => Math.exp(-hours / hoursLong);
+    const yesterday = this.daysBefore(step, Math.ceil((step - now) / this.perDay));
+    const lastWeek = this.daysBefore(step, 7);
+    const row = [base, usual.quick, usual.sameType, weekMean];
+    for (const then of [yesterday, lastWeek]) row.push(then > now ? Number.NaN : smooth(this.#history, then, now));
+    for (const hoursLong of [1.5, 4, 12]) {
+      row.push(left(hoursLong) * known(last - weekMean), left(hoursLong) * known(last - usualNow.sameType));
+    }
+    row.push(left(4) * known(hoursMean - weekMean), left(24) * known(dayMean - weekMean));
+    row.push(left(4) * (base - weekMean), left(12) * (base - weekMean), hours / 24);
+    if (this.#options.kind === 'pv') {
+      const clear = this.envelope(now, step);
+      const [recent, , day] = clearIndex;
+      row.push(clear, clear * known(day), left(4) * clear * known(recent), left(12) * clear * known(day));
+    }
+    return Float64Array.from(row);
+  }
+
   #at(now: number): Present {
     if (this.#present?.now === now) return this.#present;
     const { perDay } = this;
@@ -412,4 +438,9 @@ function smooth(history: History, step: number, now: number): Watts {
     weight += share;
   }
   return weight === 0 ? Number.NaN : sum / weight;
+}
+
+/** Nothing unusual where nothing is known. */
+function known(value: number): number {
+  return Number.isNaN(value) ? 0 : value;
 }

@@ -6,12 +6,21 @@ import { clamp } from '../base/integers.ts';
 import type { Millis, Watts } from '../base/units.ts';
 import { createCalendar, DAY_MS } from './calendar.ts';
 import { type CleanerState, judge, newCleaner } from './clean.ts';
-import { type CombinationState, calibrate, learnCombination, mix, newCombination, type Spread } from './combine.ts';
+import {
+  type CombinationState,
+  calibrate,
+  learnCombination,
+  mix,
+  newCombination,
+  type Spread,
+  type Trust,
+} from './combine.ts';
 import { Features } from './features.ts';
 import { History } from './history.ts';
 import {
   type FarModels,
   farRow,
+  farRows,
   fitFar,
   fitNear,
   type NearModels,
@@ -38,8 +47,8 @@ import { advance, finish, type Work } from './work.ts';
 /** Days that models are fitted to, at most this many steps of them. */
 const WINDOW_DAYS = 112;
 const WINDOW_STEPS_MAX = 16_000;
-/** Rows that may be fitted for each step that passes: far models are made of fewer and smaller trees, and change more slowly. */
-const ROWS_A_STEP = { near: 42, far: 15 } as const;
+/** Rows that may be fitted for each step that passes: far models are made of fewer and smaller trees. */
+const ROWS_A_STEP = { near: 30, far: 40 } as const;
 /** Pieces of a fit (models.ts) done in a day: all of them in a few hours, and no loop of the gateway waits. */
 const FIT_PIECES_A_DAY = 2_000;
 /** Steps that are forecast in one piece of learning. */
@@ -52,16 +61,16 @@ export const FORECAST_STEPS_MAX = 1_000;
 const FAR_MS: Millis = 36 * 3_600_000;
 const FAR_ISSUE_MS = { usual: 6 * 3_600_000, shortSteps: 12 * 3_600_000 } as const;
 /** Ends of the classes of leads that are mixed and calibrated apart, hours. */
-const LEAD_HOURS = [1, 3, 6, 12, 18, 24, 36] as const;
+const LEAD_HOURS = [2, 6, 12, 24, 36] as const;
 /** Leads with a model of their own. */
 const NEAR_LEADS: readonly number[] = [1, 2];
 /** Stand for all other leads, without and with the weather's forecast. */
 const FAR_SET = 0;
 const WEATHER_SET = -1;
-/** Weight of experts before anything is known: trees of the change and of the value, regression, base, memory, season. */
-const NEAR_PRIORS = [1, 0.7, 0.4, 0.6, 0.3, 0.2] as const;
-/** Trees, corrected regression, base, last value, memory, season; trees and corrected regression that know the weather's forecast. */
-const FAR_PRIORS = [1, 1, 0.3, 0.3, 0.3, 0.3, 1, 1] as const;
+/** Weight of experts before anything is known: trees of the change, of the value, on the regression; regression, base, memory, season. */
+const NEAR_TRUST: Trust = { priors: [1, 0.7, 0.7, 0.3, 0.5, 0.06, 0.04], kept: 0.005 };
+/** Trees, regression, fading regression, base, last value, memory, season; trees and corrected regression that know the weather's forecast. */
+const FAR_TRUST: Trust = { priors: [1, 1, 1, 0.3, 0.3, 0.3, 0.3, 1, 1], kept: 0.03 };
 /** Steps of a far forecast that err as one. */
 const TOGETHER = 12;
 /** How much the rest of a running step is like its measured part. */
@@ -94,7 +103,7 @@ interface Fit {
 
 /** JSON, but for the history. */
 interface State {
-  readonly version: 5;
+  readonly version: 6;
   /** By near lead, then far, then far with weather. */
   readonly fits: Fit[];
   /** The fit that is under way: which set, the steps it knows, and how much of it is done. */
@@ -126,8 +135,7 @@ export function createForecaster(
   const windowSteps = Math.min(WINDOW_DAYS * perDay, WINDOW_STEPS_MAX);
   const capacity = windowSteps + BEYOND_DAYS * perDay;
   const { history, state } = earlier === undefined ? fresh(capacity) : restore(earlier, capacity);
-  const calendar = createCalendar(options.timezone, options.holidays);
-  const features = new Features(options, calendar, history);
+  const features = new Features(options, createCalendar(options.timezone, options.holidays), history);
   const memory = 0.5 ** (1 / (RECORD_HALF_LIFE_DAYS * perDay));
   const farIssueMs = perDay > 96 ? FAR_ISSUE_MS.shortSteps : FAR_ISSUE_MS.usual;
   const far = leadMax > NEAR_LEADS.length;
@@ -149,9 +157,15 @@ export function createForecaster(
 
   /** Steps between two fits of a set: a day, or as many as its rows cost. */
   const interval = (set: number, until: number): number => {
-    const rows = Math.min(ROWS_MAX, until - (state.firstStep as number));
-    const [days, rowsAStep] = (sets[set] as number) <= FAR_SET ? [2, ROWS_A_STEP.far] : [1, ROWS_A_STEP.near];
-    return Math.max(days * perDay, Math.ceil(rows / rowsAStep));
+    const steps = until - (state.firstStep as number);
+    const lead = sets[set] as number;
+    if (lead <= FAR_SET) {
+      const rows = Math.min(ROWS_MAX, farRows(steps, perDay, leadMax));
+      return Math.max(2 * perDay, Math.ceil(rows / ROWS_A_STEP.far));
+    }
+    const least = Math.max(perDay, Math.ceil(Math.min(ROWS_MAX, steps) / ROWS_A_STEP.near));
+    // With far models beside it, lead 2 is one of many.
+    return lead > 1 && far ? 2 * least : least;
   };
 
   /** Begins the fit that is most overdue, if one is, and does this step's part of it. */
@@ -224,16 +238,14 @@ export function createForecaster(
         const given = opinions[lead - 1];
         const then = issued[lead - 1] as number[];
         if (given != null)
-          learnCombination(nearState(lead), nearSpread(lead), given, NEAR_PRIORS, then, value, memory, 1);
+          learnCombination(nearState(lead), nearSpread(lead), given, NEAR_TRUST, then, value, memory, 1);
       }
       for (const { now, opinions, issued } of state.pendingFar) {
         const lead = step - now;
         const given = opinions[lead - 1];
-        // Each class of leads is scored as often as it has steps: its record fades as much slower.
-        const slower = memory ** (1 / 3);
         const then = issued[lead - 1] as number[];
         if (given != null)
-          learnCombination(farState(lead), state.farSpread, given, FAR_PRIORS, then, value, slower, TOGETHER);
+          learnCombination(farState(lead), state.farSpread, given, FAR_TRUST, then, value, memory, TOGETHER);
       }
     }
     state.pendingNear = state.pendingNear.filter(({ now }) => now + NEAR_LEADS.length > step);
@@ -241,7 +253,7 @@ export function createForecaster(
   };
 
   const nearState = (lead: number): CombinationState => {
-    state.near[lead - 1] ??= newCombination(NEAR_PRIORS.length);
+    state.near[lead - 1] ??= newCombination(NEAR_TRUST.priors.length);
     return state.near[lead - 1] as CombinationState;
   };
 
@@ -256,14 +268,14 @@ export function createForecaster(
     return state.far[place < 0 ? LEAD_HOURS.length : place] as CombinationState;
   };
 
-  const seasonal = (startMs: Millis): number[] => seasonalQuantiles(options, calendar, history, startMs);
+  const seasonal = (startMs: Millis): number[] => seasonalQuantiles(options, features, history, startMs);
 
   const nearOpinions = (now: number, lead: number): Opinions => {
     const startMs = (now + lead) * stepMs;
     const season = seasonal(startMs);
     const remembered = memoryQuantiles(options, features, now, startMs, season);
     const model = models[lead - 1] as NearModels | null;
-    if (model === null) return [null, null, null, null, remembered, season];
+    if (model === null) return [null, null, null, null, null, remembered, season];
     return [...predictNear(model, nearRow(features, now, now + lead)), remembered, season];
   };
 
@@ -273,12 +285,20 @@ export function createForecaster(
     const model = (models[sets.indexOf(FAR_SET)] ?? null) as FarModels | null;
     const told = (models[sets.indexOf(WEATHER_SET)] ?? null) as WeatherModels | null;
     const row = told === null ? null : weatherRow(features, view as WeatherView, now, step);
-    return [
-      ...(model === null ? [null, null, null, null] : predictFar(model, farRow(features, now, step))),
+    const [least, most] = bounds();
+    const opinions = [
+      ...(model === null ? [null, null, null, null, null] : predictFar(model, farRow(features, now, step))),
       remembered,
       season,
       ...(told === null || row === null ? [null, null] : predictWeather(told, row)),
     ];
+    return opinions.map((opinion) => opinion?.map((value) => clamp(value, least, most)) ?? null);
+  };
+
+  /** The opinions that are already written down to be scored, if they are of this time. */
+  const lastFar = (now: number, lead: number): Opinions | null => {
+    const written = state.pendingFar.at(-1);
+    return written?.now === now ? (written.opinions[lead - 1] ?? null) : null;
   };
 
   const forecast = (issuedMs: Millis, count: number, running: readonly PartialReading[] = []): IntervalForecast[] => {
@@ -311,7 +331,7 @@ export function createForecaster(
     if (now === null || features.dark(now, step)) return seasonal(step * stepMs);
     const lead = step - now;
     const near = lead >= 1 && lead <= Math.min(leadMax, NEAR_LEADS.length);
-    const opinions = near ? nearOpinions(now, lead) : farOpinions(now, step);
+    const opinions = near ? nearOpinions(now, lead) : (lastFar(now, lead) ?? farOpinions(now, step));
     const [least, most] = bounds();
     return mixture(opinions, lead, near).map((value) => clamp(value, least, most));
   };
@@ -319,7 +339,7 @@ export function createForecaster(
   /** One forecast of the opinions on a step so far ahead. */
   const mixture = (opinions: Opinions, lead: number, near: boolean): number[] => {
     const combination = near ? nearState(lead) : farState(lead);
-    const mixed = mix(combination, opinions, near ? NEAR_PRIORS : FAR_PRIORS);
+    const mixed = mix(combination, opinions, near ? NEAR_TRUST : FAR_TRUST);
     return sortQuantiles(calibrate(combination, near ? nearSpread(lead) : state.farSpread, mixed));
   };
 
@@ -351,7 +371,7 @@ export function createForecaster(
     return [Math.min(0, least), top > 0 ? top : Number.POSITIVE_INFINITY];
   };
 
-  while (state.far.length <= LEAD_HOURS.length) state.far.push(newCombination(FAR_PRIORS.length));
+  while (state.far.length <= LEAD_HOURS.length) state.far.push(newCombination(FAR_TRUST.priors.length));
   // The weather may have been given, or taken away, since the state was kept.
   for (const set of sets.keys()) state.fits[set] ??= { until: null };
   state.fits.length = sets.length;
@@ -378,7 +398,7 @@ function rounded(values: readonly number[] | null): readonly number[] | null {
 
 function fresh(capacity: number): { history: History; state: State } {
   const state: State = {
-    version: 5,
+    version: 6,
     fits: [],
     fitting: null,
     firstStep: null,
@@ -398,7 +418,7 @@ function restore(text: string, capacity: number): { history: History; state: Sta
     const { history, ...state } = JSON.parse(text) as State & {
       history: { oldest: number; values: (number | null)[] };
     };
-    if (state.version !== 5) throw new Error(`unknown version ${state.version}`);
+    if (state.version !== 6) throw new Error(`unknown version ${state.version}`);
     return { history: History.fromJson(capacity, history), state };
   } catch (cause) {
     throw new WattpactError('forecast.state', 'the state of a forecaster cannot be read', {

@@ -16,7 +16,10 @@ export const ROWS_MAX = 7_000;
 const ROWS_A_PIECE = 200;
 /** Fewer known rows than this fit nothing. */
 const ROWS_MIN = 90;
-/** Trees of the change from the base, and of the value itself: houses switch between levels, which the change does not show. */
+/**
+ * Trees of the change from the base, of the value itself (houses switch between levels, which the change does not show), and of what the
+ * regression leaves.
+ */
 const CHANGE_TREES: Omit<BoostingOptions, 'seed'> = {
   trees: 80,
   leaves: 31,
@@ -26,19 +29,34 @@ const CHANGE_TREES: Omit<BoostingOptions, 'seed'> = {
   featureShare: 0.7,
 };
 const VALUE_TREES: Omit<BoostingOptions, 'seed'> = { ...CHANGE_TREES, trees: 60, rate: 0.13, minLeaf: 12 };
-export const FAR_TREES: Omit<BoostingOptions, 'seed'> = {
+const CORRECTION_TREES: Omit<BoostingOptions, 'seed'> = {
+  trees: 60,
+  leaves: 15,
+  rate: 0.12,
+  minLeaf: 40,
+  rowShare: 0.5,
+  featureShare: 0.5,
+};
+const FAR_TREES: Omit<BoostingOptions, 'seed'> = {
   trees: 60,
   leaves: 16,
-  rate: 0.08,
+  rate: 0.1,
   minLeaf: 60,
   rowShare: 0.5,
   featureShare: 0.5,
 };
-export const FAR_CORRECTION: Omit<BoostingOptions, 'seed'> = { ...FAR_TREES, trees: 40, leaves: 6, minLeaf: 150 };
-/** Levels of the base whose errors are told apart. */
+/** Levels of a forecast whose errors are told apart. */
 const LEVELS = 6;
-/** Weight of the ridge on standardised inputs. */
-export const RIDGE = 0.003;
+/** Groups of leads whose errors are told apart: so long each, if that many rows are in each. */
+const GROUP_HOURS = 6;
+const GROUP_ROWS = 300;
+/**
+ * Weight of the ridge on standardised inputs. A day ahead the rows of one issue err as one, so that thousands of rows say as little as
+ * the few hundred issues they come from: many inputs are held back strongly, the few of the fading regression hardly.
+ */
+const NEAR_RIDGE = 1;
+const FAR_RIDGE = 0.3;
+const FADING_RIDGE = 0.01;
 /** Days in which the weight of a row of the regression halves. */
 const LINEAR_HALF_LIFE_DAYS = 30;
 
@@ -46,17 +64,23 @@ const LINEAR_HALF_LIFE_DAYS = 30;
 export interface NearModels {
   readonly changes: Boosted;
   readonly values: Boosted;
+  readonly corrections: Boosted;
   readonly linear: Linear;
   /** Usual errors of the regression and of the base. */
   readonly linearErrors: Levels;
   readonly baseErrors: Levels;
 }
 
-/** What forecasts any step: trees on the base, regression, and trees on the regression. */
+/** What forecasts any step: trees of the value, a regression on everything, and one on what is unusual now and fades. */
 export interface FarModels {
   readonly trees: Boosted;
   readonly linear: Linear;
-  readonly correction: Boosted;
+  readonly fading: Linear;
+  /** Usual errors of the regressions, by group of leads. */
+  readonly linearErrors: readonly Levels[];
+  readonly fadingErrors: readonly Levels[];
+  /** Steps of a group of leads. */
+  readonly groupSteps: number;
   readonly baseErrors: Levels;
   /** Usual errors of the last value, by lead. */
   readonly lastErrors: Levels;
@@ -95,7 +119,11 @@ export function nearRow(features: Features, now: number, step: number): Row {
   return { trees: row, linear: withWaves(row, minute, weekday, free), base };
 }
 
-export function farRow(features: Features, now: number, step: number): Row {
+interface FarRow extends Row {
+  readonly fading: Float64Array;
+}
+
+export function farRow(features: Features, now: number, step: number): FarRow {
   const usual = features.usual(now, step);
   const row = features.farRow(now, step, usual);
   const { minute, weekday, free } = features.local(step);
@@ -103,12 +131,12 @@ export function farRow(features: Features, now: number, step: number): Row {
   const hours = ((step - now) * 24) / features.perDay;
   const deviation = row[2] as number;
   // What is unusual now fades: each fading has its own weight.
-  const fading = [1, 4, 12, 36].map((hoursLong) => deviation * Math.exp(-hours / hoursLong));
-  const linear = new Float64Array(waves.length + fading.length);
+  const fadings = [1, 4, 12, 36].map((hoursLong) => deviation * Math.exp(-hours / hoursLong));
+  const linear = new Float64Array(waves.length + fadings.length);
   linear.set(waves);
-  linear.set(fading, waves.length);
+  linear.set(fadings, waves.length);
   const base = [usual.quick, usual.sameType, row[5] as number].find((value) => !Number.isNaN(value)) ?? 0;
-  return { trees: row, linear, base };
+  return { trees: row, linear, base, fading: features.fadingRow(now, step, usual, base) };
 }
 
 /** Fits the models of one near lead from the steps `[from, until)`, whatever is known after them. Null with too little history. */
@@ -140,7 +168,7 @@ export function* fitNear(
     rows.map((row) => row.linear),
     changes,
     weights,
-    RIDGE,
+    NEAR_RIDGE,
   );
   if (linear === null) return null;
   yield;
@@ -148,39 +176,47 @@ export function* fitNear(
   const changeTrees = yield* fitBoosted(binned, changes, { ...CHANGE_TREES, seed: until });
   const valueTrees = yield* fitBoosted(binned, values, { ...VALUE_TREES, seed: until + 1 });
   const lines = rows.map((row) => row.base + predictLinear(linear, row.linear));
+  const rests = values.map((value, i) => value - (lines[i] as number));
+  const corrections = yield* fitBoosted(binned, rests, { ...CORRECTION_TREES, seed: until + 2 });
   return {
     changes: changeTrees,
     values: valueTrees,
+    corrections,
     linear,
-    linearErrors: fitLevels(
-      lines,
-      values.map((value, i) => value - (lines[i] as number)),
-    ),
+    linearErrors: fitLevels(lines, rests),
     baseErrors: fitLevels(bases, changes),
   };
 }
 
+/** Issues of a day that far models are fitted to, each with all its leads. */
+const FAR_ISSUES_A_DAY = 4;
+
+/** Rows that so many steps of history have for the far models before they are thinned. */
+export function farRows(steps: number, perDay: number, leadMax: number): number {
+  return ((steps * FAR_ISSUES_A_DAY) / perDay) * leadMax;
+}
+
 /** Rows with what came true, and the weight of each. */
-export interface Lessons {
-  readonly rows: readonly Row[];
+export interface Lessons<R extends Row> {
+  readonly rows: readonly R[];
   readonly values: readonly Watts[];
   readonly weights: readonly number[];
 }
 
 /** What the steps `[from, until)` teach about 1 to `leadMax` steps ahead, `rowOf` a pair (null: nothing); null when it is too little. */
-export function* farLessons(
+export function* farLessons<R extends Row>(
   features: Features,
   history: History,
   from: number,
   until: number,
   leadMax: number,
-  rowOf: (now: number, step: number) => Row | null = (now, step) => farRow(features, now, step),
-): Work<Lessons | null> {
+  rowOf: (now: number, step: number) => R | null,
+): Work<Lessons<R> | null> {
   const { perDay } = features;
-  const quarter = Math.max(1, Math.round(perDay / 4));
+  const quarter = Math.max(1, Math.round(perDay / FAR_ISSUES_A_DAY));
   const issues = Math.floor((until - from) / quarter);
   const stride = Math.max(1, (issues * leadMax) / ROWS_MAX);
-  const rows: Row[] = [];
+  const rows: R[] = [];
   const values: number[] = [];
   const weights: number[] = [];
   let place = 0;
@@ -212,43 +248,56 @@ export function* fitFar(
   until: number,
   leadMax: number,
 ): Work<FarModels | null> {
-  const lessons = yield* farLessons(features, history, from, until, leadMax);
+  const lessons = yield* farLessons(features, history, from, until, leadMax, (now, step) =>
+    farRow(features, now, step),
+  );
   if (lessons === null) return null;
   const { rows, values, weights } = lessons;
   const changes = values.map((value, i) => value - (rows[i] as Row).base);
-  const linear = fitLinear(
-    rows.map((row) => row.linear),
-    changes,
-    weights,
-    RIDGE,
-  );
-  if (linear === null) return null;
+  const regression = (inputs: (row: FarRow) => Float64Array, ridge: number): Linear | null =>
+    fitLinear(rows.map(inputs), changes, weights, ridge);
+  const linear = regression((row) => row.linear, FAR_RIDGE);
   yield;
-  const binned = binRows(rows.map((row) => row.trees));
-  const trees = yield* fitBoosted(binned, changes, { ...FAR_TREES, seed: until });
-  const correction = yield* fitBoosted(
-    binned,
-    changes.map((change, i) => change - predictLinear(linear, (rows[i] as Row).linear)),
-    { ...FAR_CORRECTION, seed: until + 1 },
-  );
-  const baseErrors = fitLevels(
-    rows.map((row) => row.base),
-    changes,
-  );
+  const fading = regression((row) => row.fading, FADING_RIDGE);
+  if (linear === null || fading === null) return null;
+  yield;
+  const trees = yield* fitBoosted(binRows(rows.map((row) => row.trees)), values, { ...FAR_TREES, seed: until });
+  const hours = (GROUP_HOURS * features.perDay) / 24;
+  const groupSteps = Math.max(hours, Math.ceil((leadMax * GROUP_ROWS) / rows.length));
+  const errorsByGroup = (guesses: readonly Watts[]): Levels[] =>
+    Array.from({ length: Math.ceil(leadMax / groupSteps) }, (_, group) => {
+      const own = rows.map((_, i) => i).filter((i) => groupOf(rows[i] as Row, groupSteps) === group);
+      return fitLevels(
+        own.map((i) => guesses[i] as Watts),
+        own.map((i) => (values[i] as Watts) - (guesses[i] as Watts)),
+      );
+    });
   const known = rows.map((_, i) => i).filter((i) => !Number.isNaN(lastOf(rows[i] as Row)));
-  const lastErrors = fitLevels(
-    known.map((i) => leadOf(rows[i] as Row)),
-    known.map((i) => (values[i] as number) - lastOf(rows[i] as Row)),
-  );
-  return { trees, linear, correction, baseErrors, lastErrors };
+  return {
+    trees,
+    linear,
+    fading,
+    linearErrors: errorsByGroup(rows.map((row) => row.base + predictLinear(linear, row.linear))),
+    fadingErrors: errorsByGroup(rows.map((row) => row.base + predictLinear(fading, row.fading))),
+    groupSteps,
+    baseErrors: fitLevels(
+      rows.map((row) => row.base),
+      changes,
+    ),
+    lastErrors: fitLevels(
+      known.map((i) => leadOf(rows[i] as Row)),
+      known.map((i) => (values[i] as number) - lastOf(rows[i] as Row)),
+    ),
+  };
 }
 
-/** Opinions: trees of the change, trees of the value, regression and base with their usual errors. */
-export function predictNear(models: NearModels, row: Row): [number[], number[], number[], number[]] {
+/** Opinions: trees of the change, of the value and on the regression; regression and base with their usual errors. */
+export function predictNear(models: NearModels, row: Row): number[][] {
   const line = row.base + predictLinear(models.linear, row.linear);
   return [
     predictBoosted(models.changes, row.trees).map((value) => value + row.base),
     predictBoosted(models.values, row.trees),
+    predictBoosted(models.corrections, row.trees).map((value) => value + line),
     levelsAt(models.linearErrors, line).map((error) => line + error),
     levelsAt(models.baseErrors, row.base).map((error) => row.base + error),
   ];
@@ -258,18 +307,26 @@ export function predictNear(models: NearModels, row: Row): [number[], number[], 
 const leadOf = ({ trees }: Row): number => trees[0] as number;
 const lastOf = ({ trees }: Row): Watts => trees[1] as Watts;
 
-/** Opinions: corrected base, corrected regression, base and last value with their usual errors (null where there is no last value). */
-export function predictFar(models: FarModels, row: Row): [number[], number[], number[], number[] | null] {
-  const last = lastOf(row);
+const groupOf = (row: Row, groupSteps: number): number => Math.floor((leadOf(row) - 1) / groupSteps);
+
+/** Opinions: trees of the value; regressions, base and last value with their usual errors (null where there are none to tell). */
+export function predictFar(models: FarModels, row: FarRow): (number[] | null)[] {
+  const { groupSteps, linearErrors, fadingErrors } = models;
+  const group = Math.min(groupOf(row, groupSteps), linearErrors.length - 1);
   const line = row.base + predictLinear(models.linear, row.linear);
+  const fading = row.base + predictLinear(models.fading, row.fading);
+  const last = lastOf(row);
   return [
-    predictBoosted(models.trees, row.trees).map((value) => value + row.base),
-    predictBoosted(models.correction, row.trees).map((value) => value + line),
-    levelsAt(models.baseErrors, row.base).map((error) => row.base + error),
-    Number.isNaN(last) || models.lastErrors.centres.length === 0
-      ? null
-      : levelsAt(models.lastErrors, leadOf(row)).map((error) => last + error),
+    predictBoosted(models.trees, row.trees),
+    withErrors(linearErrors[group] as Levels, line, line),
+    withErrors(fadingErrors[group] as Levels, fading, fading),
+    withErrors(models.baseErrors, row.base, row.base),
+    Number.isNaN(last) ? null : withErrors(models.lastErrors, leadOf(row), last),
   ];
+}
+
+function withErrors(levels: Levels, level: number, value: Watts): number[] | null {
+  return levels.centres.length === 0 ? null : levelsAt(levels, level).map((error) => value + error);
 }
 
 /** Quantiles of the errors of a forecast where it is low, ..., high. */

@@ -2,7 +2,7 @@
 // Useful from the first day; before it, a wide band from the plant's size.
 
 import type { Millis, Watts } from '../base/units.ts';
-import { type Calendar, DAY_MS } from './calendar.ts';
+import { DAY_MS } from './calendar.ts';
 import type { Features } from './features.ts';
 import type { History } from './history.ts';
 import { weightedQuantiles } from './quantiles.ts';
@@ -19,7 +19,7 @@ export const UNKNOWN_SIZE_W: Watts = 5_000;
 /** Quantiles of the step that starts at `startMs`, from steps up to `newest`. */
 export function seasonalQuantiles(
   options: ForecasterOptions,
-  calendar: Calendar,
+  features: Features,
   history: History,
   startMs: Millis,
 ): number[] {
@@ -28,14 +28,14 @@ export function seasonalQuantiles(
   const newest = history.newest;
   if (newest === null) return withoutHistory(options);
   const target = startMs / stepMs;
-  const here = calendar(startMs);
+  const here = features.local(target);
   const values: number[] = [];
   const weights: number[] = [];
   const firstDay = Math.max(1, Math.ceil((target - newest) / perDay));
   for (let day = firstDay; day < firstDay + DAYS; day++) {
     const step = target - day * perDay;
     if (step < history.oldest) break;
-    const then = calendar(step * stepMs);
+    const then = features.local(step);
     // The same local time, also over a change of the clock.
     const shift = Math.round(((here.minute - then.minute) * 60_000) / stepMs);
     const moved = Math.abs(shift) < perDay / 2 ? step + shift : step;

@@ -6,7 +6,7 @@ import { seededRandom } from '../base/random.ts';
 import { QUANTILES } from './types.ts';
 import type { Work } from './work.ts';
 
-const BINS = 100;
+const BINS = 64;
 const Q = QUANTILES.length;
 /** Outer quantiles of a small leaf say little about the next value: they are followed more slowly. */
 const CAUTION = [0.5, 0.7, 1, 1, 1, 0.7, 0.5] as const;
@@ -308,16 +308,17 @@ function bestSplit(histogram: Int32Array, features: readonly number[], rows: num
   const [first, second, third] = GUIDE_SCALES;
   const [low, middle, high] = GUIDES.map((q) => QUANTILES[q] as number) as [number, number, number];
   // Rows below the first, second, third guide.
-  const below = [0, 0, 0];
+  let [below0, below1, below2] = [0, 0, 0];
   for (let b = 0; b <= BINS; b++) {
-    const [c0, c1, c2] = [0, 1, 2].map((c) => histogram[b * CLASSES + c] as number) as [number, number, number];
-    below[0] = (below[0] as number) + c0;
-    below[1] = (below[1] as number) + c0 + c1;
-    below[2] = (below[2] as number) + c0 + c1 + c2;
+    const c0 = histogram[b * CLASSES] as number;
+    const c1 = c0 + (histogram[b * CLASSES + 1] as number);
+    below0 += c0;
+    below1 += c1;
+    below2 += c1 + (histogram[b * CLASSES + 2] as number);
   }
-  const a = first * (low * rows - (below[0] as number));
-  const b = second * (middle * rows - (below[1] as number));
-  const c = third * (high * rows - (below[2] as number));
+  const a = first * (low * rows - below0);
+  const b = second * (middle * rows - below1);
+  const c = third * (high * rows - below2);
   const whole = (a * a + b * b + c * c) / rows;
   let best: Split | null = null;
   let bestGain = 1e-3;

@@ -4,14 +4,23 @@
 import type { Features } from './features.ts';
 import type { History } from './history.ts';
 import { fitLinear, type Linear, predictLinear } from './linear.ts';
-import { FAR_CORRECTION, FAR_TREES, farLessons, farRow, RIDGE, type Row } from './models.ts';
+import { farLessons, farRow, type Row } from './models.ts';
 import { type Boosted, type BoostingOptions, binRows, fitBoosted, predictBoosted } from './trees.ts';
 import type { WeatherView } from './weather.ts';
 import type { Work } from './work.ts';
 
 /** Trees of the value itself: what the weather gives does not depend on what is usual. */
-const VALUE_TREES: Omit<BoostingOptions, 'seed'> = { ...FAR_TREES, featureShare: 0.7 };
-const CORRECTION: Omit<BoostingOptions, 'seed'> = { ...FAR_CORRECTION, featureShare: 0.7 };
+const VALUE_TREES: Omit<BoostingOptions, 'seed'> = {
+  trees: 60,
+  leaves: 16,
+  rate: 0.08,
+  minLeaf: 60,
+  rowShare: 0.5,
+  featureShare: 0.7,
+};
+const CORRECTION: Omit<BoostingOptions, 'seed'> = { ...VALUE_TREES, trees: 40, leaves: 6, minLeaf: 150 };
+/** Weight of the ridge on standardised inputs: the weather's are not to be held back. */
+const RIDGE = 0.003;
 
 export interface WeatherModels {
   readonly values: Boosted;

@@ -143,6 +143,7 @@ describe('boosted quantiles', () => {
 });
 
 describe('combination', () => {
+  const trust = { priors: [1, 1], kept: 0.03 };
   const wide = [-30, -20, -10, 0, 10, 20, 30];
   const shifted = wide.map((value) => value + 40);
 
@@ -151,14 +152,14 @@ describe('combination', () => {
     const spread = { log: 0 };
     const random = seededRandom(2);
     const noise = (): number => (random() - 0.5) * 40;
-    for (let i = 0; i < 300; i++) learnCombination(state, spread, [wide, shifted], [1, 1], wide, noise(), 0.99, 1);
-    expect(Math.abs(mix(state, [wide, shifted], [1, 1])[3] as number)).toBeLessThan(4);
-    for (let i = 0; i < 900; i++) learnCombination(state, spread, [wide, shifted], [1, 1], wide, 40 + noise(), 0.99, 1);
-    expect(Math.abs((mix(state, [wide, shifted], [1, 1])[3] as number) - 40)).toBeLessThan(4);
+    for (let i = 0; i < 300; i++) learnCombination(state, spread, [wide, shifted], trust, wide, noise(), 0.99, 1);
+    expect(Math.abs(mix(state, [wide, shifted], trust)[3] as number)).toBeLessThan(4);
+    for (let i = 0; i < 900; i++) learnCombination(state, spread, [wide, shifted], trust, wide, 40 + noise(), 0.99, 1);
+    expect(Math.abs((mix(state, [wide, shifted], trust)[3] as number) - 40)).toBeLessThan(4);
   });
 
   test('an expert without an opinion is left out', () => {
-    expect(mix(newCombination(2), [null, wide], [1, 1])).toEqual(wide);
+    expect(mix(newCombination(2), [null, wide], trust)).toEqual(wide);
   });
 
   test('bands learn to cover 80 %, from too narrow and from too wide', () => {
@@ -170,9 +171,9 @@ describe('combination', () => {
       let inside = 0;
       for (let i = 0; i < 3000; i++) {
         const actual = random() - 0.5;
-        const band = calibrate(state, spread, mix(state, [expert], [1]));
+        const band = calibrate(state, spread, mix(state, [expert], { ...trust, priors: [1] }));
         if (i >= 1000 && actual >= (band[1] as number) && actual <= (band[5] as number)) inside++;
-        learnCombination(state, spread, [expert], [1], band, actual, 0.99, 1);
+        learnCombination(state, spread, [expert], { ...trust, priors: [1] }, band, actual, 0.99, 1);
       }
       expect(inside / 2000).toBeGreaterThan(0.77);
       expect(inside / 2000).toBeLessThan(0.83);
