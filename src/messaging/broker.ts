@@ -3,6 +3,9 @@
 //
 // Sessions are not kept (clean sessions only): nothing queues up for the absent, and whoever comes back asks again.
 
+// Before mqtt and aedes are loaded.
+import './packets.ts';
+
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { Aedes, type AedesPublishPacket, type Client } from 'aedes';
@@ -12,7 +15,6 @@ import type { Millis } from '../base/units.ts';
 import { keyIdOf } from '../keys/files.ts';
 import type { BrokerAccess, Principal } from './access.ts';
 import { GuardedStream } from './guard.ts';
-import './packets.ts';
 
 /** Clients at one time, unless the caller says otherwise: sites of some feeders and their validators. */
 export const CLIENTS_MAX = 1_000;

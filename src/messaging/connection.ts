@@ -4,13 +4,15 @@
 // Each attempt is a client of its own (mqtt.js with its own reconnecting switched off): when a connection ends, everything
 // in flight on it has failed, plainly, and nothing is replayed in an order that nobody chose.
 
+// Before mqtt and aedes are loaded.
+import './packets.ts';
+
 import type { Socket } from 'node:net';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import { WattpactError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Millis } from '../base/units.ts';
 import type { BrokerAddress } from './address.ts';
-import './packets.ts';
 
 const CONNECT_TIMEOUT_MS: Millis = 10_000;
 const KEEPALIVE_S = 15;
