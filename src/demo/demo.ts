@@ -341,7 +341,7 @@ class Demo {
     if (event.type === 'trouble') this.#tell('warn', `${gateway}: ${event.what}`);
     if (event.type === 'condition' && event.what === 'began') this.#tell('warn', `${gateway}: ${event.condition.text}`);
     if (event.type === 'condition' && event.what === 'ended')
-      this.#tell('good', `${gateway}: no longer: ${event.condition.code}`);
+      this.#tell('good', `${gateway}: no longer: ${event.condition.text}`);
     if (event.type === 'override')
       this.#tell('warn', `${gateway}: override ${event.what}, ${overrideText(event.override)}`);
     if (event.type === 'powers') {
