@@ -21,8 +21,7 @@ beforeAll(async () => {
   writeFileSync(join(folder, 'check.html'), checkPage());
   browser = await startBrowser();
   await browser.tab.call('Page.navigate', { url: pathToFileURL(join(folder, 'check.html')).href });
-  await browser.tab.shows('the page', `document.getElementById('file')`);
-  await browser.tab.call('DOM.enable');
+  await browser.tab.shows('the page', `document.readyState === 'complete' && document.getElementById('file')`);
 });
 
 afterAll(async () => {
@@ -36,11 +35,9 @@ async function verdict(name: string, text: string): Promise<{ holds: string; tex
   const file = join(folder, `${name.replaceAll(' ', '-')}.json`);
   writeFileSync(file, text);
   await tab.evaluate(`document.getElementById('verdict').dataset.holds = ''`);
-  const { root } = (await tab.call('DOM.getDocument')) as { root: { nodeId: number } };
-  const { nodeId } = (await tab.call('DOM.querySelector', { nodeId: root.nodeId, selector: '#file' })) as {
-    nodeId: number;
-  };
-  await tab.call('DOM.setFileInputFiles', { files: [file], nodeId });
+  const { result } = await tab.call('Runtime.evaluate', { expression: `document.getElementById('file')` });
+  const { objectId } = result as { objectId: string };
+  await tab.call('DOM.setFileInputFiles', { files: [file], objectId });
   await tab.shows(name, `document.getElementById('verdict').dataset.holds !== ''`);
   const said = `((v) => ({ holds: v.dataset.holds, text: v.textContent, hash: document.getElementById('hash').textContent }))`;
   return tab.evaluate(`${said}(document.getElementById('verdict'))`);
