@@ -14,7 +14,7 @@ import type { Sign, Verify } from '../protocol/envelope.ts';
 import { type Askers, createAskers } from './api-asker.ts';
 import { apiDocument, namesIn } from './api-document.ts';
 import { PARAMETERS, type ParameterName, type Parameters, ROUTES, type Route, type Sources } from './api-routes.ts';
-import { listenOn } from './page.ts';
+import { closeServer, listenOn } from './listening.ts';
 
 /** Open connections, altogether and of one address. */
 const CONNECTIONS_MAX = 256;
@@ -92,11 +92,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   log.info({ url }, 'open API: listening');
   return {
     url,
-    close: async () => {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeAllConnections();
-      await closed;
-    },
+    close: () => closeServer(server),
   };
 }
 

@@ -5,7 +5,7 @@ import { describeError, isWattpactError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { STATED_DEMAND_BYTES_MAX } from '../messaging/access.ts';
 import { bodyOf, tokenOf, WrongTokens } from './bearer.ts';
-import { listenOn } from './page.ts';
+import { closeServer, listenOn } from './listening.ts';
 
 export interface DemandDoorOptions {
   readonly host: string;
@@ -42,11 +42,7 @@ export async function createDemandDoor(options: DemandDoorOptions): Promise<Dema
   log.info({ url }, 'demand door: listening');
   return {
     url,
-    close: async () => {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeAllConnections();
-      await closed;
-    },
+    close: () => closeServer(server),
   };
 }
 

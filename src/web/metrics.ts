@@ -4,7 +4,7 @@
 
 import { createServer } from 'node:http';
 import type { Log } from '../base/log.ts';
-import { listenOn } from './page.ts';
+import { closeServer, listenOn } from './listening.ts';
 
 export interface Gauge {
   /** Without the prefix `wattpact_`; the unit is part of it. */
@@ -61,10 +61,6 @@ export async function serveMetrics(options: {
   log.info({ url }, 'metrics: listening');
   return {
     url,
-    close: async () => {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeAllConnections();
-      await closed;
-    },
+    close: () => closeServer(server),
   };
 }

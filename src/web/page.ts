@@ -2,11 +2,12 @@
 // plain data (state.ts), how it looks is assets/.
 
 import { readFileSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { describeError, isWattpactError, WattpactError } from '../base/errors.ts';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { describeError, isWattpactError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Millis } from '../base/units.ts';
 import { bodyOf, tokenOf, WrongTokens } from './bearer.ts';
+import { closeServer, listenOn } from './listening.ts';
 import type { PageState } from './state.ts';
 
 /** Watchers at one time; beyond, a browser is told to come back later. */
@@ -119,31 +120,9 @@ export async function createPage({ host, port, snapshot, owner, log }: PageOptio
     close: async () => {
       clearInterval(ticking);
       if (soon !== null) clearTimeout(soon);
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeAllConnections();
-      await closed;
+      await closeServer(server);
     },
   };
-}
-
-/** Listens; throws `<what>.port` in words for people if the address cannot be had. Resolves to the port. */
-export function listenOn(server: Server, host: string, port: number, what: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (cause: NodeJS.ErrnoException) => {
-      const busy = cause.code === 'EADDRINUSE';
-      reject(
-        new WattpactError(
-          `${what}.port`,
-          `the ${what} cannot listen on ${host}:${port}: ${busy ? 'the port is busy' : cause.message}`,
-          { hint: busy ? 'Choose another port, or stop what listens there' : 'Look at the host and port', cause },
-        ),
-      );
-    });
-    server.listen(port, host, () => {
-      const address = server.address();
-      resolve(typeof address === 'object' && address !== null ? address.port : port);
-    });
-  });
 }
 
 /** POST /override?site=ID: an override in JSON, by who has the owner's token. Says in words what became of it. */
