@@ -127,6 +127,9 @@ function runPlan(siteFile: string, flags: PlanFlags): void {
 }
 
 function print(site: SiteFile, plan: Plan, bidAt: number, explain: boolean): void {
+  for (const { id, driven } of site.storage) {
+    if (!driven) printLine(`${id} is not planned: its profile names no watchdog, and it is never driven`);
+  }
   const offered = (steps: Plan['bids']['sell']): string =>
     steps.map(({ energyWh, priceUcPerWh }) => `${energyWh} Wh at ${(priceUcPerWh / 1000).toFixed(2)}`).join(', ') ||
     'nothing';

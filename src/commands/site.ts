@@ -2,7 +2,7 @@
 
 import { Command } from 'commander';
 import { describeError, WattpactError } from '../base/errors.ts';
-import { loadSite } from '../site/load.ts';
+import { loadSite, notesOfSite } from '../site/load.ts';
 import { siteSchema } from '../site/site-schema.ts';
 import { jsonSchemaOf } from '../site/yaml.ts';
 import { EXIT_NO, printLine } from './output.ts';
@@ -17,7 +17,9 @@ export function siteCommand(): Command {
     .action((files: string[], options: { profiles?: string[] }) => {
       for (const file of files) {
         try {
-          const { site } = loadSite(file, options.profiles);
+          const loaded = loadSite(file, options.profiles);
+          const { site } = loaded;
+          for (const note of notesOfSite(loaded)) printLine(`note: ${note}`);
           printLine(`${file}: ok (${site.devices.length} devices on ${site.buses.length} buses)`);
         } catch (error) {
           if (!(error instanceof WattpactError)) throw error;

@@ -8,9 +8,11 @@ import type { BidTerms } from './plan-types.ts';
 
 const GENERATORS: readonly Device['role'][] = ['pv', 'wind', 'hybrid'];
 
-/** The site's batteries. */
+/** The batteries that can be driven. */
 export function batteriesOf(site: SiteFile): Battery[] {
-  return site.storage.map(({ device: _device, lagMs: _lag, deadBandW: _band, stepW: _step, ...battery }) => battery);
+  return site.storage
+    .filter(({ driven }) => driven)
+    .map(({ device: _device, lagMs: _lag, deadBandW: _band, stepW: _step, driven: _driven, ...battery }) => battery);
 }
 
 /** Whether all of the site's generation may be held back. */

@@ -37,6 +37,8 @@ export interface SiteSigns {
   /** Whether it is known what flowed since the running interval began. */
   readonly countedSinceStart: boolean;
   readonly unmeteredLoads: readonly string[];
+  /** Batteries that are left to themselves, since nothing in the device would end a set-point. */
+  readonly undrivenBatteries: readonly string[];
   /** Why there is no news of the weather where a source is named, or null. */
   readonly weatherTrouble: string | null;
   /** Controls that do not take what they are told, with the reason. */
@@ -95,6 +97,12 @@ export function conditionsOf(signs: SiteSigns): readonly Omit<Condition, 'sinceM
     add(`refused ${control}`, `${control} does not take its set-point: ${reason}`);
   if (signs.weatherTrouble !== null) {
     add('weather-silent', `no news of the weather (${signs.weatherTrouble}): forecasts go on with what is known`);
+  }
+  for (const battery of signs.undrivenBatteries) {
+    add(
+      `undriven ${battery}`,
+      `${battery} has no watchdog and goes on by itself: it is neither planned nor offered, its flow counts as consumption`,
+    );
   }
   for (const load of signs.unmeteredLoads) {
     add(

@@ -36,10 +36,11 @@ export function generatorsOf(site: SiteFile): readonly Device[] {
 
 export function controlConfigOf(site: SiteFile, counterStepWh: number, edgeDelayChainMs: number): ControlConfig {
   const { connection } = site;
+  const driven = site.storage.filter((storage) => storage.driven);
   const batteries = batteriesOf(site);
   const phasesOfDevice = (id: string) => site.devices.find((device) => device.id === id)?.phases ?? connection.phases;
   return {
-    batteries: site.storage.map((storage, i) => ({
+    batteries: driven.map((storage, i) => ({
       battery: batteries[i] as Battery,
       device: storage.device,
       phases: phasesOfDevice(storage.device),

@@ -69,6 +69,11 @@ export function movableLoads(site: SiteFile): readonly string[] {
   return site.loads.filter(({ need }) => need !== null).map(({ id }) => loadSubject(id));
 }
 
+/** Batteries whose flow is the gateway's doing, and no part of what is forecast. */
+function drivenBatteries(site: SiteFile): readonly string[] {
+  return site.storage.filter(({ driven }) => driven).map(({ id }) => id);
+}
+
 /**
  * Energy of what the site consumes in an interval besides its movable loads, from the balance at its meters; null when a part of it is not
  * known, or when the parts contradict each other. `loadsSince`: from which interval on each movable load is metered; before that it was
@@ -84,7 +89,7 @@ export function consumptionWh(
     [SITE, 'import', 1],
     [SITE, 'export', -1],
     ...generatorsOf(site).map(({ id }) => [id, 'generation', 1] as const),
-    ...site.storage.flatMap(({ id }) => [[id, 'discharge', 1] as const, [id, 'charge', -1] as const]),
+    ...drivenBatteries(site).flatMap((id) => [[id, 'discharge', 1] as const, [id, 'charge', -1] as const]),
     ...[...loadsSince].flatMap(([load, since]) => (interval < since ? [] : [[load, CONSUMPTION, -1] as const])),
   ];
   let [sum, moved, doubt] = [0, 0, 0];
@@ -241,7 +246,7 @@ export function createSiteForecasting(options: {
     const terms: (readonly [string, 1 | -1])[] = [
       [SITE, 1],
       ...generatorsOf(site).map(({ id }) => [id, 1] as const),
-      ...site.storage.map(({ id }) => [id, 1] as const),
+      ...drivenBatteries(site).map((id) => [id, 1] as const),
       ...[...loadsSince.keys()].map((load) => [load, -1] as const),
     ];
     let [startMs, endMs, powerW] = [0, Number.POSITIVE_INFINITY, 0];

@@ -405,6 +405,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       positionWh: trading.positionWh(intervalAt(clock.chainMs(), lengthMs)),
       countedSinceStart: metering.risesSinceStart().importRiseWh !== null,
       unmeteredLoads: metering.unmeteredLoads,
+      undrivenBatteries: site.storage.filter(({ driven }) => !driven).map(({ id }) => id),
       weatherTrouble: weather?.trouble() ?? null,
       refusals: control.refusals,
     });

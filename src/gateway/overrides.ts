@@ -68,7 +68,7 @@ export function overridable(
   site: Pick<SiteFile, 'storage' | 'loads'>,
 ): readonly { id: string; kind: 'battery' | 'load' }[] {
   return [
-    ...site.storage.map(({ id }) => ({ id, kind: 'battery' as const })),
+    ...site.storage.filter(({ driven }) => driven).map(({ id }) => ({ id, kind: 'battery' as const })),
     ...site.loads.map(({ id }) => ({ id, kind: 'load' as const })),
   ];
 }
@@ -95,6 +95,11 @@ export function createOverrides(options: {
   function kindOf(id: string): 'battery' | 'load' {
     const meant = known.filter((each) => each.id === id);
     const [only] = meant;
+    if (only === undefined && site.storage.some((storage) => storage.id === id)) {
+      throw new WattpactError('override.undriven', `battery ${id} of site ${site.id} cannot be driven`, {
+        hint: '`wattpact site check` says why: its profile names no watchdog',
+      });
+    }
     if (only === undefined) {
       const names = known.map((each) => each.id).join(', ') || 'none';
       throw new WattpactError('override.unknown', `site ${site.id} has no battery or load ${id}`, {

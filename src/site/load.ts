@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { WattpactError } from '../base/errors.ts';
 import { nearest } from './nearest.ts';
-import { checkProfiles, parseProfile, parseSite } from './parse.ts';
+import { checkProfiles, parseProfile, parseSite, siteNotes, withProfiles } from './parse.ts';
 import type { LoadedSite, Profile, SiteFile } from './types.ts';
 import { YAML_CHARACTERS_MAX } from './yaml.ts';
 
@@ -16,7 +16,8 @@ export const PROFILES_DIR = resolve(import.meta.dirname, '../../profiles');
  * Paths of `market` become absolute.
  */
 export function loadSite(file: string, profileDirs: readonly string[] = []): LoadedSite {
-  const site = withAbsolutePaths(parseSite(readText(file, 'site'), file), dirname(resolve(file)));
+  const text = readText(file, 'site');
+  const site = withAbsolutePaths(parseSite(text, file), dirname(resolve(file)));
   const profiles = new Map<string, Profile>();
   const dirs = profileDirsOf(file, profileDirs);
   const problems: string[] = [];
@@ -32,8 +33,13 @@ export function loadSite(file: string, profileDirs: readonly string[] = []): Loa
     }
   }
   if (problems.length > 0) throw new WattpactError('site.invalid', problems.join('\n'));
-  checkProfiles(site, profiles, file);
-  return { file, site, profiles };
+  checkProfiles(site, profiles, file, text);
+  return { file, site: withProfiles(site, profiles), profiles };
+}
+
+/** What a site's owner should know of a file that is valid, each as `file:line:column message`. */
+export function notesOfSite(loaded: LoadedSite): readonly string[] {
+  return siteNotes(loaded, readText(loaded.file, 'site'));
 }
 
 /** Folders in which a site's own profiles are looked for, in order. */

@@ -3,8 +3,12 @@
 import { WattpactError } from '../base/errors.ts';
 import { type ProfileInput, profileOf, profileProblems, profileSchema } from './profile-schema.ts';
 import { type SiteInput, siteOf, siteProblems, siteSchema } from './site-schema.ts';
-import type { Profile, SiteFile } from './types.ts';
-import { parseYaml } from './yaml.ts';
+import type { LoadedSite, Profile, SiteFile } from './types.ts';
+import { type Path, type Problem, parseYaml, placed } from './yaml.ts';
+
+/** What becomes of a battery whose profile names no watchdog in the device. */
+export const UNDRIVEN =
+  'a gateway that dies would leave it at its last set-point, so it is never driven; it goes on by itself, is neither planned nor offered, and its flow counts as consumption';
 
 /** `profiles/eastron/sdm630.yaml` -> `eastron/sdm630`, as site files name it. */
 export function profileName(file: string): string {
@@ -28,48 +32,87 @@ export function parseSite(text: string, file: string): SiteFile {
   return siteOf(parseYaml<SiteInput>(text, file, { what: 'site', schema: siteSchema, crossCheck: siteProblems }));
 }
 
-/** What a site file asks of its profiles. Errors: `site.invalid` with every problem. */
-export function checkProfiles(site: SiteFile, profiles: ReadonlyMap<string, Profile>, file: string): void {
-  const problems: string[] = [];
-  const profileOfDevice = (id: string): Profile | undefined => {
-    const device = site.devices.find((entry) => entry.id === id);
-    return device === undefined ? undefined : profiles.get(device.profile);
+/** What a site file asks of its profiles; `text` is the file's own. Errors: `site.invalid`, every problem as `file:line:column message`. */
+export function checkProfiles(
+  site: SiteFile,
+  profiles: ReadonlyMap<string, Profile>,
+  file: string,
+  text: string,
+): void {
+  const problems = unmet(site, profiles);
+  if (problems.length > 0) throw new WattpactError('site.invalid', placed(text, file, problems).join('\n'));
+}
+
+/** The site with what only the profiles say: which of its batteries can be driven. */
+export function withProfiles(site: SiteFile, profiles: ReadonlyMap<string, Profile>): SiteFile {
+  return {
+    ...site,
+    storage: site.storage.map((storage) => {
+      const profile = profileOfDevice(site, profiles, storage.device);
+      return { ...storage, driven: profile?.controls.get('batterySetpointW')?.failsafe === 'watchdog' };
+    }),
   };
-  const demand = (device: string, kind: 'points' | 'controls', name: string, why: string): void => {
-    const profile = profileOfDevice(device);
+}
+
+/** What is no error and yet not what its owner may expect, each as `file:line:column message`; `text` is the file's own. */
+export function siteNotes({ site, file }: Pick<LoadedSite, 'site' | 'file'>, text: string): readonly string[] {
+  const undriven = site.storage.filter(({ driven }) => !driven);
+  return placed(
+    text,
+    file,
+    undriven.map(({ id, device }) => {
+      const profile = site.devices.find((entry) => entry.id === device)?.profile;
+      return { path: ['storage', id, 'device'], message: `profile ${profile} names no watchdog: ${UNDRIVEN}` };
+    }),
+  );
+}
+
+function profileOfDevice(site: SiteFile, profiles: ReadonlyMap<string, Profile>, id: string): Profile | undefined {
+  const device = site.devices.find((entry) => entry.id === id);
+  return device === undefined ? undefined : profiles.get(device.profile);
+}
+
+function unmet(site: SiteFile, profiles: ReadonlyMap<string, Profile>): Problem[] {
+  const problems: Problem[] = [];
+  const demand = (device: string, path: Path, kind: 'points' | 'controls', name: string, why: string): void => {
+    const profile = profileOfDevice(site, profiles, device);
     if (profile !== undefined && !profile[kind].has(name)) {
-      problems.push(`device ${device}: profile ${profile.name} has no ${name}, which ${why}`);
+      problems.push({ path, message: `profile ${profile.name} has no ${name}, which ${why}` });
     }
   };
   for (const device of site.devices) {
+    const path = ['devices', device.id];
     const bus = site.buses.find((entry) => entry.id === device.bus);
     const profile = profiles.get(device.profile);
     // A gateway between the network and a serial line lets a serial device be asked by TCP.
     const spoken = new Set<string>(profile?.line.transports);
     if (spoken.has('rtu')) spoken.add('tcp');
     if (profile !== undefined && bus !== undefined && !spoken.has(bus.kind)) {
-      problems.push(`device ${device.id}: profile ${profile.name} does not speak ${bus.kind} (bus ${bus.id})`);
+      const message = `profile ${profile.name} does not speak ${bus.kind} (bus ${bus.id})`;
+      problems.push({ path: [...path, 'bus'], message });
     }
     if (device.role === 'grid-meter') {
       for (const name of ['gridPowerW', 'importEnergyWh', 'exportEnergyWh']) {
-        demand(device.id, 'points', name, 'a grid meter needs');
+        demand(device.id, [...path, 'profile'], 'points', name, 'a grid meter needs');
       }
     }
     if (device.role === 'pv' || device.role === 'wind') {
-      demand(device.id, 'points', 'generationPowerW', `role ${device.role} needs`);
+      demand(device.id, [...path, 'profile'], 'points', 'generationPowerW', `role ${device.role} needs`);
     }
-    if (device.curtailable) demand(device.id, 'controls', 'generationLimitW', '`curtailable` needs');
-    if (device.curtailable && device.ratedW === null && profile?.points.has('ratedPowerW') !== true) {
-      problems.push(`device ${device.id}: curtailable needs ratedW`);
+    if (!device.curtailable) continue;
+    demand(device.id, [...path, 'curtailable'], 'controls', 'generationLimitW', '`curtailable` needs');
+    if (device.ratedW === null && profile?.points.has('ratedPowerW') !== true) {
+      problems.push({ path: [...path, 'curtailable'], message: 'needs ratedW' });
     }
   }
-  for (const storage of site.storage) {
-    demand(storage.device, 'controls', 'batterySetpointW', `storage ${storage.id} needs`);
-    demand(storage.device, 'points', 'stateOfChargePercent', `storage ${storage.id} needs`);
-    demand(storage.device, 'points', 'batteryPowerW', `storage ${storage.id} needs`);
+  for (const { id, device } of site.storage) {
+    const path = ['storage', id, 'device'];
+    demand(device, path, 'controls', 'batterySetpointW', 'a battery needs');
+    demand(device, path, 'points', 'stateOfChargePercent', 'a battery needs');
+    demand(device, path, 'points', 'batteryPowerW', 'a battery needs');
   }
-  for (const load of site.loads) demand(load.device, 'controls', load.control, `load ${load.id} is driven by`);
-  if (problems.length > 0) {
-    throw new WattpactError('site.invalid', problems.map((problem) => `${file}: ${problem}`).join('\n'));
+  for (const { id, device, control } of site.loads) {
+    demand(device, ['loads', id, 'control'], 'controls', control, 'drives it');
   }
+  return problems;
 }

@@ -205,7 +205,13 @@ export function siteOf(input: SiteInput): SiteFile {
         meter: device.meter ?? null,
       }),
     ),
-    storage: Object.entries(input.storage).map(([storageId, storage]): Storage => ({ id: storageId, ...storage })),
+    storage: Object.entries(input.storage).map(
+      ([storageId, storage]): Storage => ({
+        id: storageId,
+        ...storage,
+        driven: true,
+      }),
+    ),
     loads: Object.entries(input.loads).map(
       ([loadId, { minOnSeconds, minOffSeconds, ...load }]): SiteLoad => ({
         ...load,

@@ -255,6 +255,8 @@ export interface Storage {
   readonly lagMs: Millis;
   readonly deadBandW: Watts;
   readonly stepW: Watts;
+  /** False: its profile names no watchdog, so that it is left to itself (parse.ts): neither planned nor offered nor driven. */
+  readonly driven: boolean;
 }
 
 /** A load that the gateway may move. */

@@ -50,6 +50,17 @@ export function parseYaml<T>(text: string, file: string, kind: YamlKind<T>): T {
   );
 }
 
+/** Problems found after a document was accepted, each as `file:line:column message`, in the order of the lines. */
+export function placed(text: string, file: string, problems: readonly Problem[]): readonly string[] {
+  if (problems.length === 0) return [];
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, strict: true });
+  return inOrder(
+    problems.map((problem) => ({ ...position(document, lines, problem), message: wording(problem) })),
+    file,
+  );
+}
+
 interface Placed {
   readonly line: number;
   readonly column: number;
@@ -76,10 +87,14 @@ function read(text: string, file: string, what: string, lines: LineCounter): { d
 }
 
 function invalid(what: string, placed: readonly Placed[], file: string): WattpactError {
-  const sorted = [...placed].sort((a, b) => a.line - b.line || a.column - b.column);
-  const shown = [...new Set(sorted.map(({ line, column, message }) => `${file}:${line}:${column} ${message}`))];
+  const shown = inOrder(placed, file);
   const more = shown.length > PROBLEMS_MAX ? [`${file}: ${shown.length - PROBLEMS_MAX} more`] : [];
   return new WattpactError(`${what}.invalid`, [...shown.slice(0, PROBLEMS_MAX), ...more].join('\n'));
+}
+
+function inOrder(placed: readonly Placed[], file: string): string[] {
+  const sorted = [...placed].sort((a, b) => a.line - b.line || a.column - b.column);
+  return [...new Set(sorted.map(({ line, column, message }) => `${file}:${line}:${column} ${message}`))];
 }
 
 /** Where the value (or the key) at a path stands; the nearest place above it that exists. */

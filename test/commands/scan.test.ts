@@ -34,7 +34,7 @@ test.each(profiles.map((profile) => [profile.name]))('a meter and %s', (name) =>
   const text = proposal([found('rtu', ['eastron/sdm630']), found('tcp', [name, 'unknown'])], profiles);
   const site = parseSite(text, 'site.yaml');
   expect(site.devices.find(({ role }) => role === 'grid-meter')?.profile).toBe('eastron/sdm630');
-  expect(() => checkProfiles(site, byName, 'site.yaml')).not.toThrow();
+  expect(() => checkProfiles(site, byName, 'site.yaml', text)).not.toThrow();
 });
 
 test('without a meter an inverter that shows the one behind it stands in; without any, the file says so', () => {

@@ -15,6 +15,7 @@ const WELL: SiteSigns = {
   positionWh: 0,
   countedSinceStart: true,
   unmeteredLoads: [],
+  undrivenBatteries: [],
   weatherTrouble: null,
   refusals: new Map(),
 };
@@ -37,6 +38,7 @@ const cases: [string, Partial<SiteSigns>, string, RegExp][] = [
   ['a restart in mid-interval', { countedSinceStart: false }, 'interval-begun', /only the rest/],
   ['an unproved trade', { positionWh: null }, 'position-unknown', /not proved/],
   ['no grid', { offGrid: 'no voltage' }, 'off-grid', /automatic mode, nothing is traded/],
+  ['a battery without a watchdog', { undrivenBatteries: ['b'] }, 'undriven b', /by itself/],
   ['a battery that refuses', { refusals: new Map([['b x', 'too hot']]) }, 'refused b x', /too hot/],
   ['a load without a meter', { unmeteredLoads: ['kiln'] }, 'unmetered kiln', /forecast with the rest/],
 ];

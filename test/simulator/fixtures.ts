@@ -221,6 +221,7 @@ export const site: SiteFile = {
       standingLossW: 0,
       cycleCostUcPerWh: 10,
       reservePercent: 10,
+      driven: true,
       export: 'yes',
       lagMs: 0,
       deadBandW: 0,

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { WattpactError } from '../../src/base/errors.ts';
-import { loadProfile, loadSite, profileNames } from '../../src/site/load.ts';
+import { loadProfile, loadSite, notesOfSite, profileNames } from '../../src/site/load.ts';
 import { nearest } from '../../src/site/nearest.ts';
 import { checkProfiles, parseProfile, parseSite, profileName } from '../../src/site/parse.ts';
 import { YAML_CHARACTERS_MAX } from '../../src/site/yaml.ts';
@@ -237,9 +237,36 @@ describe('site files', () => {
   });
 
   test('the profile must have what the role needs', () => {
-    const site = parseSite(SITE.replace('eastron/sdm630', 'waveshare/relay-8'), 's.yaml');
+    const text = SITE.replace('eastron/sdm630', 'waveshare/relay-8');
     const profiles = new Map([['waveshare/relay-8', loadProfile('waveshare/relay-8')]]);
-    expect(errorsOf(() => checkProfiles(site, profiles, 's.yaml'))).toHaveLength(3);
+    const errors = errorsOf(() => checkProfiles(parseSite(text, 's.yaml'), profiles, 's.yaml', text));
+    expect(errors).toHaveLength(3);
+    for (const line of errors) expect(line).toMatch(/^s\.yaml:10:21 devices\.meter\.profile: profile .* has no /);
+  });
+
+  test('a battery whose profile names no watchdog is valid, and it is said where that it is never driven', () => {
+    const text = (profile: string) =>
+      `${SITE.replace('contract:', `  wall: { profile: ${profile}, bus: one, unitId: 2, role: battery }\ncontract:`)}storage:
+  wall: { device: wall, capacityWh: 5000, chargeLimitW: 2500, dischargeLimitW: 2500 }
+`;
+    const dir = mkdtempSync(join(tmpdir(), 'wattpact-site-'));
+    const file = join(dir, 's.yaml');
+    try {
+      writeFileSync(file, text('marstek/venus-e'));
+      const without = loadSite(file);
+      expect(without.site.storage).toMatchObject([{ id: 'wall', driven: false }]);
+      expect(notesOfSite(without)).toEqual([
+        expect.stringMatching(
+          /s\.yaml:14:19 storage\.wall\.device: profile marstek\/venus-e names no watchdog: .*never driven/,
+        ),
+      ]);
+      writeFileSync(file, text('fox-ess/h3'));
+      const driven = loadSite(file);
+      expect(driven.site.storage).toMatchObject([{ id: 'wall', driven: true }]);
+      expect(notesOfSite(driven)).toEqual([]);
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
   });
 
   test('an unknown profile is named with the nearest one', () => {

@@ -1,0 +1,68 @@
+// A battery without a watchdog is left to itself: nothing counts on it, and what it does is part of what the site takes.
+
+import { expect, test } from 'vitest';
+import { controlConfigOf } from '../../src/gateway/equipment.ts';
+import { consumptionWh } from '../../src/gateway/forecasting.ts';
+import { SITE } from '../../src/gateway/metering.ts';
+import { createOverrides, overridable } from '../../src/gateway/overrides.ts';
+import { createSitePlanning } from '../../src/gateway/planning.ts';
+import { loadSite } from '../../src/site/load.ts';
+import type { SiteFile } from '../../src/site/types.ts';
+import { openGatewayStore } from '../../src/store/gateway.ts';
+import { INTERVAL, INTERVAL_MS } from '../vectors/examples.ts';
+import { GENESIS } from './fixtures.ts';
+
+const { site: house } = loadSite('devices/demo/house.yaml');
+const without: SiteFile = { ...house, storage: house.storage.map((storage) => ({ ...storage, driven: false })) };
+const clock = { chainMs: () => INTERVAL * INTERVAL_MS, monotonicMs: () => 0 };
+
+/** The battery is full: one that counts covers what is dear, and is offered. */
+function planned(site: SiteFile) {
+  const planning = createSitePlanning({
+    site,
+    genesis: GENESIS,
+    store: openGatewayStore(':memory:'),
+    loadNeeds: { progress: () => new Map() },
+    prices: { expected: () => ({ buyUcPerWh: 30_000, sellUcPerWh: 5_000 }) },
+    positionWh: () => null,
+    stateOfCharge: () => 100,
+    overrides: () => [],
+    clock,
+  });
+  const expected = Array.from({ length: 96 }, () => ({ netWh: Array.from({ length: 7 }, () => 100), generationWh: 0 }));
+  return planning.plan({ bidAt: 1, isCleared: false, expected });
+}
+
+test('it is neither planned nor offered nor driven', () => {
+  const [counted, left] = [planned(house), planned(without)];
+  const batteryWh = (plan: typeof counted) => plan.steps.reduce((sum, step) => sum + Math.abs(step.batteryWh), 0);
+  expect(batteryWh(counted)).toBeGreaterThan(0);
+  expect(counted.bids.sell.length).toBeGreaterThan(0);
+  expect(batteryWh(left)).toBe(0);
+  expect(left.bids.sell).toEqual([]);
+  expect(left.storedValues.every((values) => values.length === 0)).toBe(true);
+  expect(controlConfigOf(house, 1, 0).batteries).toHaveLength(1);
+  expect(controlConfigOf(without, 1, 0).batteries).toEqual([]);
+});
+
+test('what it takes and gives is consumption', () => {
+  const store = openGatewayStore(':memory:');
+  const row = (subject: string, quantity: string, energyWh: number) => ({
+    ...{ subject, quantity, energyWh, interval: INTERVAL, uncertaintyWh: 1, quality: 'measured', curtailed: false },
+  });
+  // 300 Wh are consumed, 200 of them from the battery.
+  store.energies.save([
+    ...[row(SITE, 'import', 100), row(SITE, 'export', 0), row('pv', 'generation', 0)],
+    ...[row('battery', 'discharge', 200), row('battery', 'charge', 0)],
+  ]);
+  expect(consumptionWh(house, store, INTERVAL)).toBe(300);
+  expect(consumptionWh(without, store, INTERVAL)).toBe(100);
+});
+
+test('its owner cannot drive it either, and is told why', () => {
+  expect(overridable(without).map(({ id }) => id)).not.toContain('battery');
+  const overrides = createOverrides({ site: without, store: openGatewayStore(':memory:'), clock });
+  const until = new Date(clock.chainMs() + 3_600_000).toISOString();
+  const hold = new TextEncoder().encode(JSON.stringify({ id: 'battery', mode: 'hold', until }));
+  expect(() => overrides.accept(hold, 'page')).toThrow(/battery of site house cannot be driven/);
+});
