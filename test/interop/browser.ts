@@ -40,14 +40,14 @@ export class Tab {
     return (result as { value: T }).value;
   }
 
-  /** Waits until an expression in the page is true. */
-  async shows(what: string, expression: string): Promise<void> {
+  /** Waits until an expression in the page is true, 5 s unless told. */
+  async shows(what: string, expression: string, withinMs?: number): Promise<void> {
     let so = false;
     const look = async (): Promise<void> => {
       while (!so) so = await this.evaluate<boolean>(`Boolean(${expression})`);
     };
     void look().catch(() => undefined);
-    await until(what, () => so);
+    await until(what, () => so, withinMs);
   }
 }
 
