@@ -82,7 +82,7 @@ export function watchChain(options: {
   let heardAtMs: number | null = null;
   const subjects = new Map<string, Tally>();
   let sequenceSalt: string | null = null;
-  let sequenceAnswers = new Map<string, number>();
+  let sequenceAnswers = new Map<string, { readonly sequence: number; readonly publicKey: string }>();
 
   function onAttestation(envelope: Envelope): void {
     const members = membersOf(envelope);
@@ -159,19 +159,19 @@ export function watchChain(options: {
     const hint = bodyOf('hint', envelope);
     if (hint !== null) return listener.onHint(validator, hint);
     const sequence = bodyOf('sequence', envelope);
-    if (sequence !== null) return onSequence(validator, sequence);
+    if (sequence !== null) return onSequence(validator, publicKey, sequence);
     const history = bodyOf('history', envelope);
     if (history !== null) return onHistory(validator, history);
     drop('reply', validator, `kind ${envelope.kind} is not expected here`);
   }
 
-  function onSequence(validator: string, body: SignedBody<'sequence'>): void {
+  function onSequence(validator: string, publicKey: string, body: SignedBody<'sequence'>): void {
     if (body.gateway !== gateway || body.salt !== sequenceSalt) return;
-    sequenceAnswers.set(validator, body.sequence);
+    sequenceAnswers.set(validator, { sequence: body.sequence, publicKey });
     const { keys, n, f } = trust.current();
-    // Who left the validators since it answered does not count.
-    const answers = new Map([...sequenceAnswers].filter(([id]) => keys.has(id)));
-    const agreed = agreedSequence(answers, n, f);
+    // Who left the validators since it answered does not count, nor what was signed with a key that has been replaced.
+    const inForce = [...sequenceAnswers].filter(([id, answer]) => keys.get(id) === answer.publicKey);
+    const agreed = agreedSequence(new Map(inForce.map(([id, { sequence }]) => [id, sequence])), n, f);
     if (agreed === null) return;
     sequenceSalt = null;
     listener.onSequence(agreed);

@@ -27,7 +27,7 @@ let fed: Fed;
 let trust: Trust;
 let watch: Chainwatch;
 let nowMs: number;
-let heard: { headers: number[]; positions: number[] };
+let heard: { headers: number[]; positions: number[]; sequences: number[] };
 
 /** A world whose changes two operators approve. */
 class TwoOperators extends ChangingWorld {
@@ -41,7 +41,7 @@ function start(): void {
   const clock = { chainMs: () => nowMs, monotonicMs: () => 0 };
   const agreed = commitsAgree(genesis.chain, fastVerify);
   trust = createTrust({ genesis, store, quorumAtLeast: 0, verify: fastVerify, agreed, clock, log: SILENT });
-  heard = { headers: [], positions: [] };
+  heard = { headers: [], positions: [], sequences: [] };
   watch = watchChain({
     genesis,
     gateway: SELF,
@@ -61,7 +61,7 @@ function start(): void {
       onSettlement: () => undefined,
       onOrder: () => undefined,
       onHistory: () => undefined,
-      onSequence: () => undefined,
+      onSequence: (sequence) => heard.sequences.push(sequence),
     },
   });
 }
@@ -135,6 +135,28 @@ test.each<[string, string, string | null, number]>([
   expect([watch.quorum().k, watch.quorum().n]).toEqual([k, world.names.size]);
   publish(world.ledger.block(2)?.header as Header, GENESIS_NAMES);
   expect(trust.isBehind()).toBe(false);
+});
+
+test.each<[string, string, string | null]>([
+  ['who left the validators', 'v1', null],
+  ['a key that was replaced', 'v1', 'v1-new'],
+])('an answer about the last sequence does not count any more: of %s', (_name, validator, keyName) => {
+  const salt = saltOf('ask');
+  const say = (id: string, sequence: number): void => {
+    const body = { gateway: SELF, header: 'a'.repeat(64), height: 3, salt, sequence };
+    const envelope = seal(genesis.chain, 'sequence', id, body, signerOf(world.names.get(id) as string));
+    fed.feed('reply', [SELF, id], encodeEnvelope(envelope));
+  };
+  publish(head());
+  watch.expectSequence(salt);
+  say('v1', 9);
+  say('v2', 8);
+  tell(world.changed(validator, keyName));
+  publish(head());
+  say('v3', 8);
+  expect(heard.sequences).toEqual([]);
+  say('v4', 8);
+  expect(heard.sequences).toEqual([8]);
 });
 
 test('after an absence over several changes they are followed one by one, also out of order with repetition, and kept', () => {

@@ -17,8 +17,11 @@ import { steadyMemory } from './steady.ts';
 
 /** Hops and durable writes between a request and its 51 %. */
 const STEPS = 5;
-/** Memory is counted from this share of the run on. */
-const SETTLED_SHARE = 0.1;
+/** Memory grows from the second tenth of a run to its last, each by its median: a single look sees where the collector stands. */
+const SETTLED = [0.1, 0.2] as const;
+const LAST = [0.9, 1] as const;
+/** How often it is looked at. */
+const LOOK_MS = 500;
 /** How long blocks are watched after the primary's end. */
 const RECOVERY_SEEN_MS = 5_000;
 
@@ -73,18 +76,24 @@ export async function main(args: string[]): Promise<void> {
     let begun = 0;
     let counted = 0;
     // Caches, the state of what has not expired and the engine's heap reach their size first; what grows later, grows for ever.
-    const memory = { startMiB: cluster.rssMiB(), settledMiB: null as readonly number[] | null };
+    const looks: { readonly share: number; readonly rssMiB: readonly number[] }[] = [];
+    const share = (): number => Math.max(counted / wanted, (performance.now() - startedMs) / (untilMs - startedMs));
+    const looking = setInterval(() => looks.push({ share: share(), rssMiB: cluster.rssMiB() }), LOOK_MS);
     const stream = async (name: string): Promise<void> => {
       while (begun < wanted && performance.now() < untilMs) {
         begun++;
         await ask(name);
         counted++;
-        const share = Math.max(counted / wanted, (performance.now() - startedMs) / (untilMs - startedMs));
-        if (share >= SETTLED_SHARE) memory.settledMiB ??= cluster.rssMiB();
       }
     };
     await Promise.all(names.flatMap((name) => Array.from({ length: Number(values.window) }, () => stream(name))));
-    const endMiB = cluster.rssMiB();
+    clearInterval(looking);
+    const mediansMiB = ([from, to]: readonly [number, number]): number[] => {
+      const seen = looks.filter((look) => look.share >= from && look.share < to);
+      return cluster.ids.map((_, i) => median(seen.map(({ rssMiB }) => rssMiB[i] as number)));
+    };
+    const settledMiB = mediansMiB(SETTLED);
+    const lastMiB = mediansMiB(LAST);
     const perS = (counted / (performance.now() - startedMs)) * 1000;
     const cpuMs = cluster.cpuMs() - cpuBefore;
     // A request is signed once and checked by every validator; votes and attestations are shared by a batch.
@@ -120,12 +129,8 @@ export async function main(args: string[]): Promise<void> {
           vsCryptoBound: round(perS / boundPerS),
           requests: counted,
           validatorsCpuMsPerRequest: round(cpuMs / counted),
-          rssMiB: {
-            start: memory.startMiB.map(Math.round),
-            settled: memory.settledMiB?.map(Math.round) ?? null,
-            end: endMiB.map(Math.round),
-          },
-          rssGrowthMiB: round(sum(endMiB) - sum(memory.settledMiB ?? memory.startMiB)),
+          rssMiB: { settled: settledMiB.map(Math.round), last: lastMiB.map(Math.round) },
+          rssGrowthMiB: round(sum(lastMiB) - sum(settledMiB)),
         },
         growth: grown.map(({ medianMs, p99Ms, cpuMs, ...point }) => ({
           ...point,
