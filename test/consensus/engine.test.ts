@@ -2,6 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { toBase64url } from '../../src/base/bytes.ts';
+import { canonicalBytes } from '../../src/base/canonical.ts';
 import { contradicts } from '../../src/consensus/certificates.ts';
 import type { Application } from '../../src/consensus/engine.ts';
 import { encodePacket } from '../../src/consensus/pbft/core/messages.ts';
@@ -106,6 +107,16 @@ test('a validator whose log and ledger were rolled back stops voting when it see
   runUntil(() => heights().every((height) => height === 5));
   expect(engines.get(ids[1]!)!.status().state).toBe('following');
   expect(engines.get(ids[1]!)!.status().why).toMatch(/is not in its log/);
+});
+
+test('a validator stops rather than say in one place what differs from its log', () => {
+  const { ids, start, engines, runUntil, heights, request, logs } = house(4);
+  const said = { type: 'base', low: 0, view: 0, votes: [['pbft.prepare/1/0', 'another signature']] };
+  logs.set(ids[1]!, [canonicalBytes(said as never)]);
+  for (const id of ids) start(id);
+  for (const engine of engines.values()) engine.submit(request(1));
+  expect(() => runUntil(() => heights()[1] === 1)).toThrow('pbft.prepare/1/0 was said before, and differently');
+  expect(engines.get(ids[1]!)!.status().state).toBe('stopped');
 });
 
 test('conflicting votes are kept as evidence, across a restart, and shown', () => {

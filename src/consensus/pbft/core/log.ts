@@ -9,8 +9,13 @@ import { inboxAt, loseVote, mayVote, type Replica, voteKey } from './state.ts';
 
 type OwnVote = PrePrepare | Prepare | Commit | ViewChange | NewView;
 
-/** Notes an own vote in memory; the record that holds it must be persisted in the same step. */
+/**
+ * Notes an own vote in memory before it is said; the record that holds it must be persisted in the same step. Throws where this place
+ * holds another: no rule leads there, and a validator that stops is one fault, one that contradicts itself is evidence against it.
+ */
 export function remember(r: Replica, vote: OwnVote): void {
+  const said = r.ownVotes.get(voteKey(vote));
+  invariant(said === undefined || said === vote.signature, `${voteKey(vote)} was said before, and differently`);
   r.ownVotes.set(voteKey(vote), vote.signature);
 }
 
