@@ -4,7 +4,10 @@ import { execFile } from 'node:child_process';
 import { renameSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { chainClock } from '../../src/base/clock.ts';
+import { SILENT } from '../../src/base/log.ts';
 import { generateKey } from '../../src/keys/files.ts';
+import { connect } from '../../src/messaging/client.ts';
 import { VOTES_FILE } from '../../src/validator/validator.ts';
 import { readBook } from './consensus/books.ts';
 import { Cluster, VALIDATORS } from './consensus/cluster.ts';
@@ -66,7 +69,12 @@ async function goesOn(id: string): Promise<void> {
 }
 
 beforeAll(async () => {
-  cluster = await Cluster.start({ gateways: GATEWAYS, embedding: ['validator-0', 'validator-1'], mosquitto: false });
+  cluster = await Cluster.start({
+    gateways: GATEWAYS,
+    embedding: ['validator-0', 'validator-1'],
+    mosquitto: false,
+    answering: 'validator-0',
+  });
   gateways = new Gateways(cluster, GATEWAYS);
   await gateways.connected();
   gateways.begin();
@@ -131,12 +139,43 @@ test('a validator is added and another removed', { timeout: MS_MAX }, async () =
   expect(await submit('add.json')).toMatchObject({ code: 0, phase: 'recorded' });
   await goesOn('validator-0'); // four of five
 
-  await made('member', 'validator-4', '--remove', '--ledger', cluster.dirOf('validator-0'), '-o', at('remove.json'));
+  // The set in force as a stranger learns it: proven from genesis over the changes so far.
+  await made('member', 'validator-4', '--remove', '--api', cluster.api, '-o', at('remove.json'));
   await approvedBy('remove.json', ...VALIDATORS, 'operator');
   expect(await submit('remove.json')).toMatchObject({ code: 0, phase: 'recorded' });
   cluster.begin({ type: 'kill', node: 'validator-2' });
   await goesOn('validator-0'); // three of four again
   await cluster.run('validator-2');
+});
+
+test('a site is admitted from its site file, and only then its gateway is let in', { timeout: MS_MAX }, async () => {
+  const key = generateKey(at('gateway-new.pem'));
+  const voice = connect({
+    chain: cluster.genesis.chain,
+    self: 'gateway-new',
+    key,
+    brokers: cluster.brokerUrls('gateway-0'),
+    brokersWanted: 1,
+    clock: chainClock(
+      cluster.genesis.clock,
+      () => Date.now(),
+      () => performance.now(),
+    ),
+    log: SILENT,
+    random: Math.random,
+  });
+  try {
+    const brokers = (): string => JSON.stringify(voice.status().brokers);
+    await until('a stranger is refused', () => brokers().includes('does not know this key'));
+    const site = ['admit', join(ROOT, 'devices/examples/house.yaml'), '--id', 'gateway-new', '--feeder', 'street'];
+    await made(...(site as ['admit']), '--bus', 'root', '--public-key', key.publicKey, '-o', at('admit.json'));
+    expect(await submit('admit.json')).toMatchObject({ code: 2, text: expect.stringMatching(/has not signed yet/) });
+    await made('possess', at('admit.json'), '--key', at('gateway-new.pem'));
+    expect(await submit('admit.json')).toMatchObject({ code: 0, phase: 'recorded' });
+    await voice.connected(1, 60_000);
+  } finally {
+    await voice.stop();
+  }
 });
 
 test('a gateway gets a new key and is revoked', { timeout: MS_MAX }, async () => {

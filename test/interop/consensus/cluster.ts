@@ -27,6 +27,8 @@ export interface ClusterOptions {
   /** Validators with a broker of their own. */
   readonly embedding: readonly string[];
   readonly mosquitto: boolean;
+  /** A validator that answers questions over HTTP, too. */
+  readonly answering?: string;
   /** Name of a bug of the simulator's list that every validator is started with. */
   readonly planted?: string;
 }
@@ -43,15 +45,17 @@ export class Cluster {
   readonly falls: string[] = [];
   readonly #options: ClusterOptions;
   readonly #ports: ReadonlyMap<string, number>;
+  readonly #apiPort: number;
   readonly #links = new Map<string, Map<string, Link>>();
   readonly #processes = new Map<string, ChildProcess>();
   /** Processes whose end the test wanted. */
   readonly #killed = new Set<ChildProcess>();
   #mosquitto: ChildProcess | null = null;
 
-  private constructor(options: ClusterOptions, folder: string, ports: ReadonlyMap<string, number>) {
+  private constructor(options: ClusterOptions, folder: string, ports: ReadonlyMap<string, number>, apiPort: number) {
     this.#options = options;
     this.#ports = ports;
+    this.#apiPort = apiPort;
     this.folder = folder;
     this.brokers = [...ports.keys()];
     const keys = new Map([...options.gateways, 'utility'].map((id) => [id, newKey()]));
@@ -72,7 +76,7 @@ export class Cluster {
     for (const broker of [...options.embedding, ...(options.mosquitto ? [MOSQUITTO] : [])]) {
       ports.set(broker, await freePort());
     }
-    const cluster = new Cluster(options, mkdtempSync(join(tmpdir(), 'wattpact-faults-')), ports);
+    const cluster = new Cluster(options, mkdtempSync(join(tmpdir(), 'wattpact-faults-')), ports, await freePort());
     try {
       if (options.mosquitto) cluster.#mosquitto = startMosquitto(cluster.folder, ports.get(MOSQUITTO) as number);
       for (const node of [...VALIDATORS, ...options.gateways]) {
@@ -90,6 +94,11 @@ export class Cluster {
 
   dirOf(validator: string): string {
     return join(this.folder, validator);
+  }
+
+  /** Open API of the validator that answers. */
+  get api(): string {
+    return `http://127.0.0.1:${this.#apiPort}`;
   }
 
   /** Where a node finds the brokers: each behind its own link. */
@@ -111,6 +120,7 @@ export class Cluster {
         ...['--genesis', join(this.folder, 'genesis.json'), '--id', id],
         ...['--key', join(this.folder, `${id}.pem`), '--data', this.dirOf(id)],
         ...(own === undefined ? [] : ['--listen', `127.0.0.1:${own}`]),
+        ...(id === this.#options.answering ? ['--api', `127.0.0.1:${this.#apiPort}`] : []),
         ...this.brokerUrls(id).flatMap((url) => ['--broker', url]),
       ],
       {
