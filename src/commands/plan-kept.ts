@@ -28,7 +28,7 @@ export interface KeptPlan {
 }
 
 /** Plans as the gateway would with its last forecast; says what is missing for it otherwise. */
-export function planKept(site: SiteFile, siteFile: string, storedPercent: number): KeptPlan {
+export async function planKept(site: SiteFile, siteFile: string, storedPercent: number): Promise<KeptPlan> {
   const missing = (what: string, hint: string): never => {
     throw new WattpactError('plan.nothing', what, { hint });
   };
@@ -64,7 +64,7 @@ export function planKept(site: SiteFile, siteFile: string, storedPercent: number
       clock,
     });
     const bidAt = Math.min(intervalAt(issuedAtMs + requestMs, lengthMs) - first, intervals.length - 1);
-    const plan = planning.plan({
+    const plan = await planning.plan({
       bidAt,
       isCleared: false,
       expected: intervals.map((quantiles) => ({

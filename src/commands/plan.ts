@@ -68,19 +68,19 @@ export function planCommand(): Command {
   return command;
 }
 
-function guarded(action: () => void): void {
+async function guarded(action: () => void | Promise<void>): Promise<void> {
   try {
-    action();
+    await action();
   } catch (error) {
     fail(error);
   }
 }
 
-function runPlan(siteFile: string, flags: PlanFlags): void {
+async function runPlan(siteFile: string, flags: PlanFlags): Promise<void> {
   const { site } = loadSite(siteFile);
   const percent = numberIn(flags.stored ?? '50', '--stored', 0, 100);
   if (flags.csv === undefined) {
-    const { plan, bidAt, issuedAtMs } = planKept(site, siteFile, percent);
+    const { plan, bidAt, issuedAtMs } = await planKept(site, siteFile, percent);
     if (flags.json) {
       printJson(plan);
       return;

@@ -5,6 +5,7 @@ import { type EnergyLoad, type Span, spanOf } from './equipment.ts';
 import type { Adaptable } from './exchange.ts';
 import type { PlanInput } from './plan-types.ts';
 import type { SiteCost } from './site-cost.ts';
+import type { Sliced } from './slices.ts';
 
 /** Tries for each price. */
 const TRIES = 9;
@@ -15,12 +16,12 @@ const GOLDEN = (Math.sqrt(5) - 1) / 2;
  * each takes about what it needs: it is where least cost plus the worth of all needs is highest (the dual of meeting them), `boundUc`: no plan with
  * the others where they are costs less. Then each is made `urgency` times as dear.
  */
-export function adaptFreely(
+export function* adaptFreely(
   loads: readonly EnergyLoad[],
   input: PlanInput,
   cost: SiteCost,
   urgency: number,
-): { readonly worthsUcPerWh: readonly number[]; readonly boundUc: number } {
+): Sliced<{ readonly worthsUcPerWh: readonly number[]; readonly boundUc: number }> {
   const hours = input.intervalMs / 3_600_000;
   const spans = loads.map((load) => spanOf(load, input));
   const mostWh = loads.map((load) => (load.powersW.at(-1) ?? 0) * hours);
@@ -35,37 +36,38 @@ export function adaptFreely(
     }
     cost.adapt(t, adaptable);
   };
-  const dual = (touched: Span): number => {
+  function* dual(touched: Span): Sliced<number> {
+    if (cost.work.isPauseDue()) yield;
     for (let t = touched.first; t < touched.end; t++) tell(t);
     return loads.reduce((sum, { needWh }, l) => sum + worths[l]! * needWh, cost.total());
-  };
+  }
   const everywhere = { first: 0, end: prices.length };
   // Where one price alone cannot rise without another, all of them together can.
-  const together = (range: Range): void => {
+  function* together(range: Range): Sliced<void> {
     const before = worths.slice();
-    const to = (shift: number): number => {
+    const to = (shift: number): Sliced<number> => {
       for (const [l, worth] of before.entries()) worths[l] = worth + shift;
       return dual(everywhere);
     };
-    to(highest(range, to));
-  };
+    yield* to(yield* highest(range, to));
+  }
   const whole = { low: Math.min(...ranges.map(({ low }) => low)), high: Math.max(...ranges.map(({ high }) => high)) };
-  together(whole);
+  yield* together(whole);
   if (loads.length > 1) {
     for (const [l, span] of spans.entries()) {
-      const to = (worth: number): number => {
+      const to = (worth: number): Sliced<number> => {
         worths[l] = worth;
         return dual(span);
       };
-      to(highest(whole, to));
+      yield* to(yield* highest(whole, to));
     }
     const near = (whole.high - whole.low) / 8;
-    together({ low: -near, high: near });
+    yield* together({ low: -near, high: near });
   }
-  const boundUc = dual(everywhere);
+  const boundUc = yield* dual(everywhere);
   // Whole steps cost more than what they would be divided: what is needed is then taken a little earlier than at the last moment.
   for (const l of worths.keys()) worths[l]! *= urgency;
-  dual(everywhere);
+  yield* dual(everywhere);
   return { worthsUcPerWh: worths, boundUc };
 }
 
@@ -89,19 +91,19 @@ function priceRange(prices: Float64Array, { first, end }: Span): Range {
 }
 
 /** Where a concave function is highest, by golden sections. */
-function highest({ low, high }: Range, of: (x: number) => number): number {
+function* highest({ low, high }: Range, of: (x: number) => Sliced<number>): Sliced<number> {
   let [a, b] = [low, high];
   let [x, y] = [b - GOLDEN * (b - a), a + GOLDEN * (b - a)];
-  let [fx, fy] = [of(x), of(y)];
+  let [fx, fy] = [yield* of(x), yield* of(y)];
   for (let tries = 2; tries < TRIES; tries++) {
     if (fx > fy) {
       [b, y, fy] = [y, x, fx];
       x = b - GOLDEN * (b - a);
-      fx = of(x);
+      fx = yield* of(x);
     } else {
       [a, x, fx] = [x, y, fy];
       y = a + GOLDEN * (b - a);
-      fy = of(y);
+      fy = yield* of(y);
     }
   }
   return (a + b) / 2;

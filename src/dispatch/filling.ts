@@ -4,6 +4,7 @@
 import { type EnergyLoad, spanOf } from './equipment.ts';
 import type { LoadPlan, PlanInput } from './plan-types.ts';
 import type { SiteCost } from './site-cost.ts';
+import type { Sliced } from './slices.ts';
 import { type CostToGo, leastTotal } from './value.ts';
 
 /** Choices kept from interval to interval: the best one for each of so many ways to have used energy so far. */
@@ -35,13 +36,13 @@ interface Node {
  * Plans of loads that `cost` does not hold, but knows as adapting to what is worth `worthsUcPerWh` to each; null when nothing was found
  * that costs less than `belowUc` altogether.
  */
-export function fillFreely(
+export function* fillFreely(
   loads: readonly EnergyLoad[],
   worthsUcPerWh: readonly number[],
   input: PlanInput,
   cost: SiteCost,
   belowUc: number,
-): { readonly plans: LoadPlan[]; readonly costUc: number } | null {
+): Sliced<{ readonly plans: LoadPlan[]; readonly costUc: number } | null> {
   const hours = input.intervalMs / 3_600_000;
   const spans = loads.map((load) => spanOf(load, input));
   const first = Math.min(...spans.map((span) => span.first));
@@ -59,6 +60,7 @@ export function fillFreely(
     const after = cost.from(t + 1);
     const next = new Map<number, Node>();
     for (const node of nodes) {
+      if (cost.work.isPauseDue()) yield;
       let lastUc = Number.POSITIVE_INFINITY;
       for (let c = 0; c < possible.length; c++) {
         const { levels, energiesWh, withoutWh, moreWh } = possible[c]!;

@@ -9,15 +9,16 @@ import { mayGain, movesFreely, placeLoad, placeTogether, rebalance, WORTH_MOVE_U
 import type { LoadPlan, PlanInput } from './plan-types.ts';
 import { programFrom, programStarts } from './programs.ts';
 import { SiteCost } from './site-cost.ts';
+import type { Sliced, Work } from './slices.ts';
 import type { CostToGo, Storage } from './value.ts';
 
 /** Steps of dynamic programming after which no further improvement is begun. */
-const WORK_MAX = 100_000;
+const WORK_MAX = 140_000;
 /** Other starts of a program that are tried with the rest moving around it. */
 const STARTS_TRIED = 6;
 
 /** The same where filling what the others leave may save more than a share of the whole cost. */
-const WORK_MOST = 300_000;
+const WORK_MOST = 420_000;
 const WORTH_FILLING = 0.008;
 /** How much more than its least worth a Wh is that is still needed, one after the other. */
 const URGENCIES = [1.05, 1.2];
@@ -33,18 +34,19 @@ export interface LoadSchedule {
 }
 
 /** Powers of each load in each interval of the plan, the battery used at best around them. */
-export function scheduleLoads(
+export function* scheduleLoads(
   input: PlanInput,
   exchanges: readonly Exchange[],
   storage: Storage | null,
   storedWh: number,
   end: CostToGo,
-): LoadSchedule {
-  const cost = new SiteCost(exchanges, storage, storedWh, end);
-  cost.settleEither();
+  work: Work,
+): Sliced<LoadSchedule> {
+  const cost = new SiteCost(exchanges, storage, storedWh, end, work);
+  yield* cost.settleEither();
   if (input.loads.length === 0) return { loads: [], only: cost.only() };
   const schedule = new Schedule(input, cost);
-  schedule.improve();
+  yield* schedule.run();
   return { loads: schedule.plans, only: cost.only() };
 }
 
@@ -57,46 +59,51 @@ class Schedule {
   /** The least movable first. */
   readonly #order: readonly number[];
   #workMax = WORK_MAX;
+  readonly #workBefore: number;
   /** Those of them that are being placed. */
   #active: readonly number[];
 
   constructor(input: PlanInput, cost: SiteCost) {
     this.#input = input;
     this.#cost = cost;
+    this.#workBefore = cost.work.done;
     this.#hours = input.intervalMs / 3_600_000;
     this.#spans = input.loads.map((load) => spanOf(load, input));
     this.#order = input.loads.map((_, l) => l).sort((a, b) => this.#mobility(a) - this.#mobility(b));
     this.#active = this.#order;
     this.plans = input.loads.map(({ id }) => ({ id, powersW: input.intervals.map(() => 0), met: false }));
-    this.#start(this.#order);
-    this.#settle();
+  }
+
+  *run(): Sliced<void> {
+    yield* this.#start(this.#order);
+    yield* this.#settle();
     for (const first of this.#order.slice(1)) {
       if (!this.#mayGoOn()) break;
-      this.#tried(this.#order, () => {
-        for (const l of this.#order) this.#take(l);
-        this.#start([first, ...this.#order.filter((l) => l !== first)]);
-        this.#settle();
-      });
+      yield* this.#tried(this.#order, () => this.#startWith(first));
     }
-  }
-
-  #start(order: readonly number[]): void {
-    for (const l of order) this.#place(l);
-  }
-
-  improve(): void {
-    this.#search();
+    yield* this.#search();
     for (const urgency of URGENCIES) {
-      if (!this.#fill(urgency)) return;
-      this.#search();
+      if (!(yield* this.#fill(urgency))) return;
+      yield* this.#search();
     }
+  }
+
+  *#start(order: readonly number[]): Sliced<void> {
+    for (const l of order) yield* this.#place(l);
+  }
+
+  /** All anew, this one before the others. */
+  *#startWith(first: number): Sliced<void> {
+    for (const l of this.#order) this.#take(l);
+    yield* this.#start([first, ...this.#order.filter((l) => l !== first)]);
+    yield* this.#settle();
   }
 
   /**
    * Loads that move freely make room for the others while these are placed, and fill what is left between them: all together, for one
    * placement of the others after the other. False: too little is to be won by it.
    */
-  #fill(urgency: number): boolean {
+  *#fill(urgency: number): Sliced<boolean> {
     const freely = this.#fillable();
     const free = freely.map((l) => this.#input.loads[l] as EnergyLoad);
     const others = this.#order.filter((l) => !freely.includes(l));
@@ -104,36 +111,37 @@ class Schedule {
     let leastUc = this.#cost.total();
     let best = this.plans.slice();
     const seen = new Set<string>();
-    const filled = (): boolean => {
-      const key = others.map((l) => this.plans[l]!.powersW.join()).join(';');
+    const self = this;
+    function* filled(): Sliced<boolean> {
+      const key = others.map((l) => self.plans[l]!.powersW.join()).join(';');
       if (seen.has(key)) return false;
       seen.add(key);
-      const plans = fillFreely(free, adapted.worthsUcPerWh, this.#input, this.#cost, leastUc - WORTH_MOVE_UC);
+      const plans = yield* fillFreely(free, adapted.worthsUcPerWh, self.#input, self.#cost, leastUc - WORTH_MOVE_UC);
       if (plans === null) return false;
-      best = this.plans.slice();
+      best = self.plans.slice();
       for (const [i, l] of freely.entries()) best[l] = plans.plans[i]!;
       leastUc = plans.costUc;
       return true;
-    };
+    }
     for (const l of freely) this.#take(l);
-    let adapted = adaptFreely(free, this.#input, this.#cost, urgency);
+    let adapted = yield* adaptFreely(free, this.#input, this.#cost, urgency);
     const isWorthIt = leastUc - adapted.boundUc > WORTH_FILLING * Math.abs(leastUc);
     if (isWorthIt) {
       this.#workMax = WORK_MOST;
-      filled();
+      yield* filled();
       this.#active = others;
-      this.#settle();
-      adapted = adaptFreely(free, this.#input, this.#cost, urgency);
-      if (!filled()) for (const l of others) this.#replace(l, best[l]!);
+      yield* this.#settle();
+      adapted = yield* adaptFreely(free, this.#input, this.#cost, urgency);
+      if (!(yield* filled())) for (const l of others) this.#replace(l, best[l]!);
     }
     for (let better = isWorthIt; better; ) {
       better = false;
       for (const l of others) {
-        for (const plan of this.#alternatives(l)) {
+        for (const plan of yield* this.#alternatives(l)) {
           if (!this.#mayGoOn()) break;
           const before = this.plans[l]!;
           this.#replace(l, plan);
-          if (filled()) better = true;
+          if (yield* filled()) better = true;
           else this.#replace(l, before);
         }
       }
@@ -158,19 +166,19 @@ class Schedule {
   }
 
   /** Other places of a load, the cheapest first. */
-  #alternatives(l: number): LoadPlan[] {
+  *#alternatives(l: number): Sliced<LoadPlan[]> {
     const load = this.#input.loads[l]!;
     const now = this.plans[l]!;
     this.#take(l);
     const found: { plan: LoadPlan; totalUc: number }[] = [];
     if (load.kind === 'program') {
-      for (const { from, totalUc } of programStarts(load, this.#input, this.#cost, ALTERNATIVES))
+      for (const { from, totalUc } of yield* programStarts(load, this.#input, this.#cost, ALTERNATIVES))
         found.push({ plan: programFrom(load, this.#input, from), totalUc });
     } else {
       const banned = [-1, ...now.powersW.flatMap((powerW, t) => (powerW > 0 ? [t] : []))];
       for (const t of banned) {
         if (!this.#mayGoOn()) break;
-        const plan = placeLoad(load, this.#input, this.#cost, t);
+        const plan = yield* placeLoad(load, this.#input, this.#cost, t);
         found.push({ plan, totalUc: this.#cost.total() });
         this.plans[l] = plan;
         this.#take(l);
@@ -187,120 +195,128 @@ class Schedule {
     this.#put(l, plan);
   }
 
-  #search(): void {
+  *#search(): Sliced<void> {
     // What finds most for its work comes first.
     const moves = [
       (l: number) => this.#yields(l),
       (l: number) => this.#shift(l),
-      (l: number) => this.#neighbours(l).some((other) => other < l && this.#pair(l, other)),
+      (l: number) => this.#pairs(l),
       (l: number) => this.#ejects(l),
     ];
     for (let m = 0; m < moves.length && this.#mayGoOn(); m++) {
       let better = false;
-      for (const l of this.#active) if (moves[m]!(l)) better = true;
+      for (const l of this.#active) if (yield* moves[m]!(l)) better = true;
       if (!better) continue;
-      this.#cost.settleEither();
+      yield* this.#cost.settleEither();
       m = -1;
     }
-    this.#cost.settleEither();
+    yield* this.#cost.settleEither();
   }
 
   #mayGoOn(): boolean {
-    return this.#cost.work < this.#workMax;
+    return this.#cost.work.done - this.#workBefore < this.#workMax;
   }
 
   /** Each alone is taken out and placed again, until none gains by it. */
-  #settle(loads: readonly number[] = this.#active): void {
+  *#settle(loads: readonly number[] = this.#active): Sliced<void> {
     let unsuccessful = 0;
     for (let i = 0; unsuccessful < loads.length && this.#mayGoOn(); i++) {
       const l = loads[i % loads.length]!;
-      unsuccessful = this.#tried([l], () => this.#move(l)) ? 1 : unsuccessful + 1;
+      unsuccessful = (yield* this.#tried([l], () => this.#move(l))) ? 1 : unsuccessful + 1;
     }
   }
 
   /** A program at another time, the others moving around it. */
-  #shift(l: number): boolean {
+  *#shift(l: number): Sliced<boolean> {
     const load = this.#input.loads[l]!;
     const others = this.#neighbours(l);
     if (others.length === 0 || load.kind !== 'program' || !this.#mayGoOn()) return false;
     this.#take(l);
-    const starts = programStarts(load, this.#input, this.#cost, STARTS_TRIED);
+    const starts = yield* programStarts(load, this.#input, this.#cost, STARTS_TRIED);
     this.#put(l, this.plans[l]!);
     let better = false;
     for (const { from } of starts) {
       if (!this.#mayGoOn()) break;
-      const shifted = this.#tried([l, ...others], () => {
+      const shifted = (): Sliced<void> => {
         this.#take(l);
         this.#put(l, programFrom(load, this.#input, from));
-        for (const other of others) this.#move(other);
-        this.#move(l);
-      });
-      if (shifted) better = true;
+        return this.#moveAll([...others, l]);
+      };
+      if (yield* this.#tried([l, ...others], shifted)) better = true;
     }
     return better;
   }
 
   /** The others are placed as if this load were not there, then it finds its place among them. */
-  #yields(l: number): boolean {
+  *#yields(l: number): Sliced<boolean> {
     const others = this.#neighbours(l);
     if (others.length === 0 || !this.#mayGoOn()) return false;
-    return this.#tried([l, ...others], () => {
-      this.#take(l);
-      for (const other of others) this.#move(other);
-      this.#place(l);
-      for (const other of others) this.#move(other);
-    });
+    return yield* this.#tried([l, ...others], () => this.#yielded(l, others));
+  }
+
+  *#yielded(l: number, others: readonly number[]): Sliced<void> {
+    this.#take(l);
+    yield* this.#moveAll(others);
+    yield* this.#place(l);
+    yield* this.#moveAll(others);
   }
 
   /** A step of a load gives way to the others, wherever one of them could use its time. */
-  #ejects(l: number): boolean {
+  *#ejects(l: number): Sliced<boolean> {
     const load = this.#input.loads[l]!;
     const others = this.#neighbours(l);
     if (others.length === 0 || load.kind === 'program') return false;
-    const free = movesFreely(load, this.#input);
     let better = false;
     for (let t = 0; t < this.#input.intervals.length && this.#mayGoOn(); t++) {
       if (this.plans[l]!.powersW[t]! === 0) continue;
       const wanting = others.filter((o) => this.#spans[o]!.first <= t && t < this.#spans[o]!.end);
       if (wanting.length === 0) continue;
-      const ejected = this.#tried([l, ...wanting], () => {
-        if (free) this.plans[l] = rebalance(load, this.plans[l]!, this.#input, this.#cost, t);
-        else {
-          this.#take(l);
-          this.plans[l] = placeLoad(load, this.#input, this.#cost, t);
-        }
-        for (const other of wanting) this.#move(other);
-        this.#move(l);
-      });
-      if (ejected) better = true;
+      if (yield* this.#tried([l, ...wanting], () => this.#ejected(l, load, t, wanting))) better = true;
     }
     return better;
   }
 
+  *#ejected(l: number, load: EnergyLoad, t: number, wanting: readonly number[]): Sliced<void> {
+    if (movesFreely(load, this.#input)) {
+      this.plans[l] = yield* rebalance(load, this.plans[l]!, this.#input, this.#cost, t);
+    } else {
+      this.#take(l);
+      this.plans[l] = yield* placeLoad(load, this.#input, this.#cost, t);
+    }
+    yield* this.#moveAll([...wanting, l]);
+  }
+
+  /** With each of the loads before it that one stands in the way of. */
+  *#pairs(l: number): Sliced<boolean> {
+    for (const other of this.#neighbours(l)) if (other < l && (yield* this.#pair(l, other))) return true;
+    return false;
+  }
+
   /** Two loads that stand in each other's way: both out, and in again in either order or a step of each in turn. */
-  #pair(a: number, b: number): boolean {
+  *#pair(a: number, b: number): Sliced<boolean> {
     const [one, two] = [this.#input.loads[a]!, this.#input.loads[b]!];
     let better = false;
-    if (this.#mayGoOn() && this.#tried([a, b], () => this.#again([a, b]))) better = true;
-    if (this.#mayGoOn() && this.#tried([a, b], () => this.#again([b, a]))) better = true;
+    if (this.#mayGoOn() && (yield* this.#tried([a, b], () => this.#again([a, b])))) better = true;
+    if (this.#mayGoOn() && (yield* this.#tried([a, b], () => this.#again([b, a])))) better = true;
     if (one.kind === 'program' || two.kind === 'program' || !this.#mayGoOn()) return better;
-    const together = this.#tried([a, b], () => {
-      this.#take(a);
-      this.#take(b);
-      const [first, second] = placeTogether([one, two], this.#input, this.#cost);
-      this.plans[a] = first!;
-      this.plans[b] = second!;
-      this.#move(a);
-    });
-    return together || better;
+    return (yield* this.#tried([a, b], () => this.#together(a, one, b, two))) || better;
+  }
+
+  *#together(a: number, one: EnergyLoad, b: number, two: EnergyLoad): Sliced<void> {
+    this.#take(a);
+    this.#take(b);
+    const [first, second] = yield* placeTogether([one, two], this.#input, this.#cost);
+    this.plans[a] = first!;
+    this.plans[b] = second!;
+    yield* this.#move(a);
   }
 
   /** Makes a change of some loads; true when it saves, otherwise everything is as before. */
-  #tried(which: readonly number[], change: () => void): boolean {
+  *#tried(which: readonly number[], change: () => Sliced<void>): Sliced<boolean> {
     const before = this.#cost.total();
     const old = which.map((l) => this.plans[l]!);
     const back = this.#cost.remember();
-    change();
+    yield* change();
     const met = which.every((l, i) => this.plans[l]!.met || !old[i]!.met);
     if (met && this.#cost.total() < before - WORTH_MOVE_UC) return true;
     back();
@@ -309,20 +325,25 @@ class Schedule {
   }
 
   /** Moves one load to where it costs least now. */
-  #move(l: number): void {
+  *#move(l: number): Sliced<void> {
+    if (this.#cost.work.isPauseDue()) yield;
     const load = this.#input.loads[l]!;
-    if (movesFreely(load, this.#input)) this.plans[l] = rebalance(load, this.plans[l]!, this.#input, this.#cost);
-    else if (mayGain(load, this.plans[l]!, this.#input, this.#cost)) this.#again([l]);
+    if (movesFreely(load, this.#input)) this.plans[l] = yield* rebalance(load, this.plans[l]!, this.#input, this.#cost);
+    else if (mayGain(load, this.plans[l]!, this.#input, this.#cost)) yield* this.#again([l]);
+  }
+
+  *#moveAll(which: readonly number[]): Sliced<void> {
+    for (const l of which) yield* this.#move(l);
   }
 
   /** Takes loads out and places them in this order. */
-  #again(which: readonly number[]): void {
+  *#again(which: readonly number[]): Sliced<void> {
     for (const l of which) this.#take(l);
-    for (const l of which) this.#place(l);
+    for (const l of which) yield* this.#place(l);
   }
 
-  #place(l: number): void {
-    this.plans[l] = placeLoad(this.#input.loads[l]!, this.#input, this.#cost);
+  *#place(l: number): Sliced<void> {
+    this.plans[l] = yield* placeLoad(this.#input.loads[l]!, this.#input, this.#cost);
   }
 
   #take(l: number): void {

@@ -7,6 +7,7 @@ import type { LoadPlan, PlanInput } from './plan-types.ts';
 import { placeProgram, programMayGain } from './programs.ts';
 import { bestRuns } from './runs.ts';
 import type { SiteCost } from './site-cost.ts';
+import type { Sliced } from './slices.ts';
 
 /** Less than this missing is enough. */
 const ENOUGH_WH = 1e-6;
@@ -28,30 +29,30 @@ export function movesFreely(load: PlanLoad, input: PlanInput): load is EnergyLoa
 }
 
 /** Places a load that `cost` does not hold yet; afterwards it does. An energy load stays off in the interval `banned`. */
-export function placeLoad(load: PlanLoad, input: PlanInput, cost: SiteCost, banned = -1): LoadPlan {
-  if (load.kind === 'program') return placeProgram(load, input, cost);
+export function* placeLoad(load: PlanLoad, input: PlanInput, cost: SiteCost, banned = -1): Sliced<LoadPlan> {
+  if (load.kind === 'program') return yield* placeProgram(load, input, cost);
   const placement = new Placement(load, input, cost);
   placement.banned = banned;
   placement.placeRuns();
-  while (placement.next()) {}
-  return placement.finish();
+  while (yield* placement.next()) {}
+  return yield* placement.finish();
 }
 
 /**
  * Moves single steps of a load that `cost` holds to better times until none is left to move. With `banned`, its step there is moved
  * away instead. Not for loads with least times.
  */
-export function rebalance(
+export function* rebalance(
   load: EnergyLoad,
   plan: LoadPlan,
   input: PlanInput,
   cost: SiteCost,
   banned?: number,
-): LoadPlan {
+): Sliced<LoadPlan> {
   const placement = new Placement(load, input, cost, plan);
-  if (banned !== undefined) placement.moveAway(banned);
-  else placement.rebalance();
-  return placement.finish();
+  if (banned !== undefined) yield* placement.moveAway(banned);
+  else yield* placement.rebalance();
+  return yield* placement.finish();
 }
 
 /**
@@ -65,12 +66,17 @@ export function mayGain(load: PlanLoad, plan: LoadPlan, input: PlanInput, cost: 
 }
 
 /** Two loads placed at the same time, a step of each in turn. */
-export function placeTogether(loads: readonly EnergyLoad[], input: PlanInput, cost: SiteCost): LoadPlan[] {
+export function* placeTogether(loads: readonly EnergyLoad[], input: PlanInput, cost: SiteCost): Sliced<LoadPlan[]> {
   const placements = loads.map((load) => new Placement(load, input, cost));
   for (const placement of placements) placement.placeRuns();
-  let open = placements;
-  while (open.length > 0) open = open.filter((placement) => placement.next());
-  return placements.map((placement) => placement.finish());
+  for (let open = placements; open.length > 0; ) {
+    const next: Placement[] = [];
+    for (const placement of open) if (yield* placement.next()) next.push(placement);
+    open = next;
+  }
+  const plans: LoadPlan[] = [];
+  for (const placement of placements) plans.push(yield* placement.finish());
+  return plans;
 }
 
 /** One more step of a load: from interval `from`, each of `length` intervals one power higher. */
@@ -129,9 +135,9 @@ class Placement {
   }
 
   /** Takes the cheapest step; false when the need is met or nothing more fits. */
-  next(): boolean {
+  *next(): Sliced<boolean> {
     if (this.leftWh <= ENOUGH_WH) return false;
-    if (this.#free) return this.#nextStep();
+    if (this.#free) return yield* this.#nextStep();
     this.#prices ??= this.#cost.nextPrices();
     const known = this.#known;
     const width = this.levels.length + 1;
@@ -156,6 +162,7 @@ class Placement {
       for (const candidate of candidates)
         if (least === null || candidate.priceUcPerWh < least.priceUcPerWh) least = candidate;
       if (least === best || least === null) break;
+      if (this.#cost.work.isPauseDue()) yield;
       const boundUcPerWh = least.priceUcPerWh;
       least.priceUcPerWh = Math.max(boundUcPerWh, this.#priceOf(least, baseline));
       if (best === null || least.priceUcPerWh < best.priceUcPerWh) best = least;
@@ -209,8 +216,9 @@ class Placement {
   }
 
   /** The step that saves most is taken out and put where it costs least, for as long as that saves. */
-  rebalance(): void {
+  *rebalance(): Sliced<void> {
     for (let tries = 0; tries < STEPS_MOVED_MAX; tries++) {
+      if (this.#cost.work.isPauseDue()) yield;
       const prices = this.#cost.nextPrices();
       let cheapest = Number.POSITIVE_INFINITY;
       for (let t = this.#span.first; t < this.#span.end; t++) {
@@ -231,7 +239,7 @@ class Placement {
       if (from < 0) return;
       const back = this.#remember();
       this.#lower(from);
-      while (this.next()) {}
+      while (yield* this.next()) {}
       if (this.#cost.total() < before - WORTH_MOVE_UC) continue;
       back();
       return;
@@ -239,10 +247,10 @@ class Placement {
   }
 
   /** Takes a step out of an interval and puts it where else it costs least. */
-  moveAway(t: number): void {
+  *moveAway(t: number): Sliced<void> {
     this.#lower(t);
     this.banned = t;
-    while (this.next()) {}
+    while (yield* this.next()) {}
     this.banned = -1;
   }
 
@@ -252,7 +260,7 @@ class Placement {
   }
 
   /** The same without least times: one step in one interval, nothing depends on what is beside it. */
-  #nextStep(): boolean {
+  *#nextStep(): Sliced<boolean> {
     this.#prices ??= this.#cost.nextPrices();
     const prices = this.#prices;
     const baseline = this.#cost.total();
@@ -270,6 +278,7 @@ class Placement {
         least = t;
       }
       if (least < 0) break;
+      if (this.#cost.work.isPauseDue()) yield;
       const energyWh = this.#stepWh(least);
       const costUc = this.#cost.totalWith(least, [energyWh]) - baseline;
       // Never below its bound again: what was asked is not asked twice.
@@ -291,17 +300,17 @@ class Placement {
   }
 
   /** What is placed, improved as far as this load alone allows. */
-  finish(): LoadPlan {
+  *finish(): Sliced<LoadPlan> {
     if (!this.#free) {
-      if (this.#load.powersW.length > 1) this.improve();
-      this.reprice();
+      if (this.#load.powersW.length > 1) yield* this.improve();
+      yield* this.reprice();
     }
     const powersW = this.levels.map((level) => this.powerOf(level));
     return { id: this.#load.id, powersW, met: this.leftWh <= ENOUGH_WH };
   }
 
   /** Takes each run out and places it anew, for as long as that saves. */
-  improve(): void {
+  *improve(): Sliced<void> {
     for (let tries = 0; tries < RUN_TRIES_MAX; tries++) {
       let better = false;
       for (const run of this.#runs()) {
@@ -310,7 +319,7 @@ class Placement {
         const leftWh = this.leftWh;
         this.#set(this.levels.map((level, t) => (t >= run.first && t < run.end ? 0 : level)));
         this.#forget();
-        while (this.next()) {}
+        while (yield* this.next()) {}
         if (this.leftWh <= Math.max(leftWh, ENOUGH_WH) && this.#cost.total() < before - WORTH_MOVE_UC) better = true;
         else back();
       }
@@ -319,10 +328,11 @@ class Placement {
   }
 
   /** Loads with long runs: the best pattern of runs for the present price of each interval, for as long as that saves. */
-  reprice(): void {
+  *reprice(): Sliced<void> {
     if (this.#load.powersW.length > 1 || this.leftWh > ENOUGH_WH) return;
     const energyWh = this.powerOf(1) * this.#hours;
     for (let tries = 0; tries < REPRICE_TRIES_MAX; tries++) {
+      if (this.#cost.work.isPauseDue()) yield;
       if (this.banned < 0 && !this.mayGain(this.#cost.nextPrices())) return;
       const before = this.#cost.total();
       const levels = this.levels;

@@ -21,6 +21,7 @@ import {
   type StoredValue,
   type Uncertain,
 } from './plan-types.ts';
+import { atOnce, type Sliced, Work } from './slices.ts';
 import { tapersOf } from './taper.ts';
 import { acWh, average, type CostToGo, choicesOf, costAt, decide, type Storage, stepBack } from './value.ts';
 
@@ -41,6 +42,8 @@ const PENALTY_FACTOR = 10;
 /** Rounds of planning with the plan's own last day as what follows it. */
 const END_ROUNDS = 1;
 const DAY_MS = 86_400_000;
+/** A step over an uncertain interval counts as so many: its functions have more pieces, and their mean is taken too. */
+const UNCERTAIN_WORK = 5;
 
 /** Middle of a forecast. */
 export function medianOf(energy: Uncertain): number {
@@ -52,7 +55,13 @@ export function medianOf(energy: Uncertain): number {
  * The result holds the expected cost, what happens at the middle of the forecast, and the value of stored energy after each interval.
  */
 export function planSite(input: PlanInput): Plan {
+  return atOnce(planInPieces(input));
+}
+
+/** The same plan with pauses, so that who asks for it may do other things in between. */
+export function* planInPieces(input: PlanInput): Sliced<Plan> {
   check(input);
+  const work = new Work();
   const { intervals } = input;
   const hours = input.intervalMs / 3_600_000;
   const dearest = intervals.reduce((max, x) => Math.max(max, Math.abs(x.buyUcPerWh), Math.abs(x.sellUcPerWh)), 1);
@@ -60,11 +69,11 @@ export function planSite(input: PlanInput): Plan {
   const storage = storageOf(input.batteries, hours);
   const storedWh = input.batteries.reduce((sum, stored) => sum + stored.storedWh, 0);
   const middle = exchanges.map((nodes) => nodes[MEDIAN] ?? nodes[0]!);
-  const end = endOf(input, exchanges, storage);
-  const { loads, only } = scheduleLoads(input, middle, storage, storedWh, end);
+  const end = yield* endOf(input, exchanges, storage, work);
+  const { loads, only } = yield* scheduleLoads(input, middle, storage, storedWh, end, work);
   const loadsWh = intervals.map((_, t) => loads.reduce((sum, load) => sum + load.powersW[t]! * hours, 0));
   const withLoads = exchanges.map((nodes, t) => nodes.map((x) => withLoad(x, loadsWh[t]!, only[t])));
-  const costs = costsToGo(withLoads, storage, end, input.intervalMs);
+  const costs = yield* costsToGo(withLoads, storage, end, input.intervalMs, work);
 
   const steps: PlanStep[] = [];
   let stored = storedWh;
@@ -124,12 +133,13 @@ function storedValueOf(cost: CostToGo): StoredValue[] {
 }
 
 /** Cost-to-go before each interval and, last, after the plan. Without a battery: sums of expected costs, no width. */
-function costsToGo(
+function* costsToGo(
   exchanges: readonly (readonly Exchange[])[],
   storage: Storage | null,
   end: CostToGo,
   intervalMs: number,
-): CostToGo[] {
+  work: Work,
+): Sliced<CostToGo[]> {
   const costs = new Array<CostToGo>(exchanges.length + 1);
   costs[exchanges.length] = end;
   const stays = Math.exp(-intervalMs / ERRORS_LAST_MS);
@@ -137,6 +147,8 @@ function costsToGo(
   let erring: readonly CostToGo[] = [end];
   for (let t = exchanges.length - 1; t >= 0; t--) {
     const outcomes = outcomesOf(exchanges[t]!);
+    work.add(UNCERTAIN_WORK * outcomes.length);
+    if (work.isPauseDue()) yield;
     const after = costs[t + 1]!;
     if (storage === null) {
       const weight = (k: number): number => (outcomes.length === 1 ? 1 : OUTCOME_WEIGHTS[k]!);
@@ -160,7 +172,12 @@ function costsToGo(
 }
 
 /** What stored energy is worth after the plan: as told, or else as on the plan's own last day. */
-function endOf(input: PlanInput, exchanges: readonly (readonly Exchange[])[], storage: Storage | null): CostToGo {
+function* endOf(
+  input: PlanInput,
+  exchanges: readonly (readonly Exchange[])[],
+  storage: Storage | null,
+  work: Work,
+): Sliced<CostToGo> {
   if (storage === null) return { lowWh: 0, costAtLowUc: 0, values: [], widthsWh: [] };
   if (input.endValueUcPerWh !== null) return flatEnd(input, storage, input.endValueUcPerWh);
   const prices = input.intervals.map((x) => x.buyUcPerWh).sort((a, b) => a - b);
@@ -168,7 +185,8 @@ function endOf(input: PlanInput, exchanges: readonly (readonly Exchange[])[], st
   let end = flatEnd(input, storage, Math.max(0, usual));
   const dayBefore = exchanges.length - Math.round(DAY_MS / input.intervalMs);
   for (let round = 0; round < END_ROUNDS && dayBefore >= 0; round++) {
-    end = { ...costsToGo(exchanges.slice(dayBefore), storage, end, input.intervalMs)[0]!, costAtLowUc: 0 };
+    const [before] = yield* costsToGo(exchanges.slice(dayBefore), storage, end, input.intervalMs, work);
+    end = { ...before!, costAtLowUc: 0 };
   }
   return end;
 }

@@ -4,14 +4,15 @@
 import { type ProgramLoad, spanOf } from './equipment.ts';
 import type { LoadPlan, PlanInput } from './plan-types.ts';
 import type { SiteCost } from './site-cost.ts';
+import type { Sliced } from './slices.ts';
 
 /** Starts of a program, the cheapest first, with the whole cost of each; those that cannot be among the `count` cheapest are left out. */
-export function programStarts(
+export function* programStarts(
   load: ProgramLoad,
   input: PlanInput,
   cost: SiteCost,
   count: number,
-): { readonly from: number; readonly totalUc: number }[] {
+): Sliced<{ readonly from: number; readonly totalUc: number }[]> {
   const hours = input.intervalMs / 3_600_000;
   const { first, end } = spanOf(load, input);
   const energiesWh = load.powersW.map((powerW) => powerW * hours);
@@ -28,6 +29,7 @@ export function programStarts(
   for (const { from, totalUc } of bounds) {
     const worst = best[count - 1];
     if (worst !== undefined && totalUc >= worst.totalUc) break;
+    if (cost.work.isPauseDue()) yield;
     best.push({ from, totalUc: cost.totalWith(from, energiesWh) });
     best.sort((a, b) => a.totalUc - b.totalUc || a.from - b.from);
     best.length = Math.min(best.length, count);
@@ -43,8 +45,8 @@ export function programFrom(load: ProgramLoad, input: PlanInput, from: number | 
 }
 
 /** Places a program that `cost` does not hold yet; afterwards it does. */
-export function placeProgram(load: ProgramLoad, input: PlanInput, cost: SiteCost): LoadPlan {
-  const [best] = programStarts(load, input, cost, 1);
+export function* placeProgram(load: ProgramLoad, input: PlanInput, cost: SiteCost): Sliced<LoadPlan> {
+  const [best] = yield* programStarts(load, input, cost, 1);
   if (best !== undefined) {
     const hours = input.intervalMs / 3_600_000;
     cost.add(

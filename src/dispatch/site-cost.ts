@@ -2,6 +2,7 @@
 // priced exactly by recomputing only those: cost up to each instant and cost from it on, by what is stored then.
 
 import { type Adaptable, type Exchange, type Only, pricePerWhBelow } from './exchange.ts';
+import { type Sliced, Work } from './slices.ts';
 import {
   acWh,
   type Choices,
@@ -50,15 +51,14 @@ class Chain {
   /** What the results ahead that are not `changed` must be moved by; null: the function itself has changed. */
   #moveUc: number | null = 0;
   readonly #step: (from: CostToGo, i: number) => CostToGo;
+  readonly #work: Work;
 
-  constructor(first: CostToGo, count: number, step: (from: CostToGo, i: number) => CostToGo) {
+  constructor(first: CostToGo, count: number, step: (from: CostToGo, i: number) => CostToGo, work: Work) {
     this.costs = [first];
     this.#changed = new Array<boolean>(count).fill(true);
     this.#step = step;
+    this.#work = work;
   }
-
-  /** Steps made: the measure of how long planning takes. */
-  steps = 0;
 
   /** The function after `count` steps. */
   at(count: number): CostToGo {
@@ -67,7 +67,7 @@ class Chain {
       const old = this.costs[i + 1];
       if (this.#changed[i] || this.#moveUc === null || old === undefined) {
         const next = this.#step(this.costs[i]!, i);
-        this.steps++;
+        this.#work.add(1);
         this.costs[i + 1] = next;
         this.#changed[i] = false;
         this.#moveUc = old !== undefined && sameShape(old, next) ? next.costAtLowUc - old.costAtLowUc : null;
@@ -122,11 +122,19 @@ export class SiteCost {
   readonly #only: Only[];
   readonly #upTo: Chain;
   readonly #from: Chain;
-  #tried = 0;
+  /** Steps of dynamic programming made so far: how long planning takes, the same on every machine. */
+  readonly work: Work;
   /** As they were last asked for; null when something has changed since. */
   #prices: Float64Array | null = null;
 
-  constructor(exchanges: readonly Exchange[], storage: Storage | null, storedWh: number, end: CostToGo) {
+  constructor(
+    exchanges: readonly Exchange[],
+    storage: Storage | null,
+    storedWh: number,
+    end: CostToGo,
+    work = new Work(),
+  ) {
+    this.work = work;
     // Where loads run is found without tapers; how the battery then serves them is planned with them.
     const usable = { ...(storage ?? NO_STORAGE), tapers: null };
     const choices = exchanges.map((x) => choicesOf(usable, x));
@@ -138,13 +146,8 @@ export class SiteCost {
     this.#netWh = Float64Array.from(exchanges, ({ netWh }) => netWh);
     this.#choices = choices;
     this.#only = exchanges.map(() => 'charge');
-    this.#upTo = new Chain(start, n, (before, i) => stepForward(before, choices[i]!, usable));
-    this.#from = new Chain(end, n, (after, i) => stepBack(after, choices[n - 1 - i]!, usable));
-  }
-
-  /** Steps of dynamic programming made so far: how much work was done, the same on every machine. */
-  get work(): number {
-    return this.#tried + this.#upTo.steps + this.#from.steps;
+    this.#upTo = new Chain(start, n, (before, i) => stepForward(before, choices[i]!, usable), work);
+    this.#from = new Chain(end, n, (after, i) => stepBack(after, choices[n - 1 - i]!, usable), work);
   }
 
   /** What the next Wh of consumption costs in each interval: no energy added there or elsewhere will ever cost less. */
@@ -156,6 +159,7 @@ export class SiteCost {
   #pricesNow(): Float64Array {
     const storage = this.#storage;
     const prices = new Float64Array(this.#exchanges.length);
+    this.work.add(prices.length);
     let storedWh = this.#storedWh;
     for (let t = 0; t < prices.length; t++) {
       const x = this.#exchanges[t]!;
@@ -179,15 +183,16 @@ export class SiteCost {
   }
 
   /** Finds out where prices below zero whether charging or discharging is better: turns one after the other while that saves. */
-  settleEither(): void {
+  *settleEither(): Sliced<void> {
     for (let better = true; better; ) {
       better = false;
       for (let t = 0; t < this.#choices.length; t++) {
         if (!this.#choices[t]!.either) continue;
+        if (this.work.isPauseDue()) yield;
         const only = this.#only[t] === 'discharge' ? 'charge' : 'discharge';
         const turned = choicesOf(this.#storage, this.#exchanges[t]!, this.#netWh[t], only);
         const before = this.total();
-        this.#tried++;
+        this.work.add(1);
         if (leastTotal(stepForward(this.#upTo.at(t), turned, this.#storage), this.#after(t + 1)) >= before - SAVING_UC)
           continue;
         this.#only[t] = only;
@@ -217,7 +222,7 @@ export class SiteCost {
   /** Least cost if consumption from interval `t` on were larger by these energies. */
   totalWith(t: number, moreWh: readonly number[]): number {
     let upTo = this.#upTo.at(t);
-    this.#tried += moreWh.length;
+    this.work.add(moreWh.length);
     for (let i = 0; i < moreWh.length; i++) {
       const more = moreWh[i]!;
       const at = t + i;
@@ -264,7 +269,7 @@ export class SiteCost {
     const { adaptable: _without, ...x } = this.#exchanges[t]!;
     const choices = choicesOf(this.#storage, x, this.#netWh[t]! + moreWh, this.#only[t]);
     return (before) => {
-      this.#tried++;
+      this.work.add(1);
       return stepForward(before, choices, this.#storage);
     };
   }

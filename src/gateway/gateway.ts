@@ -121,6 +121,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const orders = createOrderBook(store, clock);
   let sequenceKnown = false;
   let stopping = false;
+  let trades: Promise<unknown> = Promise.resolve();
   function onFailure(duty: string, error: unknown): void {
     log.error({ duty, error: describeError(error) }, 'duty failed');
   }
@@ -166,7 +167,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         askSalt = null;
         log.info({ sequence: store.requests.lastSequence() }, 'goes on from the last sequence');
         // The gate may close before the loop's next turn.
-        if (!stopping) void doAll([['trading', trading.tick]], onFailure);
+        trade();
       },
       onHistory({ deliveries, untilHeight }) {
         rebuilding.onHistory(deliveries, untilHeight);
@@ -432,7 +433,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
   /** Before the last sequence is known nothing can be signed; `trouble` says so. */
   function trade(): void {
-    if (sequenceKnown) trading.tick();
+    if (!sequenceKnown || stopping) return;
+    // Plans are made beside the loop's other duties, not before them.
+    trades = doAll([['trading', trading.tick]], onFailure);
   }
 
   /** A slice of learning; true when nothing is left to learn now. */
@@ -501,6 +504,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     if (timer !== null) clearTimeout(timer);
     await running;
     await control.release();
+    await trades;
     metering.keep();
     await close();
     log.info({}, 'gateway stopped');

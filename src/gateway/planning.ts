@@ -1,6 +1,7 @@
 // From what the gateway knows (forecasts, trades, prices, the owner's word, what loads had) to a plan, and the loads of every interval as they
 // were planned when it was traded: those stand from its start on, whatever later plans say. What is best is worked out by dispatch/.
 
+import { setImmediate } from 'node:timers/promises';
 import type { Clock } from '../base/clock.ts';
 import { clamp } from '../base/integers.ts';
 import { intervalAt, intervalEndMs, intervalStartMs } from '../base/interval.ts';
@@ -13,9 +14,10 @@ import {
   type Watts,
 } from '../base/units.ts';
 import type { PlanLoad } from '../dispatch/equipment.ts';
-import { planSite } from '../dispatch/plan.ts';
-import type { Plan, PlanInterval, StoredBattery } from '../dispatch/plan-types.ts';
+import { planInPieces } from '../dispatch/plan.ts';
+import type { Plan, PlanInput, PlanInterval, StoredBattery } from '../dispatch/plan-types.ts';
 import { batteriesOf, bidTermsOf, curtailableOf, planLoadsOf } from '../dispatch/site-equipment.ts';
+import { inPieces } from '../dispatch/slices.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import type { SiteFile, SiteLoad } from '../site/types.ts';
 import type { GatewayStore } from '../store/gateway.ts';
@@ -39,9 +41,10 @@ export interface ExpectedInterval {
 export interface SitePlanning {
   /**
    * Plans from the running interval on, `expected` being its forecast and those of the ones after it. `bidAt`: place of the interval that
-   * is offered for, or, when `isCleared`, that was: then its loads follow what was traded.
+   * is offered for, or, when `isCleared`, that was: then its loads follow what was traded. Timers, the bus and messages have their turn while it
+   * is being made, from what is known when it was asked for; the plan before is in force until it is done.
    */
-  plan(about: { bidAt: number; isCleared: boolean; expected: readonly ExpectedInterval[] }): Plan;
+  plan(about: { bidAt: number; isCleared: boolean; expected: readonly ExpectedInterval[] }): Promise<Plan>;
   /** The plan in force, with the interval it begins in. */
   current(): { readonly plan: Plan; readonly firstInterval: number } | null;
   /** Power that each load with a need takes in an interval, by load id: as agreed, or as the plan in force says. */
@@ -131,7 +134,7 @@ export function createSitePlanning(options: {
   }
 
   return {
-    plan({ bidAt, isCleared, expected }) {
+    async plan({ bidAt, isCleared, expected }) {
       const first = intervalAt(clock.chainMs(), lengthMs);
       const startMs = intervalStartMs(first, lengthMs);
       const fixedWh = expected.map(() => 0);
@@ -178,7 +181,7 @@ export function createSitePlanning(options: {
       const loads = planLoadsOf(site, startMs, lengthMs, intervals.length, options.loadNeeds.progress()).flatMap(
         (load) => remaining(load, settled.get(load.id), startMs, lengthMs),
       );
-      const plan = planSite({
+      const input: PlanInput = {
         intervalMs: lengthMs,
         intervals,
         bidInterval: bidAt,
@@ -191,7 +194,8 @@ export function createSitePlanning(options: {
           riskQuantile:
             contract.riskQuantile ?? newsvendor(genesis, contract, options.prices.expected(startMs + bidAt * lengthMs)),
         },
-      });
+      };
+      const plan = await inPieces(planInPieces(input), setImmediate);
       current = { plan, firstInterval: first };
       agree(plan, first, bidAt);
       return plan;

@@ -3,10 +3,11 @@
 // Owns when what is said; how it is signed, sent and counted is requester.ts, what it says is worked out by forecast/ and dispatch/.
 
 import type { Clock } from '../base/clock.ts';
-import { describeError, type WattpactError } from '../base/errors.ts';
+import { describeError, WattpactError } from '../base/errors.ts';
 import { clamp } from '../base/integers.ts';
 import { intervalAt, intervalStartMs } from '../base/interval.ts';
 import type { Log } from '../base/log.ts';
+import type { Millis } from '../base/units.ts';
 import type { BidStep } from '../dispatch/plan-types.ts';
 import { MEDIAN } from '../forecast/types.ts';
 import type { Genesis } from '../protocol/genesis.ts';
@@ -27,8 +28,8 @@ const PLAN_MS = 36 * 3_600_000;
 const BEFORE_GATE_WALL_MS = 1_000;
 
 export interface SiteTrading {
-  /** Does what is due now. */
-  tick(): void;
+  /** Does what is due now, and is done when that is; while it lasts nothing else is begun. */
+  tick(): Promise<void>;
   onNotice(notice: Notice, confirmations: number): void;
   onSettlement(settlement: Settlement): void;
   /** Net export traded for an interval; null while no notice was proved. */
@@ -62,6 +63,7 @@ export function createSiteTrading(options: {
   let cleared: number | null = null;
   /** The interval spoken of last, and since when: not every site has something to say of every interval. */
   let said: { interval: number; atMs: number } | null = null;
+  let turn: Promise<void> | null = null;
 
   function outcome(interval: number): Notice | null {
     return store.outcomes.get(interval, 'notice') as Notice | null;
@@ -76,13 +78,13 @@ export function createSiteTrading(options: {
     return offers.every(({ life }) => life.phase === 'refused' || life.phase === 'expired') ? 0 : null;
   }
 
-  function requestDue(): void {
+  async function requestDue(): Promise<void> {
     const nowMs = clock.chainMs();
     const interval = intervalAt(nowMs + requestMs, lengthMs);
-    const untilGateMs = intervalStartMs(interval, lengthMs) - gateCloseMs - nowMs;
-    if (untilGateMs < BEFORE_GATE_WALL_MS * rate || isSaid(interval)) return;
+    const gateMs = intervalStartMs(interval, lengthMs) - gateCloseMs;
+    if (isLate(gateMs) || isSaid(interval)) return;
     try {
-      request(interval, intervalStartMs(interval, lengthMs) - gateCloseMs);
+      await request(interval, gateMs);
       said = { interval, atMs: nowMs };
     } catch (error) {
       // Tried again until the gate; said once.
@@ -93,6 +95,10 @@ export function createSiteTrading(options: {
     }
   }
 
+  function isLate(gateMs: Millis): boolean {
+    return gateMs - clock.chainMs() < BEFORE_GATE_WALL_MS * rate;
+  }
+
   /** Said already, and no customer has stated another demand since: then it is said again and replaces what was said. */
   function isSaid(interval: number): boolean {
     const offers = store.requests.of(interval).filter(({ kind }) => kind === 'offer');
@@ -101,14 +107,20 @@ export function createSiteTrading(options: {
     return statedOf(interval).every(({ statedAtMs }) => statedAtMs <= saidAtMs) && saidAtMs > Number.NEGATIVE_INFINITY;
   }
 
-  function request(interval: number, gateMs: number): void {
+  function mustBeAbleToTrade(): void {
     const obstacle = options.mayNotTrade();
     if (obstacle !== null) throw obstacle;
+  }
+
+  async function request(interval: number, gateMs: Millis): Promise<void> {
+    mustBeAbleToTrade();
     const { running, generation, consumption, expected } = lookAhead();
     const at = interval - running;
 
     // The plan comes first: what fails in it leaves nothing half said, to be said anew with every further try.
-    const plan = planning.plan({ bidAt: at, isCleared: false, expected });
+    const plan = await planning.plan({ bidAt: at, isCleared: false, expected });
+    mustBeAbleToTrade();
+    if (isLate(gateMs)) throw new WattpactError('trading.late', 'the plan was made too late for the gate');
     keepIssued(store, { issuedAtMs: clock.chainMs(), first: running, interval, generation, consumption, expected });
     for (const [device, forecasts] of generation) {
       const mostWh = generationMostWh(site, genesis, gateway, device, interval);
@@ -158,10 +170,19 @@ export function createSiteTrading(options: {
   }
 
   /** What was traded decides which loads run: the interval is planned once more with its position. */
-  function planCleared(interval: number): void {
+  async function planCleared(interval: number): Promise<void> {
     if (intervalStartMs(interval, lengthMs) <= clock.chainMs()) return;
     const { running, expected } = lookAhead();
-    planning.plan({ bidAt: interval - running, isCleared: true, expected });
+    await planning.plan({ bidAt: interval - running, isCleared: true, expected });
+  }
+
+  async function doDue(): Promise<void> {
+    if (cleared !== null) {
+      const interval = cleared;
+      cleared = null;
+      await planCleared(interval);
+    }
+    await requestDue();
   }
 
   /** What customers of the site stated. */
@@ -204,12 +225,10 @@ export function createSiteTrading(options: {
 
   return {
     tick() {
-      if (cleared !== null) {
-        const interval = cleared;
-        cleared = null;
-        planCleared(interval);
-      }
-      requestDue();
+      turn ??= doDue().finally(() => {
+        turn = null;
+      });
+      return turn;
     },
     onNotice(notice, confirmations) {
       const isNew = outcome(notice.interval) === null;

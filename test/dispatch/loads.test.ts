@@ -8,6 +8,7 @@ import { planSite } from '../../src/dispatch/plan.ts';
 import type { PlanInput } from '../../src/dispatch/plan-types.ts';
 import { bestRuns, type RunRules } from '../../src/dispatch/runs.ts';
 import { SiteCost } from '../../src/dispatch/site-cost.ts';
+import { atOnce } from '../../src/dispatch/slices.ts';
 import { problem, randomProblem } from './problems.ts';
 
 /** Every pattern of the length, tried. */
@@ -195,8 +196,8 @@ test('loads that move freely are filled in as a search of all their places finds
           bestUc = Math.min(bestUc, cost.totalWith(0, moreWh));
         }
       }
-      const { worthsUcPerWh, boundUc } = adaptFreely(loads, input, cost, 1);
-      const filled = fillFreely(loads, worthsUcPerWh, input, cost, Number.POSITIVE_INFINITY)!;
+      const { worthsUcPerWh, boundUc } = atOnce(adaptFreely(loads, input, cost, 1));
+      const filled = atOnce(fillFreely(loads, worthsUcPerWh, input, cost, Number.POSITIVE_INFINITY))!;
       expect(boundUc).toBeLessThanOrEqual(bestUc + 1);
       expect(filled.costUc).toBeGreaterThanOrEqual(bestUc - 1);
       expect(filled.costUc).toBeLessThanOrEqual(bestUc + 1);

@@ -53,25 +53,44 @@ const withNeed = (energyWh: number): SiteFile => ({
   loads: flat.loads.map((load) => ({ ...load, need: load.need === null ? null : { ...load.need, energyWh } })),
 });
 
-test('what was planned for an interval when it was offered is what runs in it, whatever is planned later', () => {
+test('what was planned for an interval when it was offered is what runs in it, whatever is planned later', async () => {
   const site = planning(withNeed(500));
   // All prices are alike but the ceiling of the bid interval: the boiler waits for the cheap one.
   price = cheapAt(INTERVAL + 3);
-  request(site);
+  await request(site);
   expect(boilerW(site, INTERVAL + 1)).toBe(0);
   chainMs += INTERVAL_MS;
   // Now everything but the running interval seems dear.
   price = () => 60_000;
-  request(site);
+  await request(site);
   expect(boilerW(site, INTERVAL + 1)).toBe(0);
   expect(boilerW(planning(withNeed(500)), INTERVAL + 1)).toBe(0);
 });
 
-test('what runs by agreement is not planned a second time', () => {
+test('others have their turn while a plan is made, and the one before is in force until it is done', async () => {
+  const site = planning(withNeed(500));
+  await request(site);
+  const before = site.current();
+  let turns = 0;
+  let done = false;
+  const others = (): void => {
+    turns++;
+    if (!done) setImmediate(others);
+  };
+  const made = request(site);
+  setImmediate(others);
+  expect(site.current()).toBe(before);
+  const plan = await made;
+  done = true;
+  expect(turns).toBeGreaterThan(0);
+  expect(site.current()?.plan).toBe(plan);
+});
+
+test('what runs by agreement is not planned a second time', async () => {
   store.settings.set('loads agreed', { boiler: { [INTERVAL]: 2_000, [INTERVAL + 1]: 0 } });
   chainMs = INTERVAL * INTERVAL_MS;
   const site = planning(withNeed(500));
-  const plan = request(site);
+  const plan = await request(site);
   expect(boilerW(site, INTERVAL)).toBe(2_000);
   const [boiler] = plan.loads.filter(({ id }) => id === 'boiler');
   expect(boiler?.powersW.slice(0, 20).every((powerW) => powerW === 0) ?? true).toBe(true);
@@ -79,54 +98,54 @@ test('what runs by agreement is not planned a second time', () => {
   expect(plan.steps[0]?.consumptionWh).toBe(600);
 });
 
-test('a rest of a need that is less than measuring gets wrong does not start it again', () => {
+test('a rest of a need that is less than measuring gets wrong does not start it again', async () => {
   doneWh = 480;
-  const plan = request(planning(withNeed(500)));
+  const plan = await request(planning(withNeed(500)));
   expect(plan.loads.filter(({ id, powersW }) => id === 'boiler' && powersW.slice(0, 30).some((w) => w > 0))).toEqual(
     [],
   );
 });
 
-test('a load whose need is met is off, not left as it is', () => {
+test('a load whose need is met is off, not left as it is', async () => {
   doneWh = 500;
   const site = planning(withNeed(500));
-  request(site);
+  await request(site);
   expect(boilerW(site, INTERVAL)).toBe(0);
   expect(boilerW(site, INTERVAL + 1)).toBe(0);
 });
 
-test('after the notice the loads of the interval follow what was traded', () => {
+test('after the notice the loads of the interval follow what was traded', async () => {
   const site = planning(withNeed(500));
-  request(site);
+  await request(site);
   positions.set(INTERVAL + 1, -600);
   price = () => 41_000;
-  site.plan({ bidAt: 1, isCleared: true, expected: expected() });
+  await site.plan({ bidAt: 1, isCleared: true, expected: expected() });
   expect(boilerW(site, INTERVAL + 1)).toBe(2_000);
   positions.set(INTERVAL + 1, -100);
   price = () => 20_000;
-  site.plan({ bidAt: 1, isCleared: true, expected: expected() });
+  await site.plan({ bidAt: 1, isCleared: true, expected: expected() });
   expect(boilerW(site, INTERVAL + 1)).toBe(0);
 });
 
-test('a load that the owner switches off is planned for later; one that he switches on is told as consumption', () => {
+test('a load that the owner switches off is planned for later; one that he switches on is told as consumption', async () => {
   const untilMs = chainMs + 2 * 3_600_000;
   const word = (mode: 'on' | 'off'): SiteOverride => {
     return { id: 'boiler', mode, percent: null, setAtMs: chainMs, untilMs, by: 'page' };
   };
   overrides = [word('off')];
   price = cheapAt(INTERVAL + 3);
-  const plan = request(planning(withNeed(500)));
+  const plan = await request(planning(withNeed(500)));
   const powers = plan.loads.find(({ id }) => id === 'boiler')?.powersW ?? [];
   expect(powers.slice(0, 8).every((powerW) => powerW === 0)).toBe(true);
   expect(powers.some((powerW) => powerW > 0)).toBe(true);
 
   overrides = [word('on')];
-  const switched = request(planning(withNeed(500)));
+  const switched = await request(planning(withNeed(500)));
   expect(switched.steps[1]?.consumptionWh).toBe(600);
   expect(switched.bids.buy.reduce((sum, { energyWh }) => sum + energyWh, 0)).toBe(600);
 });
 
-test('a program that began goes on to its end, also over a restart', () => {
+test('a program that began goes on to its end, also over a restart', async () => {
   const kiln = (): SiteFile => ({
     ...flat,
     loads: flat.loads.slice(0, 1).map((load) => ({
@@ -140,10 +159,10 @@ test('a program that began goes on to its end, also over a restart', () => {
   store.settings.set('loads agreed', { boiler: { [INTERVAL]: 2_000, [INTERVAL + 1]: 1_500, [INTERVAL + 2]: 1_000 } });
   doneWh = 100;
   const site = planning(kiln());
-  request(site);
+  await request(site);
   chainMs += INTERVAL_MS;
   const again = planning(kiln());
-  request(again);
+  await request(again);
   expect([INTERVAL, INTERVAL + 1, INTERVAL + 2, INTERVAL + 3].map((interval) => boilerW(again, interval))).toEqual([
     2_000, 1_500, 1_000, 0,
   ]);

@@ -116,69 +116,82 @@ function offeredWh(): number {
   return total(sell) - total(buy);
 }
 
-test('a site that has nothing to offer says what it forecasts once, not every second', () => {
+test('a site that has nothing to offer says what it forecasts once, not every second', async () => {
   generationWh = 0;
   const idle = trading({ ...house, customers: [], storage: [], connection: { ...house.connection, importLimitW: 0 } });
-  for (let i = 0; i < 5; i++, chainMs += 1_000) idle.tick();
+  for (let i = 0; i < 5; i++, chainMs += 1_000) await idle.tick();
   expect(said('offer')).toHaveLength(0);
   expect(said('forecast')).toHaveLength(1);
 });
 
-test('a forecast over what the sun allows, or below nothing, is said as the ledger believes it', () => {
+test('a forecast over what the sun allows, or below nothing, is said as the ledger believes it', async () => {
   chainMs += 12 * 3_600_000; // night
   generationWh = 40;
-  trading().tick();
+  await trading().tick();
   expect(said('forecast')).toMatchObject([{ energyWh: 0, quantilesWh: [0, 0, 0, 0, 0, 0, 0] }]);
 
   chainMs = WINDOW_MS;
   generationWh = -0.3;
-  trading().tick();
+  await trading().tick();
   const { quantilesWh } = said('forecast').at(-1) as RequestBody<'forecast'>;
   expect(quantilesWh.every((wh) => Object.is(wh, 0))).toBe(true);
 
   generationWh = 1e9;
   chainMs += 24 * 3_600_000;
-  trading().tick();
+  await trading().tick();
   expect(said('forecast').at(-1)).toMatchObject({ energyWh: 2_000 }); // 8 kW for a quarter of an hour
 });
 
-test('nothing is traded that could not be measured', () => {
-  isMetered = false;
+test('a plan that is done too late for the gate says nothing, and what is planned is not planned twice at a time', async () => {
   const site = trading();
-  site.tick();
-  site.tick();
+  const late = site.tick();
+  chainMs = ASKED * INTERVAL_MS - GENESIS.interval.gateCloseMs - 1;
+  await late;
   expect(requester.submitted).toHaveLength(0);
-  expect(events).toHaveLength(1);
-  isMetered = true;
-  site.tick();
+  expect(events).toMatchObject([{ type: 'trouble' }]);
+
+  chainMs = WINDOW_MS;
+  await Promise.all([site.tick(), site.tick()]);
   expect(said('offer')).toHaveLength(1);
 });
 
-test('the statement of one of two customers does not silence the other', () => {
+test('nothing is traded that could not be measured', async () => {
+  isMetered = false;
+  const site = trading();
+  await site.tick();
+  await site.tick();
+  expect(requester.submitted).toHaveLength(0);
+  expect(events).toHaveLength(1);
+  isMetered = true;
+  await site.tick();
+  expect(said('offer')).toHaveLength(1);
+});
+
+test('the statement of one of two customers does not silence the other', async () => {
   generationWh = 0;
   state('a', 50);
-  trading({ ...house, customers: customers('a', 'b') }).tick();
+  await trading({ ...house, customers: customers('a', 'b') }).tick();
   expect(offeredWh()).toBe(-200);
   expect(said('demand')).toMatchObject([{ customer: 'a', energyWh: 50 }]);
 });
 
-test('what all customers stated is what the site needs; a stranger states nothing', () => {
+test('what all customers stated is what the site needs; a stranger states nothing', async () => {
   generationWh = 0;
   state('a', 50);
   state('b', 70);
   state('long-gone', 5_000);
-  trading({ ...house, customers: customers('a', 'b') }).tick();
+  await trading({ ...house, customers: customers('a', 'b') }).tick();
   expect(offeredWh()).toBe(-120);
   expect(said('demand')).toHaveLength(2);
 });
 
-test('another statement is said again, once', () => {
+test('another statement is said again, once', async () => {
   const site = trading();
-  site.tick();
+  await site.tick();
   chainMs += 2_000;
   state('household', 900);
   chainMs += 1_000;
-  for (let i = 0; i < 3; i++) site.tick();
+  for (let i = 0; i < 3; i++) await site.tick();
   expect(said('offer')).toHaveLength(2);
 });
 
@@ -205,26 +218,26 @@ const word = (mode: SiteOverride['mode'], percent: number | null, ms: number): S
 const sellableWh = (): number =>
   (said('offer').at(-1) as RequestBody<'offer'>).sell.reduce((sum, { energyWh }) => sum + energyWh, 0);
 
-test('a battery that the owner holds is not offered; one that is free again by then is', () => {
+test('a battery that the owner holds is not offered; one that is free again by then is', async () => {
   stateOfCharge = 80;
   generationWh = 0;
   overrides = [word('hold', null, 3 * HOUR_MS)];
-  trading().tick();
+  await trading().tick();
   const held = sellableWh();
   expect(held).toBe(0);
 
   chainMs += 24 * HOUR_MS;
   overrides = [word('hold', null, 60_000)];
-  trading().tick();
+  await trading().tick();
   expect(sellableWh()).toBeGreaterThan(500);
 });
 
-test('what a battery takes that the owner charges is bought', () => {
+test('what a battery takes that the owner charges is bought', async () => {
   stateOfCharge = 20;
   generationWh = 0;
   const { battery } = { battery: house.storage[0] as (typeof house.storage)[number] };
   overrides = [word('charge-to', 90, 3 * HOUR_MS)];
-  trading().tick();
+  await trading().tick();
   const { buy } = said('offer').at(-1) as RequestBody<'offer'>;
   const boughtWh = buy.reduce((sum, { energyWh }) => sum + energyWh, 0);
   expect(boughtWh).toBeCloseTo(200 + battery.chargeLimitW / 4, -1);
