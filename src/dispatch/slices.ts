@@ -2,7 +2,7 @@
 // result is the same on every machine and whoever pauses, or not.
 
 /** Steps of dynamic programming between two pauses: some milliseconds on a small computer. */
-const PIECE_WORK = 1_500;
+const PIECE_WORK = 1_000;
 
 /** Work that says at each `yield` that it may pause; what it returns does not depend on pauses. */
 export type Sliced<T> = Generator<void, T, void>;

@@ -33,8 +33,8 @@ function planned(site: SiteFile) {
   return planning.plan({ bidAt: 1, isCleared: false, expected });
 }
 
-test('it is neither planned nor offered nor driven', () => {
-  const [counted, left] = [planned(house), planned(without)];
+test('it is neither planned nor offered nor driven', async () => {
+  const [counted, left] = [await planned(house), await planned(without)];
   const batteryWh = (plan: typeof counted) => plan.steps.reduce((sum, step) => sum + Math.abs(step.batteryWh), 0);
   expect(batteryWh(counted)).toBeGreaterThan(0);
   expect(counted.bids.sell.length).toBeGreaterThan(0);
