@@ -35,12 +35,3 @@ export function atOnce<T>(work: Sliced<T>): T {
     if (done === true) return value;
   }
 }
-
-/** Does it piece by piece, with `pause` between two. */
-export async function inPieces<T>(work: Sliced<T>, pause: () => Promise<unknown>): Promise<T> {
-  for (;;) {
-    const { done, value } = work.next();
-    if (done === true) return value;
-    await pause();
-  }
-}

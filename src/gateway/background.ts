@@ -1,6 +1,8 @@
-// Work that takes minutes in slices of milliseconds: between two slices the loop, the bus and messages have their turn.
+// Work that takes minutes, or half a second, in slices of milliseconds: between two slices the loop, the bus and messages have their turn.
 
+import { setImmediate } from 'node:timers/promises';
 import type { Millis } from '../base/units.ts';
+import type { Sliced } from '../dispatch/slices.ts';
 
 /** Between two slices, and until it is asked again whether there is work when there was none. */
 const REST_MS: Millis = 10;
@@ -20,4 +22,13 @@ export function inBackground(slice: () => boolean, onFailure: (error: unknown) =
   };
   timer = setTimeout(next, REST_MS);
   return { stop: () => clearTimeout(timer) };
+}
+
+/** Does work that knows when it may pause, and lets others have their turn at each pause. */
+export async function inPieces<T>(work: Sliced<T>): Promise<T> {
+  for (;;) {
+    const { done, value } = work.next();
+    if (done === true) return value;
+    await setImmediate();
+  }
 }

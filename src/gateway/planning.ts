@@ -1,7 +1,6 @@
 // From what the gateway knows (forecasts, trades, prices, the owner's word, what loads had) to a plan, and the loads of every interval as they
 // were planned when it was traded: those stand from its start on, whatever later plans say. What is best is worked out by dispatch/.
 
-import { setImmediate } from 'node:timers/promises';
 import type { Clock } from '../base/clock.ts';
 import { clamp } from '../base/integers.ts';
 import { intervalAt, intervalEndMs, intervalStartMs } from '../base/interval.ts';
@@ -17,10 +16,10 @@ import type { PlanLoad } from '../dispatch/equipment.ts';
 import { planInPieces } from '../dispatch/plan.ts';
 import type { Plan, PlanInput, PlanInterval, StoredBattery } from '../dispatch/plan-types.ts';
 import { batteriesOf, bidTermsOf, curtailableOf, planLoadsOf } from '../dispatch/site-equipment.ts';
-import { inPieces } from '../dispatch/slices.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import type { SiteFile, SiteLoad } from '../site/types.ts';
 import type { GatewayStore } from '../store/gateway.ts';
+import { inPieces } from './background.ts';
 import type { LoadNeeds } from './loadneeds.ts';
 import type { SiteOverride } from './overrides.ts';
 import type { MarketPrices } from './prices.ts';
@@ -195,7 +194,7 @@ export function createSitePlanning(options: {
             contract.riskQuantile ?? newsvendor(genesis, contract, options.prices.expected(startMs + bidAt * lengthMs)),
         },
       };
-      const plan = await inPieces(planInPieces(input), setImmediate);
+      const plan = await inPieces(planInPieces(input));
       current = { plan, firstInterval: first };
       agree(plan, first, bidAt);
       return plan;

@@ -3,8 +3,8 @@
 import { beforeEach, expect, test, vi } from 'vitest';
 import { planInPieces, planSite } from '../../src/dispatch/plan.ts';
 import type { PlanInput } from '../../src/dispatch/plan-types.ts';
-import { inPieces } from '../../src/dispatch/slices.ts';
 import type * as Value from '../../src/dispatch/value.ts';
+import { inPieces } from '../../src/gateway/background.ts';
 import { randomProblem } from './problems.ts';
 
 const { counted } = vi.hoisted(() => ({ counted: { steps: 0 } }));
@@ -72,6 +72,6 @@ test.each([
 
 test('plans made by turns are those made alone', async () => {
   const inputs = [1, 2, 3].map((seed) => randomProblem(seed, { intervals: 48, loads: 3 }));
-  const byTurns = await Promise.all(inputs.map((input) => inPieces(planInPieces(input), async () => {})));
+  const byTurns = await Promise.all(inputs.map((input) => inPieces(planInPieces(input))));
   expect(byTurns).toEqual(inputs.map(planSite));
 });
