@@ -129,7 +129,8 @@ class Demo {
   #utility: Utility | null = null;
   #page: Page | null = null;
   #planner: { stop(): void } | null = null;
-  #killed = false;
+  /** The process that was killed once, where that is wanted. */
+  #killed: string | null = null;
   #deadline: NodeJS.Timeout | null = null;
 
   constructor(options: DemoOptions, dir: string, readyMs: number) {
@@ -379,9 +380,9 @@ class Demo {
   /** Once, after the first settled interval, while the next ones are under way. */
   #killOnce(): void {
     const { kill, broker } = this.#options;
-    if (kill === null || this.#killed) return;
-    this.#killed = true;
+    if (kill === null || this.#killed !== null) return;
     const name = this.#victim(kill);
+    this.#killed = name;
     const what =
       kill === 'primary'
         ? `${name}, the primary`
@@ -424,7 +425,7 @@ class Demo {
     const intervals = [...this.#reported].sort((a, b) => a - b).slice(0, this.#options.intervals ?? undefined);
     const [first] = genesis.validators;
     const outcome = demoOutcome(this.#book, intervals, genesis, validatorDir(this.#dir, first?.id as string));
-    const problems = outcomeProblems(outcome, this.#book, this.#options.intervals);
+    const problems = outcomeProblems(outcome, this.#book, this.#options.intervals, this.#killed);
     // Who ends the demo by hand does not wait for what is not compared yet.
     const learning = this.#comparison?.result(this.#options.intervals !== null) ?? [];
     const closing = { learning, rule: this.#rule(intervals) };

@@ -105,9 +105,18 @@ test.each<[string, DemoOutcome, RegExp | null]>([
   ],
   ['fewer intervals than wanted', { ...good, intervals: [] }, /0 of 1 intervals/],
 ])('the outcome is judged: %s', (_name, outcome, problem) => {
-  const problems = outcomeProblems(outcome, createBook(GATEWAYS), 1);
+  const problems = outcomeProblems(outcome, createBook(GATEWAYS), 1, null);
   if (problem === null) expect(problems).toEqual([]);
   else expect(problems.join('\n')).toMatch(problem);
+});
+
+test('a gateway that the demo killed may miss one interval, and no more', () => {
+  const silent = { ...interval, requests: interval.requests.slice(1) };
+  const problems = (intervals: DemoOutcome['intervals'], ended: string) =>
+    outcomeProblems({ ...good, intervals }, createBook(GATEWAYS), intervals.length, ended);
+  expect(problems([interval, silent, interval], 'gateway-farm')).toEqual([]);
+  expect(problems([interval, silent, silent], 'gateway-farm')).toEqual([expect.stringMatching(/gateway-farm/)]);
+  expect(problems([interval, silent, interval], 'validator-1')).toEqual([expect.stringMatching(/gateway-farm/)]);
 });
 
 test('the terminal tells an interval in plain words', () => {
