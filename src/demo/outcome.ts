@@ -111,7 +111,8 @@ export function outcomeProblems(
   }
   for (const gateway of book.gateways) {
     const silent = outcome.intervals.filter(({ requests }) => !requests.some((request) => request.gateway === gateway));
-    for (const { start } of silent.slice(gateway === ended ? 1 : 0)) problems.push(`${start}: no request of ${gateway}`);
+    for (const { start } of silent.slice(gateway === ended ? 1 : 0))
+      problems.push(`${start}: no request of ${gateway}`);
   }
   for (const { start, requests, moneyBalanced } of outcome.intervals) {
     for (const { gateway, kind, confirmations, validators } of requests) {
