@@ -3,9 +3,12 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { chainFromWall } from '../base/clock.ts';
 import { WattpactError } from '../base/errors.ts';
 import { intervalAt } from '../base/interval.ts';
+import type { Millis } from '../base/units.ts';
 import type { Plan } from '../dispatch/plan-types.ts';
+import { batteriesOf } from '../dispatch/site-equipment.ts';
 import { MEDIAN } from '../forecast/types.ts';
 import { generatorsOf } from '../gateway/equipment.ts';
 import { STORE_FILE } from '../gateway/gateway.ts';
@@ -14,10 +17,21 @@ import { createLoadNeeds } from '../gateway/loadneeds.ts';
 import type { SiteOverride } from '../gateway/overrides.ts';
 import { createSitePlanning } from '../gateway/planning.ts';
 import { createMarketPrices } from '../gateway/prices.ts';
+import { lastStored } from '../gateway/stored.ts';
 import type { Notice } from '../protocol/replies.ts';
 import type { SiteFile } from '../site/types.ts';
 import { openGatewayStore } from '../store/gateway.ts';
 import { loadGenesis } from './runtime.ts';
+
+/** What a battery holds where nobody says it and the gateway never knew it, percent. */
+export const ASSUMED_PERCENT = 50;
+
+/** State of charge that a battery is planned with; `atMs`: when the gateway knew it, null where it was given or assumed. */
+export interface PlannedStored {
+  readonly id: string;
+  readonly percent: number;
+  readonly atMs: Millis | null;
+}
 
 export interface KeptPlan {
   readonly plan: Plan;
@@ -25,10 +39,13 @@ export interface KeptPlan {
   readonly bidAt: number;
   /** Chain time of the forecast that it is made from. */
   readonly issuedAtMs: number;
+  /** Chain time now. */
+  readonly nowMs: Millis;
+  readonly stored: readonly PlannedStored[];
 }
 
-/** Plans as the gateway would with its last forecast; says what is missing for it otherwise. */
-export async function planKept(site: SiteFile, siteFile: string, storedPercent: number): Promise<KeptPlan> {
+/** Plans as the gateway would with its last forecast; says what is missing for it otherwise. `storedPercent` null: as the gateway knew it last. */
+export async function planKept(site: SiteFile, siteFile: string, storedPercent: number | null): Promise<KeptPlan> {
   const missing = (what: string, hint: string): never => {
     throw new WattpactError('plan.nothing', what, { hint });
   };
@@ -48,6 +65,11 @@ export async function planKept(site: SiteFile, siteFile: string, storedPercent: 
     const clock = { chainMs: () => issuedAtMs, monotonicMs: () => 0 };
     const settings = { ...store.settings, set: () => {} };
     const generators = generatorsOf(site);
+    const known = lastStored(store);
+    const stored = batteriesOf(site).map(({ id }): PlannedStored => {
+      const last = storedPercent === null ? known[id] : undefined;
+      return { id, percent: last?.percent ?? storedPercent ?? ASSUMED_PERCENT, atMs: last?.atMs ?? null };
+    });
     const planning = createSitePlanning({
       site,
       genesis,
@@ -58,7 +80,7 @@ export async function planKept(site: SiteFile, siteFile: string, storedPercent: 
         const notice = store.outcomes.get(interval, 'notice') as Notice | null;
         return notice?.status === 'cleared' ? notice.positionWh : 0;
       },
-      stateOfCharge: () => storedPercent,
+      stateOfCharge: (battery) => stored.find(({ id }) => id === battery)?.percent ?? null,
       overrides: () =>
         (store.settings.all('override ') as SiteOverride[]).filter(({ untilMs }) => untilMs > issuedAtMs),
       clock,
@@ -72,7 +94,7 @@ export async function planKept(site: SiteFile, siteFile: string, storedPercent: 
         generationWh: generators.reduce((sum, { id }) => sum + (quantiles[id]?.[MEDIAN] ?? 0), 0),
       })),
     });
-    return { plan, bidAt, issuedAtMs };
+    return { plan, bidAt, issuedAtMs, nowMs: chainFromWall(genesis.clock, Date.now()), stored };
   } finally {
     store.close();
   }

@@ -17,7 +17,7 @@ import type { Sample } from '../forecast/types.ts';
 import { loadSite } from '../site/load.ts';
 import type { SiteFile } from '../site/types.ts';
 import { fail, printJson, printLine } from './output.ts';
-import { planKept } from './plan-kept.ts';
+import { ASSUMED_PERCENT, type PlannedStored, planKept } from './plan-kept.ts';
 
 const INTERVAL_MS = 900_000;
 const DAY_MS = 86_400_000;
@@ -51,7 +51,10 @@ export function planCommand(): Command {
       '--csv <file>',
       'measured days up to now, CSV or CSV.gz: time,pv_w,load_w[,wind_w],buy_uc_per_wh,sell_uc_per_wh; rows with prices only are the future. Without it the plan is made from what the gateway of the site keeps',
     )
-    .option('--stored <percent>', 'state of charge now; 50 unless given')
+    .option(
+      '--stored <percent>',
+      'state of charge now; unless given as the gateway knew it last, and 50 where it did not or with --csv',
+    )
     .option('--explain', 'one line for each decision')
     .option('--json', 'one JSON object')
     .action((site: string, flags: PlanFlags) => guarded(() => runPlan(site, flags)));
@@ -78,19 +81,19 @@ async function guarded(action: () => void | Promise<void>): Promise<void> {
 
 async function runPlan(siteFile: string, flags: PlanFlags): Promise<void> {
   const { site } = loadSite(siteFile);
-  const percent = numberIn(flags.stored ?? '50', '--stored', 0, 100);
+  const given = flags.stored === undefined ? null : numberIn(flags.stored, '--stored', 0, 100);
   if (flags.csv === undefined) {
-    const { plan, bidAt, issuedAtMs } = await planKept(site, siteFile, percent);
+    const { plan, bidAt, issuedAtMs, nowMs, stored } = await planKept(site, siteFile, given);
     if (flags.json) {
       printJson(plan);
       return;
     }
     printLine(`from the gateway's forecast of ${isoSeconds(issuedAtMs)}, its trades and its past prices`);
-    if (flags.stored === undefined && plan.storedValues.some((values) => values.length > 0))
-      printLine('state of charge: not kept by the gateway, 50 % assumed (--stored says another)');
+    if (given === null) for (const battery of stored) printLine(storedText(battery, nowMs));
     print(site, plan, bidAt, flags.explain === true);
     return;
   }
+  const percent = given ?? ASSUMED_PERCENT;
   const { measured, prices } = readDays(flags.csv);
   const now = measured.length;
   const count = Math.min(HORIZON, prices.length - now);
@@ -124,6 +127,21 @@ async function runPlan(siteFile: string, flags: PlanFlags): Promise<void> {
   });
   if (flags.json) printJson(plan);
   else print(site, plan, 0, flags.explain === true);
+}
+
+/** Which state of charge a plan was made with, and how old it is. */
+function storedText({ id, percent, atMs }: PlannedStored, nowMs: number): string {
+  if (atMs === null)
+    return `${id}: its state of charge was never known to the gateway, ${percent} % assumed (--stored says another)`;
+  return `${id}: ${Math.round(percent)} % at ${isoSeconds(atMs)}, ${ageText(nowMs - atMs)} (--stored says another)`;
+}
+
+function ageText(ageMs: number): string {
+  const minutes = Math.round(ageMs / 60_000);
+  if (minutes < 1) return 'now';
+  if (minutes < 120) return `${minutes} minutes ago`;
+  const hours = Math.round(minutes / 60);
+  return hours < 48 ? `${hours} hours ago` : `${Math.round(hours / 24)} days ago`;
 }
 
 function print(site: SiteFile, plan: Plan, bidAt: number, explain: boolean): void {

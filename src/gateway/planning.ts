@@ -23,6 +23,7 @@ import { inPieces } from './background.ts';
 import type { LoadNeeds } from './loadneeds.ts';
 import type { SiteOverride } from './overrides.ts';
 import type { MarketPrices } from './prices.ts';
+import { keepStored } from './stored.ts';
 
 /** Bands are not to be trusted nearer to their ends. */
 const RISK_LEAST = 0.1;
@@ -151,7 +152,14 @@ export function createSitePlanning(options: {
         }
         settled.set(load.id, { takenWh, until, on });
       }
-      const batteries = plannedBatteries(site, options, bidAt, lengthMs, startMs, (wh, i) => {
+      const percents = new Map(
+        batteriesOf(site).flatMap(({ id }) => {
+          const percent = options.stateOfCharge(id);
+          return percent === null ? [] : [[id, percent] as const];
+        }),
+      );
+      keepStored(store, percents, clock.chainMs());
+      const batteries = plannedBatteries(site, { ...options, percents }, bidAt, lengthMs, startMs, (wh, i) => {
         fixedWh[i] = (fixedWh[i] ?? 0) + wh;
       });
       const { contract, connection } = site;
@@ -250,7 +258,7 @@ function remaining(load: PlanLoad, settled: Settled | undefined, startMs: Millis
 function plannedBatteries(
   site: SiteFile,
   options: {
-    stateOfCharge: (storage: string) => number | null;
+    percents: ReadonlyMap<string, number>;
     overrides: () => readonly SiteOverride[];
     clock: Clock;
   },
@@ -260,8 +268,8 @@ function plannedBatteries(
   need: (energyWh: WattHours, place: number) => void,
 ): StoredBattery[] {
   return batteriesOf(site).flatMap((battery) => {
-    const percent = options.stateOfCharge(battery.id);
-    if (percent === null) return [];
+    const percent = options.percents.get(battery.id);
+    if (percent === undefined) return [];
     const storedWh = (percent / 100) * battery.capacityWh;
     const override = options.overrides().find(({ id }) => id === battery.id);
     if (override === undefined) return [{ battery, storedWh }];

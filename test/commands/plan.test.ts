@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { keepIssued } from '../../src/gateway/issued.ts';
+import { keepStored } from '../../src/gateway/stored.ts';
 import { openGatewayStore } from '../../src/store/gateway.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -30,8 +31,8 @@ beforeAll(() => {
   const market = (dataDir: string): string =>
     `market:\n  genesis: c/genesis.json\n  brokers: ["mqtt://127.0.0.1:1"]\n  key: c/keys/gateway-house.pem\n  dataDir: ${dataDir}\n`;
   site('nomarket', '');
-  for (const name of ['kept', 'silent', 'never']) site(name, market(name));
-  for (const name of ['kept', 'silent']) {
+  for (const name of ['kept', 'charged', 'silent', 'never']) site(name, market(name));
+  for (const name of ['kept', 'charged', 'silent']) {
     mkdirSync(join(dir, name));
     const store = openGatewayStore(join(dir, name, 'gateway.sqlite'));
     const first = START_MS / LENGTH_MS;
@@ -41,7 +42,8 @@ beforeAll(() => {
     }));
     const issued = { issuedAtMs: START_MS + 300_000, first, interval: first + 1, generation: new Map(), consumption };
     const expected = consumption.map(({ quantilesWh }) => ({ netWh: quantilesWh }));
-    if (name === 'kept') keepIssued(store, { ...issued, expected });
+    if (name === 'kept' || name === 'charged') keepIssued(store, { ...issued, expected });
+    if (name === 'charged') keepStored(store, new Map([['battery', 83.4]]), START_MS + 240_000);
     store.close();
   }
 });
@@ -59,7 +61,19 @@ test('the plan comes from the forecast that the gateway issued last, and changes
   expect(decisions.length).toBeGreaterThan(0);
   for (const line of decisions) expect(line).toMatch(/^2026-06-2\dT\d\d:\d\d:00Z {2}\S/);
   expect(readFileSync(join(dir, 'kept/gateway.sqlite')).equals(before)).toBe(true);
-  expect(wattpact('plan', 'kept.yaml').out).toContain('50 % assumed');
+});
+
+test('the state of charge is the one the gateway knew last, with its age; one that was never known is assumed and said', () => {
+  const storedAtFirst = (...args: string[]): number => JSON.parse(wattpact(...args, '--json').out).steps[0].storedEndWh;
+  const known = wattpact('plan', 'charged.yaml').out;
+  expect(known).toMatch(/^battery: 83 % at 2026-06-21T20:04:00Z, \d+ (minutes|hours|days) ago/m);
+  expect(storedAtFirst('plan', 'charged.yaml')).toBeCloseTo(
+    storedAtFirst('plan', 'charged.yaml', '--stored', '83.4'),
+    6,
+  );
+  expect(storedAtFirst('plan', 'charged.yaml')).not.toBeCloseTo(storedAtFirst('plan', 'kept.yaml'), 0);
+  expect(wattpact('plan', 'kept.yaml').out).toMatch(/^battery: its state of charge was never known .* 50 % assumed/m);
+  expect(wattpact('plan', 'charged.yaml', '--stored', '20').out).not.toMatch(/^battery:/m);
 });
 
 test.each([
