@@ -6,6 +6,7 @@ import { mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import type { ChainClockTerms } from '../../src/base/clock.ts';
 import { clamp } from '../../src/base/integers.ts';
 import { seededRandom } from '../../src/base/random.ts';
 import { makeConsortium, parseConsortium } from '../../src/demo/consortium.ts';
@@ -179,7 +180,11 @@ export async function killTrial(trial: Trial): Promise<TrialResult> {
 }
 
 /** A site that consumes more than its roof gives, with a roof so large that it is held to what may leave; and a chain that nobody runs. */
-export function siteIn(dir: string, { battery, roof }: Pick<Trial, 'battery' | 'roof'>) {
+export function siteIn(
+  dir: string,
+  { battery, roof }: Pick<Trial, 'battery' | 'roof'>,
+  chainClock: ChainClockTerms = realTime(),
+) {
   const file = join(dir, 'site.yaml');
   writeFileSync(
     file,
@@ -207,7 +212,7 @@ contract: { floorUcPerWh: 5000, ceilingUcPerWh: 40000 }
     `version: 1
 name: nobody
 currency: { code: EUR, unit: cent }
-interval: { minutes: 15 }
+interval: { minutes: 15, settlementMinutes: 60 }
 settlement: { shortfallPenaltyUcPerWh: 2000, surplusPenaltyUcPerWh: 1000 }
 validators: [validator]
 operators: [operator]
@@ -219,16 +224,15 @@ sites:
 `,
     consortiumFile,
   );
-  const nowMs = Date.now();
-  const made = makeConsortium({
-    consortium,
-    file: consortiumFile,
-    dir,
-    clock: { originMs: nowMs, wallOriginMs: nowMs, rate: 1 },
-  });
+  const made = makeConsortium({ consortium, file: consortiumFile, dir, clock: chainClock });
   const [site] = made.sites;
   if (site === undefined) throw new Error('the consortium has no site');
   return { consortium: made, site };
+}
+
+function realTime(): ChainClockTerms {
+  const nowMs = Date.now();
+  return { originMs: nowMs, wallOriginMs: nowMs, rate: 1 };
 }
 
 function startGateway(siteFile: string, log: string): ChildProcess {
