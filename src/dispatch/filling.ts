@@ -7,8 +7,6 @@ import type { SiteCost } from './site-cost.ts';
 import type { Sliced } from './slices.ts';
 import { type CostToGo, leastTotal } from './value.ts';
 
-/** Choices kept from interval to interval: the best one for each of so many ways to have used energy so far. */
-const KEPT_MAX = 64;
 const TOO_DEAR = Number.NEGATIVE_INFINITY;
 /** Ways to have used energy are told apart by whole Wh of each load. */
 const KEY_WIDTH = 1 << 20;
@@ -34,7 +32,7 @@ interface Node {
 
 /**
  * Plans of loads that `cost` does not hold, but knows as adapting to what is worth `worthsUcPerWh` to each; null when nothing was found
- * that costs less than `belowUc` altogether.
+ * that costs less than `belowUc` altogether. From interval to interval the best choice for each of `kept` ways to have used energy goes on.
  */
 export function* fillFreely(
   loads: readonly EnergyLoad[],
@@ -42,6 +40,7 @@ export function* fillFreely(
   input: PlanInput,
   cost: SiteCost,
   belowUc: number,
+  kept: number,
 ): Sliced<{ readonly plans: LoadPlan[]; readonly costUc: number } | null> {
   const hours = input.intervalMs / 3_600_000;
   const spans = loads.map((load) => spanOf(load, input));
@@ -97,7 +96,7 @@ export function* fillFreely(
           next.set(key, { before: node, levels, usedWh, upTo, boundUc });
       }
     }
-    nodes = [...next.values()].sort((a, b) => a.boundUc - b.boundUc).slice(0, KEPT_MAX);
+    nodes = [...next.values()].sort((a, b) => a.boundUc - b.boundUc).slice(0, kept);
     if (nodes.length === 0) return null;
   }
   const best = nodes[0]!;

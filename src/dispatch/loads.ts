@@ -1,8 +1,9 @@
 // Which load is placed when: each in turn at its own best (placement.ts), then some are taken up again together, and
 // programs are tried at other times with the rest moving around them, for as long as that saves and work is left.
 
+import { seededRandom } from '../base/random.ts';
 import { adaptFreely, adaptNoMore } from './adapting.ts';
-import { type EnergyLoad, type Span, spanOf } from './equipment.ts';
+import { type EnergyLoad, type ProgramLoad, type Span, spanOf } from './equipment.ts';
 import type { Exchange, Only } from './exchange.ts';
 import { fillFreely } from './filling.ts';
 import { mayGain, movesFreely, placeLoad, placeTogether, rebalance, WORTH_MOVE_UC } from './placement.ts';
@@ -12,18 +13,26 @@ import { SiteCost } from './site-cost.ts';
 import type { Sliced, Work } from './slices.ts';
 import type { CostToGo, Storage } from './value.ts';
 
-/** Steps of dynamic programming after which no further improvement is begun. */
-const WORK_MAX = 140_000;
-/** Other starts of a program that are tried with the rest moving around it. */
-const STARTS_TRIED = 6;
+/**
+ * Steps of dynamic programming after which no further improvement is begun, by how far the cost is from what loads would cost that could be
+ * divided at will, as a share of it: nothing is to be won beyond that. `filled` is the same where filling what the others leave may save more than the share
+ * `worthFilling` of the whole cost, `kept` how many ways to do so are kept.
+ */
+const EFFORTS = [
+  { below: 0.004, work: 0, filled: 0, worthFilling: Number.POSITIVE_INFINITY, kept: 0 },
+  { below: 0.02, work: 70_000, filled: 420_000, worthFilling: 0.008, kept: 64 },
+  { below: 0.04, work: 140_000, filled: 420_000, worthFilling: 0.003, kept: 64 },
+  { below: Number.POSITIVE_INFINITY, work: 1_500_000, filled: 1_500_000, worthFilling: 0.003, kept: 256 },
+] as const;
+/** Other starts of a program that are tried with the rest moving around it, and that are drawn from when it is placed anew. */
+const STARTS_TRIED = 20;
+/** Loads that are placed anew together at most. */
+const ANEW_MAX = 4;
 
-/** The same where filling what the others leave may save more than a share of the whole cost. */
-const WORK_MOST = 420_000;
-const WORTH_FILLING = 0.008;
 /** How much more than its least worth a Wh is that is still needed, one after the other. */
-const URGENCIES = [1.05, 1.2];
+const URGENCIES = [1.02, 1.05, 1.1, 1.2];
 /** Other places of a load that are tried with those that move freely filling what is left. */
-const ALTERNATIVES = 5;
+const ALTERNATIVES = 15;
 /** Powers of all loads together that an interval may have while they fill. */
 const COMBINATIONS_MAX = 40;
 
@@ -58,7 +67,10 @@ class Schedule {
   readonly #spans: readonly Span[];
   /** The least movable first. */
   readonly #order: readonly number[];
-  #workMax = WORK_MAX;
+  #effort: (typeof EFFORTS)[number] = EFFORTS[0];
+  #workMax = Number.POSITIVE_INFINITY;
+  /** No places of the loads cost less. */
+  #boundUc = Number.NEGATIVE_INFINITY;
   readonly #workBefore: number;
   /** Those of them that are being placed. */
   #active: readonly number[];
@@ -75,17 +87,67 @@ class Schedule {
   }
 
   *run(): Sliced<void> {
+    const divided = this.#input.loads.map((load) => (load.kind === 'energy' ? load : this.#divided(load)));
+    ({ boundUc: this.#boundUc } = yield* adaptFreely(divided, this.#input, this.#cost, 1));
+    adaptNoMore(this.#input, this.#cost);
     yield* this.#start(this.#order);
     yield* this.#settle();
+    this.#effort = EFFORTS.find(({ below }) => this.#room() < below)!;
+    this.#workMax = this.#effort.work;
     for (const first of this.#order.slice(1)) {
       if (!this.#mayGoOn()) break;
       yield* this.#tried(this.#order, () => this.#startWith(first));
     }
     yield* this.#search();
     for (const urgency of URGENCIES) {
-      if (!(yield* this.#fill(urgency))) return;
+      if (!(yield* this.#fill(urgency))) break;
       yield* this.#search();
     }
+    yield* this.#shake();
+  }
+
+  /** Share of the cost that better places could save at most. */
+  #room(): number {
+    const nowUc = this.#cost.total();
+    return (nowUc - this.#boundUc) / Math.max(1, Math.abs(nowUc));
+  }
+
+  /** A program's energy as if it could be taken whenever. */
+  #divided({ id, powersW, earliestMs, deadlineMs }: ProgramLoad): EnergyLoad {
+    const needWh = powersW.reduce((sum, powerW) => sum + powerW * this.#hours, 0);
+    const whenever = { minOnMs: 0, minOffMs: 0, on: false, sinceMs: 0 };
+    return { kind: 'energy', id, needWh, powersW: [Math.max(...powersW)], earliestMs, deadlineMs, ...whenever };
+  }
+
+  /** Some loads are taken out and placed anew in a drawn order, the first of them elsewhere than it would, for as long as work is left. */
+  *#shake(): Sliced<void> {
+    const random = seededRandom(1);
+    const count = this.#order.length;
+    while (count > 1 && this.#mayGoOn()) {
+      const some = this.#order
+        .map((l) => ({ l, place: random() }))
+        .sort((a, b) => a.place - b.place)
+        .map(({ l }) => l)
+        .slice(0, 2 + Math.floor(random() * Math.min(ANEW_MAX - 1, count - 1)));
+      const at = random();
+      if (yield* this.#tried(this.#order, () => this.#anew(some, at))) yield* this.#search();
+    }
+  }
+
+  *#anew(some: readonly number[], at: number): Sliced<void> {
+    for (const l of some) this.#take(l);
+    for (const [i, l] of some.entries()) {
+      const load = this.#input.loads[l]!;
+      if (i > 0) yield* this.#place(l);
+      else if (load.kind === 'program') {
+        const starts = yield* programStarts(load, this.#input, this.#cost, STARTS_TRIED);
+        this.#put(l, programFrom(load, this.#input, starts[Math.floor(at * starts.length)]?.from ?? null));
+      } else {
+        const banned = Math.floor(at * this.#input.intervals.length);
+        this.plans[l] = yield* placeLoad(load, this.#input, this.#cost, banned);
+      }
+    }
+    yield* this.#settle();
   }
 
   *#start(order: readonly number[]): Sliced<void> {
@@ -107,7 +169,7 @@ class Schedule {
     const freely = this.#fillable();
     const free = freely.map((l) => this.#input.loads[l] as EnergyLoad);
     const others = this.#order.filter((l) => !freely.includes(l));
-    if (freely.length === 0) return false;
+    if (freely.length === 0 || this.#effort.kept === 0) return false;
     let leastUc = this.#cost.total();
     let best = this.plans.slice();
     const seen = new Set<string>();
@@ -116,7 +178,14 @@ class Schedule {
       const key = others.map((l) => self.plans[l]!.powersW.join()).join(';');
       if (seen.has(key)) return false;
       seen.add(key);
-      const plans = yield* fillFreely(free, adapted.worthsUcPerWh, self.#input, self.#cost, leastUc - WORTH_MOVE_UC);
+      const plans = yield* fillFreely(
+        free,
+        adapted.worthsUcPerWh,
+        self.#input,
+        self.#cost,
+        leastUc - WORTH_MOVE_UC,
+        self.#effort.kept,
+      );
       if (plans === null) return false;
       best = self.plans.slice();
       for (const [i, l] of freely.entries()) best[l] = plans.plans[i]!;
@@ -125,9 +194,9 @@ class Schedule {
     }
     for (const l of freely) this.#take(l);
     let adapted = yield* adaptFreely(free, this.#input, this.#cost, urgency);
-    const isWorthIt = leastUc - adapted.boundUc > WORTH_FILLING * Math.abs(leastUc);
+    const isWorthIt = leastUc - adapted.boundUc > this.#effort.worthFilling * Math.abs(leastUc);
     if (isWorthIt) {
-      this.#workMax = WORK_MOST;
+      this.#workMax = this.#effort.filled;
       yield* filled();
       this.#active = others;
       yield* this.#settle();

@@ -197,7 +197,7 @@ test('loads that move freely are filled in as a search of all their places finds
         }
       }
       const { worthsUcPerWh, boundUc } = atOnce(adaptFreely(loads, input, cost, 1));
-      const filled = atOnce(fillFreely(loads, worthsUcPerWh, input, cost, Number.POSITIVE_INFINITY))!;
+      const filled = atOnce(fillFreely(loads, worthsUcPerWh, input, cost, Number.POSITIVE_INFINITY, 64))!;
       expect(boundUc).toBeLessThanOrEqual(bestUc + 1);
       expect(filled.costUc).toBeGreaterThanOrEqual(bestUc - 1);
       expect(filled.costUc).toBeLessThanOrEqual(bestUc + 1);

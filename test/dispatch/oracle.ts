@@ -11,20 +11,37 @@ type Highs = Awaited<ReturnType<typeof highsModule.default>>;
 let solver: Highs | undefined;
 
 export interface OracleResult {
+  /** Cost of the best solution found, and what no solution costs less than: alike but for the gap when it was proven. */
   readonly costUc: number;
+  readonly boundUc: number;
+  readonly isProven: boolean;
   readonly ms: number;
 }
 
-/** Least cost of the plan's input by HiGHS. One battery at most; `gap` is the solver's relative gap for whole numbers. */
+/** Least cost of the plan's input by HiGHS; throws when it is not proven in time. One battery at most; `gap` is the solver's relative gap for whole numbers. */
 export async function oracle(input: PlanInput, gap = 1e-4, seconds = 20): Promise<OracleResult> {
+  const result = await bounds(input, gap, seconds);
+  if (!result.isProven) throw new Error(`the oracle found no optimum in ${seconds} s`);
+  return result;
+}
+
+/** The same with what was found so far when the time is over. */
+export async function bounds(input: PlanInput, gap: number, seconds: number): Promise<OracleResult> {
   // A CommonJS module: its types promise a default export where its code is one.
   solver ??= await (highsModule as unknown as typeof highsModule.default)();
-  const text = lp(input);
-  const started = performance.now();
-  const solution = solver.solve(text, { output_flag: false, mip_rel_gap: gap, time_limit: seconds, threads: 1 });
-  const ms = performance.now() - started;
-  if (solution.Status !== 'Optimal') throw new Error(`the oracle found no optimum: ${solution.Status}`);
-  return { costUc: solution.ObjectiveValue, ms };
+  const { optimal } = solver.constants.modelStatus;
+  return solver.withModel({ format: 'lp', data: lp(input) }, (model) => {
+    const options = { output_flag: false, mip_rel_gap: gap, time_limit: seconds };
+    for (const [name, value] of Object.entries(options)) model.options.set(name, value);
+    const started = performance.now();
+    model.run();
+    const ms = performance.now() - started;
+    const costUc = model.getObjectiveValue();
+    const isProven = model.getModelStatus() === optimal;
+    // Without whole numbers there is no bound but the optimum itself.
+    const bound = Number(model.info.get('mip_dual_bound'));
+    return { costUc, boundUc: isProven ? costUc : bound, isProven, ms };
+  });
 }
 
 /** The plan's problem in LP format. */
