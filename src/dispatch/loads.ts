@@ -13,26 +13,60 @@ import { SiteCost } from './site-cost.ts';
 import type { Sliced, Work } from './slices.ts';
 import type { CostToGo, Storage } from './value.ts';
 
-/**
- * Steps of dynamic programming after which no further improvement is begun, by how far the cost is from what loads would cost that could be
- * divided at will, as a share of it: nothing is to be won beyond that. `filled` is the same where filling what the others leave may save more than the share
- * `worthFilling` of the whole cost, `kept` how many ways to do so are kept.
- */
-const EFFORTS = [
-  { below: 0.004, work: 0, filled: 0, worthFilling: Number.POSITIVE_INFINITY, kept: 0 },
-  { below: 0.02, work: 70_000, filled: 420_000, worthFilling: 0.008, kept: 64 },
-  { below: 0.04, work: 140_000, filled: 420_000, worthFilling: 0.003, kept: 64 },
-  { below: Number.POSITIVE_INFINITY, work: 1_500_000, filled: 1_500_000, worthFilling: 0.003, kept: 256 },
-] as const;
-/** Other starts of a program that are tried with the rest moving around it, and that are drawn from when it is placed anew. */
-const STARTS_TRIED = 20;
+/** How much is done for a day, by how far its cost is from what it would be with loads that could be divided at will, as a share of it. */
+interface Effort {
+  readonly below: number;
+  /** Steps of dynamic programming after which no further improvement is begun. */
+  readonly work: number;
+  /** The same where filling what the others leave may save more than a share of the whole cost. */
+  readonly filled: number;
+  readonly worthFilling: number;
+  /** Ways to fill that are kept. */
+  readonly kept: number;
+  /** How much more than its least worth a Wh is that is still needed, one after the other. */
+  readonly urgencies: readonly number[];
+  /** Other places of a load that are tried with the rest moving around it. */
+  readonly others: number;
+  /** Whether loads are placed anew as long as work is left. */
+  readonly shakes: boolean;
+}
+
+/** The least is for days on which next to nothing can be won; the most for those few on which the bound says little. */
+const EFFORTS: readonly Effort[] = [
+  {
+    below: 0.004,
+    work: 0,
+    filled: 0,
+    worthFilling: Number.POSITIVE_INFINITY,
+    kept: 0,
+    urgencies: [],
+    others: 0,
+    shakes: false,
+  },
+  {
+    below: 0.07,
+    work: 140_000,
+    filled: 420_000,
+    worthFilling: 0.008,
+    kept: 64,
+    urgencies: [1.05, 1.2],
+    others: 6,
+    shakes: false,
+  },
+  {
+    below: Number.POSITIVE_INFINITY,
+    work: 1_500_000,
+    filled: 1_500_000,
+    worthFilling: 0.003,
+    kept: 256,
+    urgencies: [1.02, 1.05, 1.1, 1.2],
+    others: 15,
+    shakes: true,
+  },
+];
 /** Loads that are placed anew together at most. */
 const ANEW_MAX = 4;
 
-/** How much more than its least worth a Wh is that is still needed, one after the other. */
-const URGENCIES = [1.02, 1.05, 1.1, 1.2];
-/** Other places of a load that are tried with those that move freely filling what is left. */
-const ALTERNATIVES = 15;
 /** Powers of all loads together that an interval may have while they fill. */
 const COMBINATIONS_MAX = 40;
 
@@ -67,8 +101,8 @@ class Schedule {
   readonly #spans: readonly Span[];
   /** The least movable first. */
   readonly #order: readonly number[];
-  #effort: (typeof EFFORTS)[number] = EFFORTS[0];
-  #workMax = Number.POSITIVE_INFINITY;
+  #effort = EFFORTS.at(-1)!;
+  #workMax = EFFORTS.at(-1)!.work;
   /** No places of the loads cost less. */
   #boundUc = Number.NEGATIVE_INFINITY;
   readonly #workBefore: number;
@@ -99,11 +133,11 @@ class Schedule {
       yield* this.#tried(this.#order, () => this.#startWith(first));
     }
     yield* this.#search();
-    for (const urgency of URGENCIES) {
+    for (const urgency of this.#effort.urgencies) {
       if (!(yield* this.#fill(urgency))) break;
       yield* this.#search();
     }
-    yield* this.#shake();
+    if (this.#effort.shakes) yield* this.#shake();
   }
 
   /** Share of the cost that better places could save at most. */
@@ -140,7 +174,7 @@ class Schedule {
       const load = this.#input.loads[l]!;
       if (i > 0) yield* this.#place(l);
       else if (load.kind === 'program') {
-        const starts = yield* programStarts(load, this.#input, this.#cost, STARTS_TRIED);
+        const starts = yield* programStarts(load, this.#input, this.#cost, this.#effort.others);
         this.#put(l, programFrom(load, this.#input, starts[Math.floor(at * starts.length)]?.from ?? null));
       } else {
         const banned = Math.floor(at * this.#input.intervals.length);
@@ -169,7 +203,7 @@ class Schedule {
     const freely = this.#fillable();
     const free = freely.map((l) => this.#input.loads[l] as EnergyLoad);
     const others = this.#order.filter((l) => !freely.includes(l));
-    if (freely.length === 0 || this.#effort.kept === 0) return false;
+    if (freely.length === 0) return false;
     let leastUc = this.#cost.total();
     let best = this.plans.slice();
     const seen = new Set<string>();
@@ -241,7 +275,7 @@ class Schedule {
     this.#take(l);
     const found: { plan: LoadPlan; totalUc: number }[] = [];
     if (load.kind === 'program') {
-      for (const { from, totalUc } of yield* programStarts(load, this.#input, this.#cost, ALTERNATIVES))
+      for (const { from, totalUc } of yield* programStarts(load, this.#input, this.#cost, this.#effort.others))
         found.push({ plan: programFrom(load, this.#input, from), totalUc });
     } else {
       const banned = [-1, ...now.powersW.flatMap((powerW, t) => (powerW > 0 ? [t] : []))];
@@ -301,7 +335,7 @@ class Schedule {
     const others = this.#neighbours(l);
     if (others.length === 0 || load.kind !== 'program' || !this.#mayGoOn()) return false;
     this.#take(l);
-    const starts = yield* programStarts(load, this.#input, this.#cost, STARTS_TRIED);
+    const starts = yield* programStarts(load, this.#input, this.#cost, this.#effort.others);
     this.#put(l, this.plans[l]!);
     let better = false;
     for (const { from } of starts) {
