@@ -52,29 +52,50 @@ export function mix(
   experts: readonly (readonly number[] | null)[],
   { priors, kept }: Trust,
 ): number[] {
+  const records = experts.map((expert, k) => (expert === null ? null : recordOf(state, k)));
+  const opinions = experts.filter((expert, k) => expert !== null && (priors[k] as number) > 0).length;
   const mixed = QUANTILES.map((_, q) => {
-    const weights = experts.map((expert, k) => (expert === null ? 0 : weightOf(state, priors, k, q)));
-    const total = weights.reduce((sum, weight) => sum + weight, 0);
-    const opinions = experts.filter((expert, k) => expert !== null && (priors[k] as number) > 0).length;
-    return experts.reduce((sum, expert, k) => {
-      if (expert === null) return sum;
-      const share = (1 - kept) * ((weights[k] as number) / total) + ((priors[k] as number) > 0 ? kept / opinions : 0);
-      return sum + share * (expert[q] as number);
-    }, 0);
+    let [total, sum, shared] = [0, 0, 0];
+    for (let k = 0; k < experts.length; k++) {
+      const record = records[k];
+      if (record == null) continue;
+      const opinion = (experts[k] as readonly number[])[q] as number;
+      const prior = priors[k] as number;
+      const weight = prior * weightOf(record, q);
+      total += weight;
+      sum += weight * opinion;
+      if (prior > 0) shared += opinion;
+    }
+    return (1 - kept) * (sum / total) + kept * (shared / opinions);
   });
   return sortQuantiles(mixed);
 }
 
-/** By the quantile's own record, and a little by that of all quantiles together. */
-function weightOf(state: CombinationState, priors: readonly number[], expert: number, quantile: number): number {
+/** What an expert's losses were, and those of all its quantiles together. */
+interface ExpertRecord {
+  readonly losses: readonly number[];
+  readonly squares: readonly number[];
+  readonly loss: number;
+  readonly square: number;
+}
+
+function recordOf(state: CombinationState, expert: number): ExpertRecord {
   const losses = state.losses[expert] as number[];
   const squares = state.squares[expert] as number[];
-  const all = losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
-  const allSquares = squares.reduce((sum, square) => sum + square, 0) / squares.length;
-  const loss = (1 - POOLED) * (losses[quantile] as number) + POOLED * all;
-  const square = (1 - POOLED) * (squares[quantile] as number) + POOLED * allSquares;
+  let [loss, square] = [0, 0];
+  for (let q = 0; q < losses.length; q++) {
+    loss += losses[q] as number;
+    square += squares[q] as number;
+  }
+  return { losses, squares, loss: loss / losses.length, square: square / losses.length };
+}
+
+/** By the quantile's own record, and a little by that of all quantiles together. */
+function weightOf(record: ExpertRecord, quantile: number): number {
+  const loss = (1 - POOLED) * (record.losses[quantile] as number) + POOLED * record.loss;
+  const square = (1 - POOLED) * (record.squares[quantile] as number) + POOLED * record.square;
   const rate = Math.min(1, Math.sqrt(2 / (1 + square)));
-  return (priors[expert] as number) * Math.exp(Math.max(-30, Math.min(30, -rate * loss)));
+  return Math.exp(Math.max(-30, Math.min(30, -rate * loss)));
 }
 
 /** Bands around the median times their factors. */

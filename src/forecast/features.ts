@@ -10,6 +10,8 @@ import type { ForecasterOptions } from './types.ts';
 /** Days looked back for what is usual, and for what a clear sky gave. */
 const USUAL_DAYS = 21;
 const ENVELOPE_DAYS = 21;
+/** Blocks of steps whose sums are remembered. */
+const BLOCKS_A_DAY = 6;
 /** Days of a range, and ranges remembered. */
 const RANGE_DAYS = 30;
 const RANGES_MAX = 1_000;
@@ -70,6 +72,11 @@ export class Features {
   readonly #clears: Float64Array;
   readonly #clearSteps: Float64Array;
   readonly #located: boolean;
+  /** Known values of blocks of steps (by block number): their sum and how many they are. */
+  readonly #blockSteps: number;
+  readonly #blocks: Float64Array;
+  readonly #blockSums: Float64Array;
+  readonly #blockCounts: Float64Array;
   #present: Present | null = null;
   readonly #ranges = new Map<number, Range>();
 
@@ -85,13 +92,26 @@ export class Features {
     this.#skySteps = new Float64Array(kept).fill(-1);
     this.#clears = new Float64Array(kept);
     this.#clearSteps = new Float64Array(kept).fill(-1);
+    this.#blockSteps = Math.max(1, Math.floor(this.perDay / BLOCKS_A_DAY));
+    const blocks = Math.ceil(kept / this.#blockSteps);
+    this.#blocks = new Float64Array(blocks).fill(-1);
+    this.#blockSums = new Float64Array(blocks);
+    this.#blockCounts = new Float64Array(blocks);
     this.#located = options.latitude !== undefined && options.longitude !== undefined;
   }
 
-  /** Forgets what was worked out with `step` as the newest one: its value was provisional. */
-  forget(step: number): void {
-    if (this.#present?.now === step) this.#present = null;
-    this.#ranges.delete(Math.floor((4 * step) / this.perDay));
+  /** Forgets what was worked out from the steps `[from, to]`: their values were provisional. */
+  forget(from: number, to: number): void {
+    if (this.#present !== null && this.#present.now >= from) this.#present = null;
+    for (const quarter of this.#ranges.keys()) {
+      if ((quarter * this.perDay) / 4 >= from) this.#ranges.delete(quarter);
+    }
+    for (let step = from; step <= to; step++) {
+      const block = Math.floor(step / this.#blockSteps);
+      const place = block % this.#blocks.length;
+      if (this.#blocks[place] === block) this.#blocks[place] = -1;
+      this.#clearSteps[step % this.#clearSteps.length] = -1;
+    }
   }
 
   local(step: number): LocalTime {
@@ -383,16 +403,43 @@ export class Features {
     return this.#clears[place] as number;
   }
 
+  /** Of the last steps; whole blocks of them are added up once. */
   #mean(now: number, steps: number): Watts {
+    const history = this.#history;
+    const block = this.#blockSteps;
     let [sum, count] = [0, 0];
-    for (let step = now; step > now - steps; step--) {
-      const value = this.#history.at(step);
-      if (!Number.isNaN(value)) {
+    for (let step = now; step > now - steps; ) {
+      if ((step + 1) % block === 0 && step - block >= now - steps) {
+        const place = this.#block((step + 1) / block - 1);
+        sum += this.#blockSums[place] as number;
+        count += this.#blockCounts[place] as number;
+        step -= block;
+        continue;
+      }
+      const value = history.at(step--);
+      if (Number.isNaN(value)) continue;
+      sum += value;
+      count++;
+    }
+    return count === 0 ? Number.NaN : sum / count;
+  }
+
+  /** Where the sum of a finished block of steps is. */
+  #block(block: number): number {
+    const place = block % this.#blocks.length;
+    if (this.#blocks[place] !== block) {
+      let [sum, count] = [0, 0];
+      for (let step = block * this.#blockSteps; step < (block + 1) * this.#blockSteps; step++) {
+        const value = this.#history.at(step);
+        if (Number.isNaN(value)) continue;
         sum += value;
         count++;
       }
+      this.#blocks[place] = block;
+      this.#blockSums[place] = sum;
+      this.#blockCounts[place] = count;
     }
-    return count === 0 ? Number.NaN : sum / count;
+    return place;
   }
 
   /** Spread, least and most of the last eight steps. */

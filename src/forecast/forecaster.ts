@@ -315,7 +315,7 @@ export function createForecaster(
     history.push(seen.step, share * seen.powerW + (1 - share) * restW);
     const informed = steps.map((step) => (step > seen.step ? quantilesOf(seen.step, step) : quantilesOf(now, step)));
     for (let step = seen.step; step > now; step--) history.pop();
-    features.forget(seen.step);
+    features.forget(now + 1, seen.step);
     // The more is unknown right before it, the less a forecast from what came earlier is worth.
     const weight = 1 - (1 - share ** RUNNING_POWER[kind]) ** (seen.step - now);
     return named(

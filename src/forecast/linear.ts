@@ -1,5 +1,7 @@
 // Ridge regression on standardised inputs; what is unknown counts as the mean.
 
+import type { Work } from './work.ts';
+
 export interface Linear {
   readonly means: Float64Array;
   readonly scales: Float64Array;
@@ -7,13 +9,16 @@ export interface Linear {
   readonly intercept: number;
 }
 
+/** Products of two inputs that are added up in one piece of the work. */
+const PRODUCTS_A_PIECE = 1_000_000;
+
 /** Fits rows (NaN: unknown) to values with weights. `ridge` is relative to the number of rows' weight. Null if nothing can be fitted. */
-export function fitLinear(
+export function* fitLinear(
   rows: readonly Float64Array[],
   values: readonly number[],
   weights: readonly number[],
   ridge: number,
-): Linear | null {
+): Work<Linear | null> {
   const width = rows[0]?.length ?? 0;
   const means = new Float64Array(width);
   const scales = new Float64Array(width);
@@ -38,7 +43,9 @@ export function fitLinear(
   const products = new Float64Array(width * width);
   const targets = new Float64Array(width);
   const standard = new Float64Array(width);
+  const pieceRows = Math.ceil(PRODUCTS_A_PIECE / Math.max(1, (width * width) / 2));
   for (let i = 0; i < rows.length; i++) {
+    if (i % pieceRows === 0) yield;
     standardise(rows[i] as Float64Array, means, scales, standard);
     const weight = weights[i] as number;
     const rest = weight * ((values[i] as number) - intercept);

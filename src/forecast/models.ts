@@ -64,7 +64,8 @@ const LINEAR_HALF_LIFE_DAYS = 30;
 export interface NearModels {
   readonly changes: Boosted;
   readonly values: Boosted;
-  readonly corrections: Boosted;
+  /** For the next step alone: a later one gains nothing worth their time. */
+  readonly corrections: Boosted | null;
   readonly linear: Linear;
   /** Usual errors of the regression and of the base. */
   readonly linearErrors: Levels;
@@ -164,7 +165,7 @@ export function* fitNear(
   if (rows.length < ROWS_MIN) return null;
   const bases = rows.map(({ base }) => base);
   const changes = values.map((value, i) => value - (bases[i] as number));
-  const linear = fitLinear(
+  const linear = yield* fitLinear(
     rows.map((row) => row.linear),
     changes,
     weights,
@@ -172,12 +173,12 @@ export function* fitNear(
   );
   if (linear === null) return null;
   yield;
-  const binned = binRows(rows.map((row) => row.trees));
+  const binned = yield* binRows(rows.map((row) => row.trees));
   const changeTrees = yield* fitBoosted(binned, changes, { ...CHANGE_TREES, seed: until });
   const valueTrees = yield* fitBoosted(binned, values, { ...VALUE_TREES, seed: until + 1 });
   const lines = rows.map((row) => row.base + predictLinear(linear, row.linear));
   const rests = values.map((value, i) => value - (lines[i] as number));
-  const corrections = yield* fitBoosted(binned, rests, { ...CORRECTION_TREES, seed: until + 2 });
+  const corrections = lead > 1 ? null : yield* fitBoosted(binned, rests, { ...CORRECTION_TREES, seed: until + 2 });
   return {
     changes: changeTrees,
     values: valueTrees,
@@ -254,14 +255,15 @@ export function* fitFar(
   if (lessons === null) return null;
   const { rows, values, weights } = lessons;
   const changes = values.map((value, i) => value - (rows[i] as Row).base);
-  const regression = (inputs: (row: FarRow) => Float64Array, ridge: number): Linear | null =>
+  const regression = (inputs: (row: FarRow) => Float64Array, ridge: number): Work<Linear | null> =>
     fitLinear(rows.map(inputs), changes, weights, ridge);
-  const linear = regression((row) => row.linear, FAR_RIDGE);
+  const linear = yield* regression((row) => row.linear, FAR_RIDGE);
   yield;
-  const fading = regression((row) => row.fading, FADING_RIDGE);
+  const fading = yield* regression((row) => row.fading, FADING_RIDGE);
   if (linear === null || fading === null) return null;
   yield;
-  const trees = yield* fitBoosted(binRows(rows.map((row) => row.trees)), values, { ...FAR_TREES, seed: until });
+  const binned = yield* binRows(rows.map((row) => row.trees));
+  const trees = yield* fitBoosted(binned, values, { ...FAR_TREES, seed: until });
   const hours = (GROUP_HOURS * features.perDay) / 24;
   const groupSteps = Math.max(hours, Math.ceil((leadMax * GROUP_ROWS) / rows.length));
   const errorsByGroup = (guesses: readonly Watts[]): Levels[] =>
@@ -291,13 +293,13 @@ export function* fitFar(
   };
 }
 
-/** Opinions: trees of the change, of the value and on the regression; regression and base with their usual errors. */
-export function predictNear(models: NearModels, row: Row): number[][] {
+/** Opinions: trees of the change, of the value and on the regression (null where there are none); regression and base with their usual errors. */
+export function predictNear(models: NearModels, row: Row): (number[] | null)[] {
   const line = row.base + predictLinear(models.linear, row.linear);
   return [
     predictBoosted(models.changes, row.trees).map((value) => value + row.base),
     predictBoosted(models.values, row.trees),
-    predictBoosted(models.corrections, row.trees).map((value) => value + line),
+    models.corrections === null ? null : predictBoosted(models.corrections, row.trees).map((value) => value + line),
     levelsAt(models.linearErrors, line).map((error) => line + error),
     levelsAt(models.baseErrors, row.base).map((error) => row.base + error),
   ];

@@ -15,8 +15,14 @@ const CAUTION = [0.5, 0.7, 1, 1, 1, 0.7, 0.5] as const;
  * count the rows of each class: the gradients' sums follow from the counts.
  */
 const GUIDES = [1, 3, 5] as const;
-const CLASSES = GUIDES.length + 1;
 const UNDRAWN = 255;
+/** A bin of a histogram is two words, each with the counts of two classes: the first in its lower half, the second in its upper. */
+const WORDS = 2;
+const HALF = 16;
+const LOWER = 0xffff;
+/** A count must fit its half of a word. */
+const ROWS_LIMIT = 0x7fff;
+const FEATURE_WORDS = (BINS + 1) * WORDS;
 /** Weight of each guide's gradient over its spread, so that equal weights weigh equally. */
 const GUIDE_SCALES = [1 / 0.3, 1.8 / 0.5, 1 / 0.3] as const;
 
@@ -53,13 +59,14 @@ export interface Binned {
   readonly borders: readonly Float64Array[];
 }
 
-/** Fits rows to values. A piece of the work is a tree. */
+/** Fits rows (at most ROWS_LIMIT) to values. A piece of the work is a tree. */
 export function* fitBoosted(
   { rows, bins, borders }: Binned,
   values: readonly number[],
   options: BoostingOptions,
 ): Work<Boosted> {
   const n = rows.length;
+  if (n > ROWS_LIMIT) throw new RangeError(`${n} rows to fit, at most ${ROWS_LIMIT}`);
   const width = bins.length;
   const random = seededRandom(options.seed);
   const target = Float64Array.from(values);
@@ -109,22 +116,34 @@ function leafIn(tree: Tree, row: Float64Array): number {
   }
 }
 
-/** Sorts rows of features (NaN: unknown; all of the same length) into bins. */
-export function binRows(rows: readonly Float64Array[]): Binned {
+/** Sorts rows of features (NaN: unknown; all of the same length) into bins. A piece of the work is a feature. */
+export function* binRows(rows: readonly Float64Array[]): Work<Binned> {
+  const n = rows.length;
   const width = rows[0]?.length ?? 0;
   const bins: Uint8Array[] = [];
   const borders: Float64Array[] = [];
+  const values = new Float64Array(n);
   for (let f = 0; f < width; f++) {
-    const column = Float64Array.from(rows, (row) => row[f] as number);
-    const sorted = column.filter((value) => !Number.isNaN(value)).sort();
+    let known = 0;
+    for (let i = 0; i < n; i++) {
+      const value = (rows[i] as Float64Array)[f] as number;
+      if (!Number.isNaN(value)) values[known++] = value;
+    }
+    const sorted = values.subarray(0, known).sort();
     const edges: number[] = [];
     for (let b = 1; b < BINS; b++) {
-      const edge = sorted[Math.floor((b * sorted.length) / BINS)];
+      const edge = sorted[Math.floor((b * known) / BINS)];
       if (edge !== undefined && edge !== edges.at(-1)) edges.push(edge);
     }
     const border = Float64Array.from(edges);
+    const column = new Uint8Array(n);
+    for (let i = 0; i < n; i++) {
+      const value = (rows[i] as Float64Array)[f] as number;
+      column[i] = Number.isNaN(value) ? 0 : 1 + placeIn(border, value);
+    }
     borders.push(border);
-    bins.push(Uint8Array.from(column, (value) => (Number.isNaN(value) ? 0 : 1 + placeIn(border, value))));
+    bins.push(column);
+    yield;
   }
   return { rows, bins, borders };
 }
@@ -170,13 +189,18 @@ interface Open {
 class Workshop {
   readonly classes: Uint8Array;
   readonly rest: Float64Array;
+  /** Class of the row at each place of the order. */
+  readonly placed: Uint8Array;
   readonly #scratch: Int32Array;
+  readonly #scratchPlaced: Uint8Array;
   readonly #histograms: Int32Array[] = [];
 
   constructor(rows: number) {
     this.classes = new Uint8Array(rows);
     this.rest = new Float64Array(rows);
+    this.placed = new Uint8Array(rows);
     this.#scratch = new Int32Array(rows);
+    this.#scratchPlaced = new Uint8Array(rows);
   }
 
   takeHistogram(length: number): Int32Array {
@@ -189,15 +213,25 @@ class Workshop {
 
   /** Puts the rows of `order[from, to)` that go left first, keeping their order; returns where the others begin. */
   part(order: Int32Array, from: number, to: number, column: Uint8Array, bin: number): number {
+    const { placed } = this;
     const scratch = this.#scratch;
+    const scratchPlaced = this.#scratchPlaced;
     let middle = from;
     let kept = 0;
     for (let k = from; k < to; k++) {
       const i = order[k] as number;
-      if ((column[i] as number) <= bin) order[middle++] = i;
-      else scratch[kept++] = i;
+      if ((column[i] as number) <= bin) {
+        placed[middle] = placed[k] as number;
+        order[middle++] = i;
+      } else {
+        scratchPlaced[kept] = placed[k] as number;
+        scratch[kept++] = i;
+      }
     }
-    for (let k = 0; k < kept; k++) order[middle + k] = scratch[k] as number;
+    for (let k = 0; k < kept; k++) {
+      order[middle + k] = scratch[k] as number;
+      placed[middle + k] = scratchPlaced[k] as number;
+    }
     return middle;
   }
 }
@@ -213,17 +247,19 @@ function grow(
   options: BoostingOptions,
   shop: Workshop,
 ): Tree {
-  const { classes, rest } = shop;
+  const { classes, placed, rest } = shop;
   const [low, middle, high] = GUIDES;
   classes.fill(UNDRAWN);
   for (let k = 0; k < order.length; k++) {
     const i = order[k] as number;
     const y = target[i] as number;
     const at = i * Q;
-    classes[i] =
+    const of =
       (y >= (fitted[at + low] as number) ? 1 : 0) +
       (y >= (fitted[at + middle] as number) ? 1 : 0) +
       (y >= (fitted[at + high] as number) ? 1 : 0);
+    classes[i] = of;
+    placed[k] = of;
   }
   const most = options.leaves * 2;
   const feature = new Int16Array(most).fill(-1);
@@ -231,7 +267,7 @@ function grow(
   const left = new Int16Array(most);
   const right = new Int16Array(most);
   const values = new Float64Array(options.leaves * Q);
-  const size = features.length * (BINS + 1) * CLASSES;
+  const size = features.length * FEATURE_WORDS;
   let nodes = 1;
   const opened = (node: number, from: number, to: number, histogram: Int32Array): Open => ({
     node,
@@ -241,7 +277,7 @@ function grow(
     split: bestSplit(histogram, features, to - from, options.minLeaf),
   });
   const whole = shop.takeHistogram(size);
-  count(whole, bins, features, order, 0, order.length, classes);
+  count(whole, bins, features, order, 0, order.length, placed);
   const open = [opened(0, 0, order.length, whole)];
   while (open.length < options.leaves) {
     let best = -1;
@@ -258,8 +294,8 @@ function grow(
     // The smaller half is counted, the larger one is what remains of the parent.
     const small = shop.takeHistogram(size);
     const leftIsSmall = border - from < to - border;
-    if (leftIsSmall) count(small, bins, features, order, from, border, classes);
-    else count(small, bins, features, order, border, to, classes);
+    if (leftIsSmall) count(small, bins, features, order, from, border, placed);
+    else count(small, bins, features, order, border, to, placed);
     for (let i = 0; i < size; i++) parent[i] = (parent[i] as number) - (small[i] as number);
     left[node] = nodes++;
     right[node] = nodes++;
@@ -290,15 +326,15 @@ function count(
   order: Int32Array,
   from: number,
   to: number,
-  classes: Uint8Array,
+  placed: Uint8Array,
 ): void {
   for (let f = 0; f < features.length; f++) {
     const column = bins[features[f] as number] as Uint8Array;
-    const start = f * (BINS + 1) * CLASSES;
+    const start = f * FEATURE_WORDS;
     for (let k = from; k < to; k++) {
-      const i = order[k] as number;
-      const place = start + (column[i] as number) * CLASSES + (classes[i] as number);
-      histogram[place] = (histogram[place] as number) + 1;
+      const of = placed[k] as number;
+      const place = start + (column[order[k] as number] as number) * WORDS + (of >> 1);
+      histogram[place] = (histogram[place] as number) + (1 << ((of & 1) * HALF));
     }
   }
 }
@@ -307,15 +343,15 @@ function bestSplit(histogram: Int32Array, features: readonly number[], rows: num
   if (rows < 2 * minLeaf) return null;
   const [first, second, third] = GUIDE_SCALES;
   const [low, middle, high] = GUIDES.map((q) => QUANTILES[q] as number) as [number, number, number];
-  // Rows below the first, second, third guide.
-  let [below0, below1, below2] = [0, 0, 0];
-  for (let b = 0; b <= BINS; b++) {
-    const c0 = histogram[b * CLASSES] as number;
-    const c1 = c0 + (histogram[b * CLASSES + 1] as number);
-    below0 += c0;
-    below1 += c1;
-    below2 += c1 + (histogram[b * CLASSES + 2] as number);
+  // Rows below the first, second, third guide. Counts are added up two by two.
+  let [word0, word1] = [0, 0];
+  for (let place = 0; place < FEATURE_WORDS; place += WORDS) {
+    word0 += histogram[place] as number;
+    word1 += histogram[place + 1] as number;
   }
+  const below0 = word0 & LOWER;
+  const below1 = below0 + (word0 >> HALF);
+  const below2 = below1 + (word1 & LOWER);
   const a = first * (low * rows - below0);
   const b = second * (middle * rows - below1);
   const c = third * (high * rows - below2);
@@ -323,17 +359,18 @@ function bestSplit(histogram: Int32Array, features: readonly number[], rows: num
   let best: Split | null = null;
   let bestGain = 1e-3;
   for (let f = 0; f < features.length; f++) {
-    let [n, n0, n1, n2] = [0, 0, 0, 0];
-    for (let bin = 0, place = f * (BINS + 1) * CLASSES; bin < BINS; bin++, place += CLASSES) {
-      const c0 = histogram[place] as number;
-      const c1 = c0 + (histogram[place + 1] as number);
-      const c2 = c1 + (histogram[place + 2] as number);
-      const here = c2 + (histogram[place + 3] as number);
-      if (here === 0) continue;
-      n += here;
-      n0 += c0;
-      n1 += c1;
-      n2 += c2;
+    word0 = 0;
+    word1 = 0;
+    for (let bin = 0, place = f * FEATURE_WORDS; bin < BINS; bin++, place += WORDS) {
+      const here0 = histogram[place] as number;
+      const here1 = histogram[place + 1] as number;
+      if ((here0 | here1) === 0) continue;
+      word0 += here0;
+      word1 += here1;
+      const n0 = word0 & LOWER;
+      const n1 = n0 + (word0 >> HALF);
+      const n2 = n1 + (word1 & LOWER);
+      const n = n2 + (word1 >> HALF);
       if (n < minLeaf) continue;
       const others = rows - n;
       if (others < minLeaf) break;

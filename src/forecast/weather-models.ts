@@ -64,7 +64,7 @@ export function* fitWeather(
   if (lessons === null) return null;
   const { rows, values, weights } = lessons;
   const changes = values.map((value, i) => value - (rows[i] as Row).base);
-  const linear = fitLinear(
+  const linear = yield* fitLinear(
     rows.map((row) => row.linear),
     changes,
     weights,
@@ -72,7 +72,7 @@ export function* fitWeather(
   );
   if (linear === null) return null;
   yield;
-  const binned = binRows(rows.map((row) => row.trees));
+  const binned = yield* binRows(rows.map((row) => row.trees));
   const rests = changes.map((change, i) => change - predictLinear(linear, (rows[i] as Row).linear));
   return {
     linear,

@@ -13,7 +13,7 @@ import { QUANTILES } from '../../src/forecast/types.ts';
 import { finish } from '../../src/forecast/work.ts';
 
 const fitBoosted = (rows: readonly Float64Array[], values: number[], options: Parameters<typeof growing>[2]) =>
-  finish(growing(binRows(rows), values, options));
+  finish(growing(finish(binRows(rows)), values, options));
 
 test('local time follows the zone, its summer time and its holidays', () => {
   const berlin = createCalendar('Europe/Berlin', ['2026-05-01']);
@@ -90,14 +90,16 @@ test('ridge regression finds a line, also where inputs are missing', () => {
     Float64Array.from([random() * 10, random() < 0.1 ? Number.NaN : random()]),
   );
   const values = rows.map(([x = 0, y = 0]) => 5 + 3 * x + (Number.isNaN(y) ? 0.5 : y) * 2);
-  const model = fitLinear(
-    rows,
-    values,
-    rows.map(() => 1),
-    1e-6,
+  const model = finish(
+    fitLinear(
+      rows,
+      values,
+      rows.map(() => 1),
+      1e-6,
+    ),
   );
   expect(model === null ? null : predictLinear(model, Float64Array.from([4, 0.25]))).toBeCloseTo(17.5, 1);
-  expect(fitLinear([], [], [], 1)).toBeNull();
+  expect(finish(fitLinear([], [], [], 1))).toBeNull();
 });
 
 describe('boosted quantiles', () => {
