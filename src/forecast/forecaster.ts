@@ -71,8 +71,8 @@ const WEATHER_SET = -1;
 const NEAR_TRUST: Trust = { priors: [1, 0.7, 0.7, 0.3, 0.5, 0.06, 0.04], kept: 0.005 };
 /** Trees, regression, fading regression, base, last value, memory, season; trees and corrected regression that know the weather's forecast. */
 const FAR_TRUST: Trust = { priors: [1, 1, 1, 0.3, 0.3, 0.3, 0.3, 1, 1], kept: 0.03 };
-/** Steps of a far forecast that err as one. */
-const TOGETHER = 12;
+/** How long the steps of a far forecast err as one. */
+const TOGETHER_MS: Millis = 3 * 3_600_000;
 /** How much the rest of a running step is like its measured part. */
 const RUNNING_TRUST = 0.8;
 /**
@@ -137,6 +137,7 @@ export function createForecaster(
   const { history, state } = earlier === undefined ? fresh(capacity) : restore(earlier, capacity);
   const features = new Features(options, createCalendar(options.timezone, options.holidays), history);
   const memory = 0.5 ** (1 / (RECORD_HALF_LIFE_DAYS * perDay));
+  const together = Math.max(1, TOGETHER_MS / stepMs);
   const farIssueMs = perDay > 96 ? FAR_ISSUE_MS.shortSteps : FAR_ISSUE_MS.usual;
   const far = leadMax > NEAR_LEADS.length;
   const piecesAStep = Math.ceil(FIT_PIECES_A_DAY / perDay);
@@ -245,7 +246,7 @@ export function createForecaster(
         const given = opinions[lead - 1];
         const then = issued[lead - 1] as number[];
         if (given != null)
-          learnCombination(farState(lead), state.farSpread, given, FAR_TRUST, then, value, memory, TOGETHER);
+          learnCombination(farState(lead), state.farSpread, given, FAR_TRUST, then, value, memory, together);
       }
     }
     state.pendingNear = state.pendingNear.filter(({ now }) => now + NEAR_LEADS.length > step);
