@@ -43,7 +43,10 @@ export interface Scores {
 
 export interface BacktestResult extends Scores {
   readonly horizon: number;
-  readonly baselines: Readonly<Record<string, Scores>>;
+  /** Over all leads; with a horizon above 1 each lead's too. */
+  readonly baselines: Readonly<
+    Record<string, Scores & { readonly byLead?: readonly (Scores & { readonly lead: number })[] }>
+  >;
   /** 1 - MAE / MAE of the best baseline. */
   readonly skillMae: number;
   /** Learning and forecasting, a step of the series. */
@@ -108,6 +111,26 @@ class Score {
   }
 }
 
+/** Scores over all leads, and of each where there is more than one. */
+class Leads {
+  readonly all = new Score();
+  readonly #each: readonly Score[];
+
+  constructor(horizon: number) {
+    this.#each = horizon > 1 ? Array.from({ length: horizon }, () => new Score()) : [];
+  }
+
+  add(quantiles: readonly number[], actual: number, lead: number): void {
+    this.all.add(quantiles, actual);
+    this.#each[lead - 1]?.add(quantiles, actual);
+  }
+
+  result(): Scores & { readonly byLead?: readonly (Scores & { readonly lead: number })[] } {
+    const byLead = this.#each.map((score, i) => ({ lead: i + 1, ...score.result() }));
+    return { ...this.all.result(), ...(byLead.length > 0 ? { byLead } : {}) };
+  }
+}
+
 /** Goes through the series once. The result of a step depends on nothing that starts at or after its issue. */
 export function backtest(input: BacktestInput): BacktestResult {
   const { samples, horizon, warmupDays, issueEveryMs, monotonicMs, weather = [], onForecast } = input;
@@ -124,9 +147,8 @@ export function backtest(input: BacktestInput): BacktestResult {
   const scoredFromMs = firstMs + warmupDays * DAY_MS;
   const forecaster = createForecaster(options, undefined, horizon);
   const baselines = createBaselines(options);
-  const own = new Score();
-  const leads = Array.from({ length: horizon }, () => new Score());
-  const others = new Map<string, Score>(baselines.map(({ name }) => [name, new Score()]));
+  const own = new Leads(horizon);
+  const others = new Map<string, Leads>(baselines.map(({ name }) => [name, new Leads(horizon)]));
   let spentMs = 0;
   let steps = 0;
   let told = 0;
@@ -144,11 +166,10 @@ export function backtest(input: BacktestInput): BacktestResult {
         const actual = actualAt(startMs);
         onForecast?.(atMs, startMs, quantilesW, actual);
         if (Number.isNaN(actual)) return;
-        own.add(quantilesW, actual);
-        leads[i]?.add(quantilesW, actual);
+        own.add(quantilesW, actual, i + 1);
       });
       for (const baseline of baselines)
-        scoreBaseline(baseline, others.get(baseline.name) as Score, atMs, input, actualAt);
+        scoreBaseline(baseline, others.get(baseline.name) as Leads, atMs, input, actualAt);
     }
     const sample = known.get(atMs) ?? { startMs: atMs, powerW: null };
     const beganMs = monotonicMs();
@@ -159,7 +180,7 @@ export function backtest(input: BacktestInput): BacktestResult {
     for (const baseline of baselines) baseline.learn(sample);
   }
   const result = own.result();
-  const best = Math.min(...[...others.values()].filter((score) => score.n > 0).map((score) => score.mae));
+  const best = Math.min(...[...others.values()].filter(({ all }) => all.n > 0).map(({ all }) => all.mae));
   return {
     ...result,
     horizon,
@@ -168,13 +189,12 @@ export function backtest(input: BacktestInput): BacktestResult {
     msPerStep: spentMs / steps,
     stateBytes: forecaster.state().length,
     marks,
-    ...(horizon > 1 ? { byLead: leads.map((score, i) => ({ lead: i + 1, ...score.result() })) } : {}),
   };
 }
 
 function scoreBaseline(
   baseline: Baseline,
-  score: Score,
+  score: Leads,
   issuedMs: Millis,
   { options: { stepMs }, horizon }: BacktestInput,
   actualAt: (startMs: Millis) => Watts,
@@ -183,6 +203,6 @@ function scoreBaseline(
     const startMs = issuedMs + i * stepMs;
     const actual = actualAt(startMs);
     const quantiles = baseline.forecast(startMs, i + 1);
-    if (!Number.isNaN(actual) && quantiles !== null) score.add(quantiles, actual);
+    if (!Number.isNaN(actual) && quantiles !== null) score.add(quantiles, actual, i + 1);
   }
 }

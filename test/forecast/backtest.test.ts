@@ -100,6 +100,10 @@ describe('walking forward', () => {
     expect(new Set(given.map(({ issuedMs }) => (issuedMs / STEP) % 24))).toEqual(new Set([0, 6, 12, 18]));
     expect(result.byLead).toHaveLength(24);
     expect(result.byLead?.[3]?.n).toBe(7);
+    // The plain ones too: lead by lead, the last value grows old.
+    const persistence = result.baselines.persistence?.byLead ?? [];
+    expect(persistence.map(({ n }) => n)).toEqual(result.byLead?.map(({ n }) => n));
+    expect(persistence[0]?.mae).toBeLessThan(persistence[11]?.mae as number);
     expect(given.every(({ issuedMs, startMs }) => startMs >= issuedMs)).toBe(true);
   });
 });

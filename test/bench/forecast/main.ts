@@ -1,6 +1,6 @@
 // `npm run bench -- forecast [--series REGEX] [--horizon next|two|day|all] [--days N] [--refit-days N] [--yardsticks run|cached|none]`
 // Scores the forecaster on measured series beside what people use on servers (yardsticks.py) and the plain baselines. None sees what
-// ends after the issue. `two` is the next interval forecast one step too early: the forecaster and the plain baselines alone.
+// ends after the issue. `two` is the next interval forecast one step too early (lead 2 alone): the forecaster and the plain baselines.
 // Bounded: each series' last DAYS (of which WARMUP_DAYS are learnt only), and without --series the ones marked `core` in series.json
 // (every kind, step and sort of site); `--series .` takes all. A yardstick scored on another number of rows is marked.
 // Data from WATTPACT_DATA/dev (default ../shared/data/dev). WATTPACT_BENCH_CACHE (default ~/.cache/wattpact-bench) keeps the yardsticks'
