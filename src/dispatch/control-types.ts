@@ -41,6 +41,8 @@ export interface ControlLoad {
   /** Device and control that drive it: a relay's `switchN`, or `consumptionSetpointW`. */
   readonly device: string;
   readonly control: string;
+  /** A heat pump by SG-ready states: its second contact, and what state 3 adds (`ratedW` is what state 4 adds). Null: one control drives it. */
+  readonly sgReady: { readonly block: string; readonly recommendedW: Watts } | null;
   readonly ratedW: Watts;
   readonly phases: readonly Phase[];
   readonly minOnMs: Millis;
@@ -125,7 +127,7 @@ export interface ControlInput {
   readonly exportRiseWh: WattHours | null;
   readonly batteries: readonly BatteryReadings[];
   readonly generatorPowersW: ReadonlyMap<string, Measured>;
-  /** Whether each load is on (or its power for a modulating one), when known. */
+  /** Whether each load is on (its power for a modulating one, what its state adds for an SG-ready one), when known. */
   readonly loadStates: ReadonlyMap<string, Measured>;
   readonly orders: readonly OperatorOrder[];
   readonly overrides: readonly Override[];

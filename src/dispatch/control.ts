@@ -28,7 +28,7 @@ import {
   usableBatteries,
 } from './limits.ts';
 import { type Shareable, share } from './sharing.ts';
-import { loadPowers } from './switching.ts';
+import { loadPowers, loadSetpoints } from './switching.ts';
 import { exportedSoFarWh, followSurplus, powerThen, remember, targetExportW } from './tracking.ts';
 
 /** What meters may be wrong by together, as a share of the powers that they measure: kept free below the limits. */
@@ -254,10 +254,9 @@ function allSetpoints(
   for (const { id, curtailable } of config.generators) {
     if (curtailable) setpoints.push({ device: id, control: 'generationLimitW', value: generationLimitsW[id] ?? null });
   }
-  for (const { id, device, control } of config.loads) {
-    const told = loads[id];
-    if (told === undefined) continue;
-    setpoints.push({ device, control, value: control.startsWith('switch') ? (told.powerW > 0 ? 1 : 0) : told.powerW });
+  for (const load of config.loads) {
+    const told = loads[load.id];
+    if (told !== undefined) setpoints.push(...loadSetpoints(load, told.powerW));
   }
   return setpoints;
 }
@@ -269,7 +268,7 @@ function letGo(config: ControlConfig, state: ControlState, input: ControlInput):
     ...config.generators
       .filter(({ curtailable }) => curtailable)
       .map(({ id }) => ({ device: id, control: 'generationLimitW', value: null })),
-    ...config.loads.map(({ device, control }) => ({ device, control, value: null })),
+    ...config.loads.flatMap((load) => loadSetpoints(load, 0).map((setpoint) => ({ ...setpoint, value: null }))),
   ];
   return {
     state: { ...initialControlState(), loads: state.loads, lastMonotonicMs: input.monotonicMs },
@@ -333,6 +332,12 @@ function explain(config: ControlConfig, input: ControlInput, usable: readonly Us
   const lost = config.batteries.filter(({ battery }) => !usable.some(({ unit }) => unit.battery.id === battery.id));
   for (const { battery } of lost) parts.push(`${battery.id} does not answer`);
   for (const [id, limitW] of Object.entries(o.generationLimitsW)) parts.push(`${id} held to ${Math.round(limitW)} W`);
+  for (const { id, sgReady } of config.loads) {
+    if (sgReady !== null && input.overrides.some((override) => override.id === id && override.mode === 'off'))
+      parts.push(
+        `${id}: off is SG-ready state 2, its own running; it is never blocked, since a gateway that dies would leave it so`,
+      );
+  }
   if (!input.operatorReachable) parts.push('operator not heard: default limits');
   return parts.join('; ');
 }

@@ -1,6 +1,7 @@
 // Loads as the coarse actuator: what the plan wants of them, what limits allow, and never faster than they stand.
 
-import type { ControlConfig, ControlInput, ControlLoad, ControlState, LoadState } from './control-types.ts';
+import { contactsOf, sgReadyState } from '../site/sg-ready.ts';
+import type { ControlConfig, ControlInput, ControlLoad, ControlState, LoadState, Setpoint } from './control-types.ts';
 
 /** A load follows a deviation that a battery cannot carry when it closes at least this share of its own power. */
 const WORTH_SWITCHING = 0.6;
@@ -30,12 +31,14 @@ export function loadPowers(
     let powerW = wanted ?? before.powerW;
     const override = input.overrides.find(({ id }) => id === load.id);
     const flexible = wanted !== null && override === undefined;
-    if (flexible && unmet > WORTH_SWITCHING * load.ratedW && powerW > 0) powerW = 0;
-    else if (flexible && -unmet > RETURN_MARGIN * load.ratedW && powerW === 0 && before.powerW === 0)
-      powerW = load.ratedW;
+    const steps = stepsOf(load);
+    const savesW = load.sgReady === null ? load.ratedW : powerW;
+    if (flexible && unmet > WORTH_SWITCHING * savesW && powerW > 0) powerW = 0;
+    else if (flexible && powerW === 0 && before.powerW === 0)
+      powerW = steps.findLast((stepW) => -unmet > RETURN_MARGIN * stepW) ?? 0;
     const restedMs = input.monotonicMs - before.sinceMs;
     const standsMs = before.powerW > 0 ? load.minOnMs : load.minOffMs;
-    if (powerW > 0 !== before.powerW > 0 && restedMs < standsMs) powerW = before.powerW;
+    if (!sameState(load, powerW, before.powerW) && restedMs < standsMs) powerW = before.powerW;
     // The connection comes before run times of a load that may be shed.
     if (load.sheddable && excess > 0 && before.powerW > 0) powerW = 0;
     else if (powerW > before.powerW && (powerW - before.powerW) * RETURN_MARGIN > -excess) powerW = before.powerW;
@@ -43,10 +46,32 @@ export function loadPowers(
     excess += change;
     unmet += change;
     if (wanted === null && change === 0 && state.loads[load.id] === undefined) continue;
-    told[load.id] =
-      powerW > 0 === before.powerW > 0 ? { powerW, sinceMs: before.sinceMs } : { powerW, sinceMs: input.monotonicMs };
+    const stands = sameState(load, powerW, before.powerW);
+    told[load.id] = { powerW, sinceMs: stands ? before.sinceMs : input.monotonicMs };
   }
   return told;
+}
+
+/** What a load's controls are set to for a power. Of two contacts the one comes first that keeps a heat pump from being blocked on the way. */
+export function loadSetpoints({ device, control, sgReady }: ControlLoad, powerW: number): Setpoint[] {
+  if (sgReady === null) {
+    return [{ device, control, value: control.startsWith('switch') ? (powerW > 0 ? 1 : 0) : powerW }];
+  }
+  const contacts = contactsOf(sgReadyState(sgReady.recommendedW, powerW));
+  const recommend = { device, control, value: contacts.recommend };
+  const block = { device, control: sgReady.block, value: contacts.block };
+  return contacts.recommend === 1 ? [recommend, block] : [block, recommend];
+}
+
+/** Powers that a load may be given without the plan, rising. */
+function stepsOf({ sgReady, ratedW }: ControlLoad): readonly number[] {
+  return sgReady === null ? [ratedW] : [sgReady.recommendedW, ratedW];
+}
+
+/** Whether two powers are one state as least times count: on or off, or the same SG-ready state. */
+function sameState({ sgReady }: ControlLoad, oneW: number, otherW: number): boolean {
+  if (sgReady === null) return oneW > 0 === otherW > 0;
+  return sgReadyState(sgReady.recommendedW, oneW) === sgReadyState(sgReady.recommendedW, otherW);
 }
 
 function stateOf(load: ControlLoad, state: ControlState, input: ControlInput): LoadState {
@@ -55,7 +80,8 @@ function stateOf(load: ControlLoad, state: ControlState, input: ControlInput): L
   const reading = input.loadStates.get(load.id);
   const on = reading?.quality === 'good' && (reading.value ?? 0) > 0;
   // Since when is not known after a start: counted from the beginning, so that run times hold.
-  return { powerW: on ? load.ratedW : 0, sinceMs: on ? input.monotonicMs : Number.NEGATIVE_INFINITY };
+  const onW = load.sgReady === null ? load.ratedW : (reading?.value ?? 0);
+  return { powerW: on ? onW : 0, sinceMs: on ? input.monotonicMs : Number.NEGATIVE_INFINITY };
 }
 
 function wantedPower(load: ControlLoad, input: ControlInput): number | null {

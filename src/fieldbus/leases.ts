@@ -57,8 +57,10 @@ interface Held {
   retry: NodeJS.Timeout | null;
   /** Why the last try to revert failed: said once. */
   revertTrouble: string | null;
-  /** Writes to this control one after the other. */
-  tail: Promise<unknown>;
+  /** When it was last leased with success, monotonic. */
+  heldAtMs: Millis;
+  /** Writes one after the other: to this control, and to the other contact of an SG-ready pair. */
+  readonly line: { tail: Promise<unknown> };
 }
 
 export interface LeasesOptions {
@@ -98,15 +100,57 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
       expiry: null,
       retry: null,
       revertTrouble: null,
-      tail: Promise.resolve(),
+      heldAtMs: Number.NEGATIVE_INFINITY,
+      line: partnerOf(deviceId, name)?.line ?? { tail: Promise.resolve() },
     };
     all.set(key, held);
     return held;
   }
 
+  /** The other contact of an SG-ready pair, when it has been driven already. */
+  function partnerOf(deviceId: string, name: string): Held | undefined {
+    const load = site.loads.find(
+      ({ device, control, block }) => device === deviceId && block !== null && (control === name || block === name),
+    );
+    return all.get(`${deviceId}/${load?.control === name ? load.block : load?.control}`);
+  }
+
+  /** The contact of an SG-ready pair that would block the heat pump if this one opened, while it is or may be closed. */
+  function blocking({ target, control }: Held): Held | null {
+    const { id } = target.device;
+    if (
+      !site.loads.some(
+        ({ device, control: name, block }) => device === id && name === control.control && block !== null,
+      )
+    )
+      return null;
+    const block = partnerOf(id, control.control);
+    return block?.persisted === true && block.written !== 0 ? block : null;
+  }
+
+  /** A contact that blocks when it is closed alone is closed only with the other, and opened when that one is not known to be closed any more. */
+  async function keepUnblocked(held: Held, value: number, ttlMs: Millis): Promise<void> {
+    const { target, control } = held;
+    const { id } = target.device;
+    if (value === 0) {
+      const block = blocking(held);
+      if (block !== null) await revert(block);
+    }
+    const load = site.loads.find(({ device, block }) => device === id && block === control.control);
+    if (load === undefined || value === 0) return;
+    const recommend = partnerOf(id, control.control);
+    const isFresh = clock.monotonicMs() - (recommend?.heldAtMs ?? Number.NEGATIVE_INFINITY) < ttlMs;
+    if (recommend?.value === 1 && (recommend.written === 1 || (held.written === 1 && isFresh))) return;
+    if (held.persisted) await revert(held);
+    throw new WattpactError(
+      'fieldbus.order',
+      `${id}: ${control.control} closed without ${load.control} would block the heat pump ${load.id}`,
+    );
+  }
+
   function inOrder<T>(held: Held, act: () => Promise<T>): Promise<T> {
-    const next = held.tail.then(act, act);
-    held.tail = next.catch(() => undefined);
+    const next = held.line.tail.then(act, act);
+    held.line.tail = next.catch(() => undefined);
     return next;
   }
 
@@ -122,6 +166,7 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
     const nowMs = clock.monotonicMs();
     if (nowMs < held.foreignUntilMs) throw foreignError(held);
     if (held.left) await revert(held);
+    await keepUnblocked(held, value, ttlMs);
     const feed = nowMs - held.writtenAtMs >= feedAfterMs(control, ttlMs);
     const look = nowMs - held.lookedAtMs >= LOOK_MS;
     if (value === held.written && !feed && !look) return;
@@ -242,6 +287,8 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
   }
 
   async function revert(held: Held): Promise<void> {
+    const block = blocking(held);
+    if (block !== null) await revert(block);
     if (clock.monotonicMs() >= held.foreignUntilMs) await writeRevert(held);
     held.words.clear();
     held.written = null;
@@ -319,6 +366,7 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
       held.value = allowed;
       try {
         await inOrder(held, () => write(held, allowed, ttlMs));
+        held.heldAtMs = clock.monotonicMs();
         return leaseOf(held, allowed, 'active', null);
       } catch (error) {
         held.words.clear();

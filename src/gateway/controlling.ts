@@ -19,7 +19,8 @@ import type {
 import type { Plan } from '../dispatch/plan-types.ts';
 import type { Fieldbus, Reading } from '../fieldbus/types.ts';
 import type { Genesis } from '../protocol/genesis.ts';
-import type { Phase, SiteFile } from '../site/types.ts';
+import { addedPowerW } from '../site/sg-ready.ts';
+import type { Phase, SiteFile, SiteLoad } from '../site/types.ts';
 import { generatorsOf, gridMeterOf } from './equipment.ts';
 import type { LoadNeeds } from './loadneeds.ts';
 import type { SiteMetering } from './metering.ts';
@@ -93,6 +94,17 @@ export function createSiteControl(options: {
     return fieldbus.readings(device).has(measurand) ? slowlyMeasured(device, measurand) : null;
   }
 
+  function loadState({ device, control: name, block, ratedW, powersW }: SiteLoad): Measured {
+    const state = measured(device, stateOf(name));
+    if (block === null) return state;
+    const blocking = measured(device, block);
+    if (state.quality !== 'good' || state.value === null) return state;
+    if (blocking.quality !== 'good' || blocking.value === null) return blocking;
+    const powers = { recommendedW: powersW[0] ?? ratedW, forcedW: ratedW };
+    const value = addedPowerW(powers, state.value > 0, blocking.value > 0);
+    return { ...state, value, monotonicMs: Math.min(state.monotonicMs, blocking.monotonicMs) };
+  }
+
   function input(): ControlInput {
     const chainMs = clock.chainMs();
     const number = intervalAt(chainMs, lengthMs);
@@ -126,7 +138,7 @@ export function createSiteControl(options: {
         dischargePowerMaxW: slowlyMeasuredIfThere(device, 'dischargePowerMaxW'),
       })),
       generatorPowersW: new Map(generatorsOf(site).map(({ id }) => [id, measured(id, 'generationPowerW')])),
-      loadStates: new Map(site.loads.map((load) => [load.id, measured(load.device, stateOf(load.control))])),
+      loadStates: new Map(site.loads.map((load) => [load.id, loadState(load)])),
       orders: options.orders(),
       overrides: options.overrides(),
       operatorReachable: options.operatorReachable(),
@@ -165,7 +177,8 @@ export function createSiteControl(options: {
       for (const [id, { value, quality }] of seen.loadStates) {
         const load = site.loads.find((candidate) => candidate.id === id);
         if (load !== undefined && value !== null && quality === 'good') {
-          loadNeeds.onSeen(id, load.kind === 'modulating' ? value : value > 0 ? load.ratedW : 0);
+          const isPower = load.kind === 'modulating' || load.kind === 'sg-ready';
+          loadNeeds.onSeen(id, isPower ? value : value > 0 ? load.ratedW : 0);
         }
       }
       last = control(config, state, seen);

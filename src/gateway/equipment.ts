@@ -54,8 +54,9 @@ export function controlConfigOf(site: SiteFile, counterStepWh: number, edgeDelay
       phases,
       curtailable,
     })),
-    loads: site.loads.map(({ id, device, control, ratedW, phases, minOnMs, minOffMs, sheddable }) => {
-      return { id, device, control, ratedW, phases, minOnMs, minOffMs, sheddable };
+    loads: site.loads.map(({ id, device, control, block, ratedW, powersW, phases, minOnMs, minOffMs, sheddable }) => {
+      const sgReady = block === null ? null : { block, recommendedW: powersW[0] ?? ratedW };
+      return { id, device, control, sgReady, ratedW, phases, minOnMs, minOffMs, sheddable };
     }),
     connection: {
       importLimitW: connection.importLimitW,

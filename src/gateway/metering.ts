@@ -9,6 +9,7 @@ import type { Millis, Watts } from '../base/units.ts';
 import type { DeviceReadings, Fieldbus, Reading } from '../fieldbus/types.ts';
 import { createMeter, type Meter, type MeterState } from '../metering/meter.ts';
 import type { MeteredInterval, MeterReading, MeterSpec } from '../metering/types.ts';
+import { addedPowerW, type SgReadyPowers } from '../site/sg-ready.ts';
 import type { Device, Profile, SiteFile, SiteLoad } from '../site/types.ts';
 import type { GatewayStore, StoredEnergy } from '../store/gateway.ts';
 import { generatorsOf, gridMeterOf, meterSpecOf } from './equipment.ts';
@@ -35,6 +36,8 @@ interface Metered {
   readonly power: string;
   /** Watts of one unit of `power`: 1, or the rated power of a load of which only is known whether it is on. */
   readonly wattsPerUnit: Watts;
+  /** Heat pump by SG-ready states: `power` is the contact that recommends, and this turns both contacts into what they add. */
+  readonly sgReady: { readonly block: string; readonly powers: SgReadyPowers } | null;
   readonly spec: MeterSpec;
   meter: Meter;
   /** Chain time of its newest reading; null before the first. */
@@ -115,6 +118,7 @@ export function createSiteMetering(options: {
     powerMaxW: number,
     channels: Metered['channels'],
     wattsPerUnit = 1,
+    sgReady: Metered['sgReady'] = null,
   ): void {
     const profile = profiles.get(device.profile);
     if (profile === undefined) return;
@@ -122,7 +126,7 @@ export function createSiteMetering(options: {
     const kept = store.settings.get(`meter ${subject}`) as MeterState | null;
     const meter = kept === null ? createMeter(spec) : createMeter(spec, kept);
     const fedMs = kept?.lastMs ?? null;
-    meters.push({ subject, device, channels, power, wattsPerUnit, spec, meter, fedMs, soFar: null });
+    meters.push({ subject, device, channels, power, wattsPerUnit, sgReady, spec, meter, fedMs, soFar: null });
   }
 
   const { importLimitW, exportLimitW } = site.connection;
@@ -150,6 +154,14 @@ export function createSiteMetering(options: {
     const device = site.devices.find(({ id }) => id === load.device);
     const points = device === undefined ? undefined : profiles.get(device.profile)?.points;
     if (device === undefined || points === undefined) return false;
+    if (load.block !== null) {
+      if (!points.has(load.control) || !points.has(load.block)) return false;
+      // Its own running belongs to the consumption: a meter of the whole pump is not asked.
+      const powers = { recommendedW: load.powersW[0] ?? load.ratedW, forcedW: load.ratedW };
+      const added = { consumption: { measurand: load.control, side: 'positive' } } as const;
+      add(loadSubject(load.id), device, load.control, 2 * load.ratedW, added, 1, { block: load.block, powers });
+      return true;
+    }
     // A meter of a board with several outputs does not tell one from the other.
     const isAlone = site.loads.filter((other) => other.device === load.device).length === 1;
     const isMetered = isAlone && points.has('consumptionPowerW');
@@ -164,8 +176,7 @@ export function createSiteMetering(options: {
 
   function readingsNeeded(metered: Metered): readonly string[] {
     const profile = profiles.get(metered.device.profile);
-    const measurands = [...Object.values(metered.channels).map(({ measurand }) => measurand), metered.power];
-    return measurands.filter((measurand) => profile?.points.has(measurand));
+    return measurandsOf(metered).filter((measurand) => profile?.points.has(measurand));
   }
 
   async function look(metered: Metered): Promise<DeviceReadings> {
@@ -176,8 +187,7 @@ export function createSiteMetering(options: {
     const nowMs = clock.chainMs();
     const sinceEdge = nowMs % intervalMs;
     const nearEdge = Math.min(sinceEdge, intervalMs - sinceEdge) <= EDGE_WALL_MS * chainRate;
-    const wanted = [metered.power, ...Object.values(metered.channels).map(({ measurand }) => measurand)];
-    const old = wanted
+    const old = measurandsOf(metered)
       .map((measurand) => readings.get(measurand))
       .some((reading) => reading !== undefined && nowMs - reading.atMs > COUNTER_AGE_MAX_MS);
     if (!nearEdge && !old) return readings;
@@ -193,7 +203,7 @@ export function createSiteMetering(options: {
       ([name, { measurand }]) =>
         [name, metered.spec.channels[name]?.source === 'counter' ? goodOf(measurand) : null] as const,
     );
-    const power = goodOf(metered.power);
+    const power = withBlock(metered, goodOf(metered.power), goodOf);
     const times = [power, ...counters.map(([, reading]) => reading)].flatMap((reading) =>
       reading === null ? [] : [reading.atMs],
     );
@@ -208,6 +218,19 @@ export function createSiteMetering(options: {
     );
     const powerW = power?.value == null ? null : power.value * metered.wattsPerUnit;
     return { atMs, countersWh, powerW, curtailed: curtailing().has(metered.device.id) };
+  }
+
+  /** Of two contacts both have to be known; the older one says how fresh the state is. */
+  function withBlock(
+    { sgReady }: Metered,
+    power: Reading | null,
+    goodOf: (measurand: string) => Reading | null,
+  ): Reading | null {
+    if (sgReady === null || power === null) return power;
+    const block = goodOf(sgReady.block);
+    if (block === null) return null;
+    const value = addedPowerW(sgReady.powers, (power.value ?? 0) > 0, (block.value ?? 0) > 0);
+    return { ...power, value, atMs: Math.min(power.atMs, block.atMs) };
   }
 
   function follow(metered: Metered, { atMs, powerW, curtailed = false }: MeterReading): void {
@@ -333,4 +356,9 @@ function gridInterval(metered: MeteredInterval): GridInterval {
     exportStartWh: exported.startWh,
     exportEndWh: exported.endWh,
   };
+}
+
+function measurandsOf({ power, channels, sgReady }: Metered): readonly string[] {
+  const counted = Object.values(channels).map(({ measurand }) => measurand);
+  return [power, ...counted, ...(sgReady === null ? [] : [sgReady.block])];
 }

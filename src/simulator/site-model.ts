@@ -74,7 +74,7 @@ export function phaseIndexes(site: SiteFile, names: readonly Phase[]): readonly 
   return indexes.length > 0 ? indexes : site.connection.phases.map((_, index) => index);
 }
 
-/** The loads that a device's control drives. */
+/** The loads that a device's control drives, alone or with a second contact. */
 export function loadsBehind(site: SiteFile, device: string, control: string): readonly SiteLoad[] {
-  return site.loads.filter((load) => load.device === device && load.control === control);
+  return site.loads.filter((load) => load.device === device && (load.control === control || load.block === control));
 }

@@ -4,6 +4,7 @@
 // has samples to show. Energy follows chain time; watchdogs, lag and delay follow monotonic wall time.
 
 import { WattpactError } from '../base/errors.ts';
+import { addedPowerW } from '../site/sg-ready.ts';
 import type { Device, Profile, SiteFile } from '../site/types.ts';
 import { createServedDevice, type ServedDevice } from './device.ts';
 import { createMeter, EXACT } from './measuring.ts';
@@ -117,10 +118,18 @@ export function createVirtualSite(options: VirtualSiteOptions): VirtualSite {
 
 /** What a device's controls do to the site. */
 function obeyWith(physics: SitePhysics, site: SiteFile, device: string) {
+  const closed = new Set<string>();
   return (control: string, value: number | null, timeoutMs: number | null): void => {
     if (control === 'batterySetpointW') return physics.setBattery(device, value, timeoutMs);
     if (control === 'generationLimitW') return physics.setGenerationLimit(device, value, timeoutMs);
+    if (value === 1) closed.add(control);
+    else closed.delete(control);
     for (const load of loadsBehind(site, device, control)) {
+      if (load.block !== null) {
+        const powers = { recommendedW: load.powersW[0] ?? load.ratedW, forcedW: load.ratedW };
+        physics.setLoad(load.id, addedPowerW(powers, closed.has(load.control), closed.has(load.block)), timeoutMs);
+        continue;
+      }
       const switchedW = value === 1 ? load.ratedW : 0;
       physics.setLoad(load.id, control === 'consumptionSetpointW' ? (value ?? 0) : switchedW, timeoutMs);
     }

@@ -111,8 +111,9 @@ function unmet(site: SiteFile, profiles: ReadonlyMap<string, Profile>): Problem[
     demand(device, path, 'points', 'stateOfChargePercent', 'a battery needs');
     demand(device, path, 'points', 'batteryPowerW', 'a battery needs');
   }
-  for (const { id, device, control } of site.loads) {
+  for (const { id, device, control, block } of site.loads) {
     demand(device, ['loads', id, 'control'], 'controls', control, 'drives it');
+    if (block !== null) demand(device, ['loads', id, 'block'], 'controls', block, 'drives it');
   }
   return problems;
 }

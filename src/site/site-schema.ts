@@ -13,6 +13,8 @@ export const SITE_FORMAT = 1;
 const DEVICES_MAX = 1_000;
 /** A generation's worth. */
 const HOLIDAYS_MAX = 500;
+/** A heat pump stays in an SG-ready state for ten minutes at least. */
+const SG_READY_LEAST_SECONDS = 600;
 
 const id = z.string().regex(/^[a-z0-9-]{1,64}$/, 'an id is a-z, 0-9 and -, at most 64 characters');
 const text = z.string().min(1).max(500);
@@ -95,12 +97,13 @@ const loadSchema = z
   .strictObject({
     device: id,
     control: z.enum(Object.keys(CONTROLS) as [string, ...string[]]),
-    kind: z.enum(['switch', 'modulating', 'program']).default('switch'),
-    ratedW: watts.min(1),
+    kind: z.enum(['switch', 'modulating', 'program', 'sg-ready']).default('switch'),
+    block: z.enum(Object.keys(CONTROLS) as [string, ...string[]]).optional(),
+    ratedW: watts.min(1).optional(),
     powersW: z.array(watts).min(1).max(1_000).optional(),
     phases: phases.optional(),
-    minOnSeconds: seconds.default(0),
-    minOffSeconds: seconds.default(0),
+    minOnSeconds: seconds.optional(),
+    minOffSeconds: seconds.optional(),
     sheddable: z.boolean().default(true),
     need: z
       .strictObject({
@@ -118,7 +121,20 @@ const loadSchema = z
       issue('need', 'needs energyWh');
     if (load.kind === 'switch' && load.control === 'consumptionSetpointW')
       issue('kind', 'a set-point drives a modulating load');
-    if (load.powersW?.some((powerW) => powerW > load.ratedW)) issue('powersW', 'is above ratedW');
+    const { ratedW } = load;
+    if (ratedW !== undefined && load.powersW?.some((powerW) => powerW > ratedW)) issue('powersW', 'is above ratedW');
+    if (load.kind !== 'sg-ready') {
+      if (ratedW === undefined) issue('ratedW', 'is missing');
+      if (load.block !== undefined) issue('block', 'is the second contact of a load of kind sg-ready');
+      return;
+    }
+    const [recommendedW = 0, forcedW = 0, ...more] = load.powersW ?? [];
+    if (load.powersW === undefined || more.length > 0 || recommendedW <= 0 || forcedW <= recommendedW)
+      issue('powersW', 'an sg-ready load needs [W in state 3, W in state 4] beyond the pump’s own running, rising');
+    if (ratedW !== undefined && ratedW !== forcedW) issue('ratedW', 'follows from powersW: leave it out');
+    if (!load.control.startsWith('switch')) issue('control', 'is the contact that recommends, such as switch1');
+    if (load.block === undefined) issue('block', 'is missing: the second contact, such as switch2');
+    else if (!load.block.startsWith('switch')) issue('block', 'is the second contact, such as switch2');
   });
 
 export const siteSchema = z
@@ -212,17 +228,22 @@ export function siteOf(input: SiteInput): SiteFile {
         driven: true,
       }),
     ),
-    loads: Object.entries(input.loads).map(
-      ([loadId, { minOnSeconds, minOffSeconds, ...load }]): SiteLoad => ({
+    loads: Object.entries(input.loads).map(([loadId, { minOnSeconds, minOffSeconds, ...load }]): SiteLoad => {
+      // The schema asks for one of them.
+      const ratedW = load.ratedW ?? Math.max(0, ...(load.powersW ?? []));
+      const leastSeconds = load.kind === 'sg-ready' ? SG_READY_LEAST_SECONDS : 0;
+      return {
         ...load,
         id: loadId,
-        powersW: load.powersW ?? [load.ratedW],
+        block: load.block ?? null,
+        ratedW,
+        powersW: load.powersW ?? [ratedW],
         phases: load.phases ?? connectionPhases,
-        minOnMs: minOnSeconds * 1000,
-        minOffMs: minOffSeconds * 1000,
+        minOnMs: (minOnSeconds ?? leastSeconds) * 1000,
+        minOffMs: (minOffSeconds ?? leastSeconds) * 1000,
         need: load.need === undefined ? null : { ...load.need, energyWh: load.need.energyWh ?? null },
-      }),
-    ),
+      };
+    }),
     customers: Object.entries(input.customers).map(([customerId, customer]) => ({ id: customerId, ...customer })),
     contract: {
       ...input.contract,
@@ -280,11 +301,14 @@ export function siteProblems(raw: unknown): Problem[] {
   }
   const taken = new Map<string, string>();
   for (const [name, load] of Object.entries(recordAt(raw, 'loads'))) {
-    const output = `${recordOf(load).device} ${recordOf(load).control}`;
-    const other = taken.get(output);
-    if (other !== undefined)
-      problems.push({ path: ['loads', name, 'control'], message: `${other} is already on ${output}` });
-    taken.set(output, name);
+    for (const contact of ['control', 'block']) {
+      if (recordOf(load)[contact] === undefined) continue;
+      const output = `${recordOf(load).device} ${recordOf(load)[contact]}`;
+      const other = taken.get(output);
+      if (other !== undefined)
+        problems.push({ path: ['loads', name, contact], message: `${other} is already on ${output}` });
+      taken.set(output, name);
+    }
   }
   if (recordAt(raw, 'connection').phases === 1) {
     for (const list of ['devices', 'loads']) {

@@ -265,9 +265,11 @@ export interface SiteLoad {
   readonly device: string;
   /** Control that drives it: `switchN` of a relay, or `consumptionSetpointW`. */
   readonly control: string;
-  readonly kind: 'switch' | 'modulating' | 'program';
+  readonly kind: 'switch' | 'modulating' | 'program' | 'sg-ready';
+  /** Second contact of a heat pump by SG-ready states, on the same device (sg-ready.ts); null for every other kind. */
+  readonly block: string | null;
   readonly ratedW: Watts;
-  /** Powers it can run at when on, rising. A plain switch has one: its rated power. */
+  /** Powers it can run at when on, rising. A plain switch has one: its rated power. SG-ready: what states 3 and 4 add to the pump's own running. */
   readonly powersW: readonly Watts[];
   readonly phases: readonly Phase[];
   readonly minOnMs: Millis;

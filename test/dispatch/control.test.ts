@@ -251,6 +251,7 @@ describe('limits come before everything', () => {
     id: 'pump',
     device: 'relay',
     control: 'switch1',
+    sgReady: null,
     ratedW: 3000,
     phases: ['L1'],
     minOnMs: 300_000,

@@ -234,6 +234,7 @@ export const site: SiteFile = {
       device: 'relay',
       control: 'switch2',
       kind: 'switch',
+      block: null,
       ratedW: 2000,
       powersW: [2000],
       phases: ['L3'],
