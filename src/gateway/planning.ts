@@ -242,13 +242,18 @@ function remaining(load: PlanLoad, settled: Settled | undefined, startMs: Millis
   const isOpen = load.earliestMs < fromMs;
   const earliestMs = Math.max(load.earliestMs, fromMs);
   if (earliestMs >= load.deadlineMs) return [];
-  if (!isOpen) return [load];
+  // It is the open window's run that goes on.
+  if (!isOpen)
+    return [{ ...load, ...(load.kind === 'energy' ? { on: false, sinceMs: Number.NEGATIVE_INFINITY } : {}) }];
   if (load.kind === 'program') return settled.takenWh > 0 ? [] : [{ ...load, earliestMs }];
   const needWh = load.needWh - settled.takenWh;
   const leastWh = energyOfPowerWh(load.powersW[0] ?? 0, lengthMs);
   if (needWh <= NEED_REST * leastWh) return [];
-  const goesOn = settled.on === load.on;
-  return [{ ...load, needWh, earliestMs, on: settled.on, sinceMs: goesOn ? load.sinceMs : fromMs - lengthMs }];
+  const sinceMs = settled.on === load.on ? load.sinceMs : fromMs - lengthMs;
+  // A run goes on for its least time from the plan's first interval, and counts for the need: what of it is settled was taken off already.
+  const restMs = settled.on ? load.minOnMs - (startMs - sinceMs) : 0;
+  const settledRun = clamp(Math.ceil(restMs / lengthMs), 0, settled.until);
+  return [{ ...load, needWh: needWh + settledRun * leastWh, earliestMs, on: settled.on, sinceMs }];
 }
 
 /**

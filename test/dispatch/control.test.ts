@@ -275,6 +275,69 @@ describe('limits come before everything', () => {
     expect(switches[600]).toBe(1);
   });
 
+  const HEAT: ControlLoad = {
+    ...PUMP,
+    sgReady: { block: 'switch2', recommendedW: 1500 },
+    minOnMs: 600_000,
+    minOffMs: 600_000,
+  };
+  /** SG-ready states `block:recommend` by second. */
+  const statesOf = (ticks: readonly Tick[]) =>
+    ticks.map(({ output }) => {
+      const set = setpointsOf(output);
+      return `${set['relay.switch2']}:${set['relay.switch1']}`;
+    });
+  const heated = (powerW: (second: number) => number, more: Partial<PlantOptions> = {}) =>
+    run(3000, {
+      ...STEADY,
+      config: { ...CONFIG, batteries: [], loads: [HEAT] },
+      positionWh: () => null,
+      input: (input, second) => ({ ...input, loadPowersW: new Map([['pump', powerW(second)]]) }),
+      ...more,
+    }).ticks;
+
+  test('a heat pump stays in each SG-ready state for its least time, and no contact closes alone that would block it', () => {
+    // Wanted: 2, forced after 100 s, recommended after 200 s, normal after 1000 s.
+    const ticks = heated((s) => (s < 100 ? 0 : s < 200 ? 3000 : s < 1000 ? 1500 : 0));
+    const states = statesOf(ticks);
+    const changes = states.flatMap((state, s) => (s > 0 && state !== states[s - 1] ? [`${s} ${state}`] : []));
+    expect(changes).toEqual(['100 1:1', '700 0:1', '1300 0:0']);
+    for (const { output } of ticks) {
+      const order = output.setpoints.filter(({ device }) => device === 'relay').map(({ control }) => control);
+      const closes = setpointsOf(output)['relay.switch1'] === 1;
+      expect(order).toEqual(closes ? ['switch1', 'switch2'] : ['switch2', 'switch1']);
+    }
+  });
+
+  test('the owner’s word: on is SG-ready state 4; off is state 2, and it is said why it is not blocked', () => {
+    const word = (mode: 'on' | 'off') =>
+      heated(() => 1500, {
+        input: (input) => ({
+          ...input,
+          loadPowersW: new Map([['pump', 1500]]),
+          overrides: [{ id: 'pump', mode }],
+        }),
+      });
+    expect(statesOf(word('on')).at(-1)).toBe('1:1');
+    const off = word('off');
+    expect(new Set(statesOf(off))).toEqual(new Set(['0:0']));
+    expect(off[0]!.output.explanation).toMatch(/pump: off is SG-ready state 2.*never blocked/);
+  });
+
+  test('off the grid both contacts are let go, and the connection comes before least times', () => {
+    const [last] = heated(() => 3000, { input: (input) => ({ ...input, offGrid: true }) }).slice(-1);
+    expect(last!.output.setpoints.filter(({ device }) => device === 'relay').map(({ value }) => value)).toEqual([
+      null,
+      null,
+    ]);
+    const shed = heated(() => 3000, {
+      config: { ...CONFIG, batteries: [], loads: [HEAT], connection: { ...CONNECTION, importLimitW: 5000 } },
+      consumptionW: (s) => (s >= 200 && s < 250 ? 3500 : 500),
+    });
+    expect(statesOf(shed)[150]).toBe('1:1');
+    expect(statesOf(shed)[230]).toBe('0:0');
+  });
+
   test('a planned load that would break the limit does not start', () => {
     const { ticks } = run(60, {
       ...STEADY,

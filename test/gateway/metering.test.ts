@@ -5,6 +5,7 @@ import { SILENT } from '../../src/base/log.ts';
 import type { Reading } from '../../src/fieldbus/types.ts';
 import { createSiteMetering, loadSubject, type SiteMetering } from '../../src/gateway/metering.ts';
 import { loadSite } from '../../src/site/load.ts';
+import type { Point, Profile } from '../../src/site/types.ts';
 import { type GatewayStore, openGatewayStore } from '../../src/store/gateway.ts';
 import { INTERVAL, INTERVAL_MS } from '../vectors/examples.ts';
 
@@ -145,4 +146,53 @@ test('a load on a relay is metered by its state and its rating; what cannot be r
   expect(meters.energyOf(boiler, 'consumption', INTERVAL)?.energyWh).toBeGreaterThan(160);
   expect(meters.energyOf(boiler, 'consumption', INTERVAL)?.energyWh).toBeLessThan(220);
   expect(meters.energyOf(boiler, 'consumption', INTERVAL + 1)?.energyWh).toBe(0);
+});
+
+test('a heat pump is metered by what its SG-ready states add, not by all it takes; half known is not known', async () => {
+  const flat = loadSite('devices/demo/flat.yaml');
+  const relay = flat.profiles.get('waveshare/relay-8') as Profile;
+  const meterOfAll = (flat.profiles.get('eastron/sdm630') as Profile).points.get('gridPowerW') as Point;
+  const known: Record<string, number> = { switch1: 1, switch2: 0, consumptionPowerW: 5_000 };
+  const meters = createSiteMetering({
+    site: {
+      ...flat.site,
+      loads: flat.site.loads.flatMap((load) =>
+        load.id === 'boiler' ? [{ ...load, kind: 'sg-ready', block: 'switch2', powersW: [1_000, 2_000] } as const] : [],
+      ),
+    },
+    profiles: new Map([
+      ...flat.profiles,
+      [relay.name, { ...relay, points: new Map([...relay.points, ['consumptionPowerW', meterOfAll]]) }],
+    ]),
+    fieldbus: {
+      readings: (device) =>
+        new Map(
+          (device === 'relay' ? Object.entries(known) : []).map(([name, value]): [string, Reading] => [
+            name,
+            { value, quality: 'good', reason: null, atMs: chainMs, monotonicMs: 0 },
+          ]),
+        ),
+      refresh: async () => new Map(),
+    },
+    store,
+    clock: { chainMs: () => chainMs, monotonicMs: () => 0 },
+    intervalMs: INTERVAL_MS,
+    chainRate: 1,
+    curtailing: () => new Set(),
+    log: SILENT,
+  });
+  expect(meters.unmeteredLoads).toEqual([]);
+  const startMs = INTERVAL * INTERVAL_MS;
+  for (let i = 0; i < 100; i++, chainMs += MINUTE / 2) {
+    known.switch2 = chainMs < startMs + 6 * MINUTE ? 0 : 1;
+    // In state 1 it adds nothing; in the interval after that one of the contacts cannot be read.
+    if (chainMs >= startMs + 15 * MINUTE) known.switch1 = 0;
+    if (chainMs >= startMs + 30 * MINUTE) delete known.switch2;
+    await meters.tick();
+  }
+  const pumpWh = (interval: number) => meters.energyOf(loadSubject('boiler'), 'consumption', interval)?.energyWh;
+  // 6 minutes at 1 kW and 9 at 2 kW, give or take half a minute of looking.
+  expect(Math.abs((pumpWh(INTERVAL) ?? 0) - 400)).toBeLessThan(20);
+  expect(pumpWh(INTERVAL + 1)).toBeLessThan(20);
+  expect(pumpWh(INTERVAL + 2) ?? null).toBeNull();
 });

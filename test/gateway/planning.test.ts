@@ -145,6 +145,26 @@ test('a load that the owner switches off is planned for later; one that he switc
   expect(switched.bids.buy.reduce((sum, { energyWh }) => sum + energyWh, 0)).toBe(600);
 });
 
+test('a run that is settled takes nothing off the rest of a need twice, also while its least time lasts', async () => {
+  const startMs = INTERVAL * INTERVAL_MS;
+  chainMs = startMs;
+  store.settings.set('loads agreed', { boiler: { [INTERVAL]: 2_000 } });
+  for (const minOnMs of [0, 600_000, 2 * INTERVAL_MS]) {
+    const needed = withNeed(2_000);
+    const site = createSitePlanning({
+      site: { ...needed, loads: needed.loads.map((load) => ({ ...load, minOnMs, minOffMs: minOnMs })) },
+      ...{ genesis: GENESIS, store, positionWh: () => null, stateOfCharge: () => null, overrides: () => [] },
+      loadNeeds: { progress: () => new Map([['boiler', { doneWh: 0, on: true, sinceMs: startMs }]]) },
+      prices: { expected: () => ({ buyUcPerWh: 50_000, sellUcPerWh: 49_000 }) },
+      clock: { chainMs: () => chainMs, monotonicMs: () => 0 },
+    });
+    const plan = await request(site);
+    const powers = plan.loads.find(({ id }) => id === 'boiler')?.powersW ?? [];
+    // 500 Wh are settled in the running interval; 1500 are to come.
+    expect(powers.slice(1).filter((powerW) => powerW > 0)).toEqual([2_000, 2_000, 2_000]);
+  }
+});
+
 test('a program that began goes on to its end, also over a restart', async () => {
   const kiln = (): SiteFile => ({
     ...flat,

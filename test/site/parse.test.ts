@@ -44,6 +44,10 @@ devices:
 contract: { floorUcPerWh: 5000, ceilingUcPerWh: 40000 }
 `;
 
+const PUMP = `loads:
+  pump: { device: meter, kind: sg-ready, control: switch1, block: switch2, powersW: [1500, 3000] }
+`;
+
 describe('profiles', () => {
   test('a small one is read with every default', () => {
     const profile = parseProfile(PROFILE, 'profiles/maker/model.yaml');
@@ -191,6 +195,36 @@ describe('site files', () => {
       expected: /^s\.yaml:13:21 loads\.boiler\.device: there is no device relay/,
     },
     {
+      name: 'a heat pump without its second contact',
+      change: (t) => t.replace('contract:', `${PUMP}contract:`).replace('block: switch2, ', ''),
+      expected: /^s\.yaml:12:9 loads\.pump\.block: is missing: the second contact/,
+    },
+    {
+      name: 'a heat pump with one power',
+      change: (t) => t.replace('contract:', `${PUMP}contract:`).replace('[1500, 3000]', '[1500]'),
+      expected: /^s\.yaml:12:85 loads\.pump\.powersW: an sg-ready load needs/,
+    },
+    {
+      name: 'a heat pump whose forced power is the lower one',
+      change: (t) => t.replace('contract:', `${PUMP}contract:`).replace('[1500, 3000]', '[3000, 1500]'),
+      expected: /^s\.yaml:12:85 loads\.pump\.powersW: an sg-ready load needs/,
+    },
+    {
+      name: 'one contact for both',
+      change: (t) => t.replace('contract:', `${PUMP}contract:`).replace('block: switch2', 'block: switch1'),
+      expected: /^s\.yaml:12:67 loads\.pump\.block: pump is already on meter switch1/,
+    },
+    {
+      name: 'a second contact of another kind of load',
+      change: (t) => t.replace('contract:', `${PUMP}contract:`).replace('sg-ready', 'switch'),
+      expected: /loads\.pump\.block: is the second contact of a load of kind sg-ready/,
+    },
+    {
+      name: 'a load without its power',
+      change: (t) => `${t}loads:\n  boiler: { device: meter, control: switch1 }\n`,
+      expected: /^s\.yaml:13:11 loads\.boiler\.ratedW: is missing/,
+    },
+    {
       name: 'a meter that covers itself',
       change: (t) => t.replace('grid-meter }', 'grid-meter, covers: [meter] }'),
       expected: /covers\.0: a meter cannot cover itself/,
@@ -215,6 +249,21 @@ describe('site files', () => {
       ).toBe(true);
     });
   }
+
+  test('a heat pump by SG-ready states: ten minutes in each, unless the file says otherwise; both contacts must be there', () => {
+    const text = SITE.replace('contract:', `${PUMP}contract:`);
+    expect(parseSite(text, 's.yaml').loads).toMatchObject([
+      { block: 'switch2', ratedW: 3000, powersW: [1500, 3000], minOnMs: 600_000, minOffMs: 600_000 },
+    ]);
+    const quicker = text.replace('powersW', 'minOnSeconds: 0, powersW');
+    expect(parseSite(quicker, 's.yaml').loads).toMatchObject([{ minOnMs: 0, minOffMs: 600_000 }]);
+    const profiles = new Map([['eastron/sdm630', loadProfile('eastron/sdm630')]]);
+    const errors = errorsOf(() => checkProfiles(parseSite(text, 's.yaml'), profiles, 's.yaml', text));
+    expect(errors).toEqual([
+      expect.stringMatching(/^s\.yaml:12:51 loads\.pump\.control: profile eastron\/sdm630 has no switch1/),
+      expect.stringMatching(/^s\.yaml:12:67 loads\.pump\.block: profile eastron\/sdm630 has no switch2/),
+    ]);
+  });
 
   test('references are checked also when another part is wrong', () => {
     const errors = errorsOf(() =>
