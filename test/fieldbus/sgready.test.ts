@@ -1,10 +1,11 @@
 // Both contacts of a heat pump: whatever is asked in whatever order, and wherever a gateway dies, it is never left or passed as blocked.
 
 import { afterEach, expect, test, vi } from 'vitest';
+import type { Clock } from '../../src/base/clock.ts';
 import { seededRandom } from '../../src/base/random.ts';
 import type { Fieldbus, LeaseStore } from '../../src/fieldbus/types.ts';
 import { loadProfile } from '../../src/site/load.ts';
-import { fieldbusOf, memoryLeases, type Served, serve, served, siteOn } from './served.ts';
+import { clock, fieldbusOf, memoryLeases, type Served, serve, served, siteOn } from './served.ts';
 
 const SDM = loadProfile('eastron/sdm630');
 const ISG = loadProfile('stiebel-eltron/isg');
@@ -24,7 +25,7 @@ interface House {
   /** `block:recommend` after every write. */
   readonly passed: string[];
   /** A gateway on these devices. */
-  start(leases?: LeaseStore): Promise<Fieldbus>;
+  start(leases?: LeaseStore, at?: Clock): Promise<Fieldbus>;
 }
 
 async function house(contacts: readonly [recommend: number, block: number] = [0, 0]): Promise<House> {
@@ -47,8 +48,8 @@ async function house(contacts: readonly [recommend: number, block: number] = [0,
   return {
     isg,
     passed,
-    async start(leases = memoryLeases()) {
-      const fieldbus = fieldbusOf(siteOn(server.port, devices, PUMP), [SDM, ISG], leases);
+    async start(leases = memoryLeases(), at = clock) {
+      const fieldbus = fieldbusOf(siteOn(server.port, devices, PUMP), [SDM, ISG], leases, at);
       await fieldbus.start();
       ends.push(() => fieldbus.stop());
       await until(() => expect(fieldbus.readings('isg').get('switch2')?.quality).toBe('good'));
@@ -113,6 +114,28 @@ test('it is not closed alone, and opened when the other one is another controlle
   await fieldbus.lease('isg', 'switch1', 0, 30_000);
   expect(isg.image.control('switch2')).toBe(0);
   expect(passed).not.toContain('1:0');
+});
+
+test('a contact that cannot be read for a while changes no state; after a lease’s time the blocking one is opened', async () => {
+  const { isg, passed, start } = await house();
+  let laterMs = 0;
+  const fieldbus = await start(memoryLeases(), { ...clock, monotonicMs: () => clock.monotonicMs() + laterMs });
+  const both = async () => {
+    const [first, second] = [
+      await fieldbus.lease('isg', 'switch1', 1, 30_000),
+      await fieldbus.lease('isg', 'switch2', 1, 30_000),
+    ];
+    return [first.state, second.state];
+  };
+  expect(await both()).toEqual(['active', 'active']);
+  // Exception 4 for the contact that recommends, read alone.
+  isg.intercept = (pdu) => (Buffer.from(pdu).toString('hex') === '030fa10001' ? Uint8Array.of(0x83, 4) : undefined);
+  laterMs = 11_000;
+  expect(await both()).toEqual(['failed', 'active']);
+  expect(passed.at(-1)).toBe('1:1');
+  laterMs = 42_000;
+  expect(await both()).toEqual(['failed', 'failed']);
+  expect(passed.at(-1)).toBe('0:1');
 });
 
 test('whatever is asked in whatever order: no write leaves it blocked, so a gateway may die after any of them', async () => {
