@@ -160,6 +160,11 @@ function print(column: string, stepMs: Millis, result: BacktestResult): void {
   printLine(`in 80 %: of steps whose band has a width; of all steps ${percent(result.coverage80All)}`);
   const marks = Object.entries(result.marks);
   if (marks.length > 0) printLine(`not learnt from: ${marks.map(([mark, steps]) => `${steps} ${mark}`).join(', ')}`);
+  if (result.marks.shifted !== undefined) {
+    printLine(
+      'shifted: the stamps came to stand an hour off the days before; check the clock and time zone of the logger',
+    );
+  }
   printLine(`skill against the best baseline ${percent(result.skillMae)}, ${result.msPerStep.toFixed(2)} ms a step`);
 }
 

@@ -78,9 +78,10 @@ function isSpike(
   powerW: Watts,
   step: number,
 ): boolean {
-  const { least, most, known } = features.range(step - 1);
-  const usual = Math.max(Math.abs(least), Math.abs(most));
-  const isFar = known >= SPIKE_DAYS_MIN * features.perDay && Math.abs(powerW) > SPIKE_TIMES[kind] * usual && usual > 0;
+  // Not the very most: a spike of the first days, when nothing tells it, would hide all others for a month.
+  const { heldMost, known } = features.range(step - 1);
+  const isFar =
+    known >= SPIKE_DAYS_MIN * features.perDay && Math.abs(powerW) > SPIKE_TIMES[kind] * heldMost && heldMost > 0;
   state.spikes = isFar ? state.spikes + 1 : 0;
   return isFar && state.spikes * stepMs <= SPIKE_MS;
 }

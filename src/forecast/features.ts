@@ -4,6 +4,7 @@
 import type { Watts } from '../base/units.ts';
 import { type Calendar, DAY_MS, type LocalTime } from './calendar.ts';
 import type { History } from './history.ts';
+import { type Range, scanRange } from './range.ts';
 import { clearSky, sunCosine } from './sun.ts';
 import type { ForecasterOptions } from './types.ts';
 
@@ -47,17 +48,6 @@ interface Present {
   readonly shape: readonly [Watts, Watts, Watts];
   /** Shares of the clear sky: the last steps, the last hours, the last day. */
   readonly clearIndex: readonly [number, number, number];
-}
-
-/** Least and most of a month, how many steps of it are known, and which part of them is exactly 0. */
-export interface Range {
-  readonly least: Watts;
-  readonly most: Watts;
-  readonly known: number;
-  readonly zeroShare: number;
-  /** Of what is above 0: the least, and the mean; NaN where nothing is. */
-  readonly leastPositive: Watts;
-  readonly meanPositive: Watts;
 }
 
 export class Features {
@@ -279,29 +269,7 @@ export class Features {
   }
 
   #scan(end: number): Range {
-    let [least, most, zeros, known] = [0, 0, 0, 0];
-    let [leastPositive, positive, positives] = [Number.POSITIVE_INFINITY, 0, 0];
-    for (let step = end; step > end - RANGE_DAYS * this.perDay; step--) {
-      const value = this.#history.at(step);
-      if (Number.isNaN(value)) continue;
-      least = known === 0 ? value : Math.min(least, value);
-      most = known === 0 ? value : Math.max(most, value);
-      if (value === 0) zeros++;
-      if (value > 0) {
-        leastPositive = Math.min(leastPositive, value);
-        positive += value;
-        positives++;
-      }
-      known++;
-    }
-    return {
-      least,
-      most,
-      known,
-      zeroShare: known === 0 ? 0 : zeros / known,
-      leastPositive: positives === 0 ? Number.NaN : leastPositive,
-      meanPositive: positive / positives,
-    };
+    return scanRange(this.#history, end - RANGE_DAYS * this.perDay, end, this.#options.stepMs);
   }
 
   /** Row for the steps right after `now` (one model a lead). */

@@ -31,6 +31,7 @@ import {
 } from './models.ts';
 import { sortQuantiles } from './quantiles.ts';
 import { memoryQuantiles, seasonalQuantiles } from './seasonal.ts';
+import { newShift, type ShiftState, watchShift } from './shift.ts';
 import {
   type Forecaster,
   type ForecasterOptions,
@@ -80,6 +81,8 @@ const RUNNING_TRUST = 0.8;
  * what wind will do next, and no more than a third of what a house will.
  */
 const RUNNING_POWER = { wind: 0.15, pv: 0.35, net: 0.5, load: 1 } as const;
+/** Marks of values that were read all the same, and tell the time. */
+const READINGS = ['night', 'stuck', 'zero-run'] as const;
 /** Days after which half of a record of losses is forgotten. */
 const RECORD_HALF_LIFE_DAYS = 14;
 
@@ -101,21 +104,29 @@ interface Fit {
   until: number | null;
 }
 
+/** JSON: who was right, and how far off. */
+interface Records {
+  near: CombinationState[];
+  far: CombinationState[];
+  nearSpreads: Spread[];
+  farSpread: Spread;
+}
+
 /** JSON, but for the history. */
 interface State {
-  readonly version: 6;
+  readonly version: 7;
   /** By near lead, then far, then far with weather. */
   readonly fits: Fit[];
   /** The fit that is under way: which set, the steps it knows, and how much of it is done. */
   fitting: { readonly set: number; readonly until: number; pieces: number } | null;
   firstStep: number | null;
-  near: CombinationState[];
-  far: CombinationState[];
-  nearSpreads: Spread[];
-  farSpread: Spread;
+  records: Records;
+  /** As they were before the day that runs, or before the first day that may be an hour off. */
+  recordsBefore: Records | null;
   pendingNear: Pending[];
   pendingFar: Pending[];
   readonly cleaner: CleanerState;
+  readonly shift: ShiftState;
 }
 
 /**
@@ -197,10 +208,31 @@ export function createForecaster(
     }
   }
 
+  /** Takes back the steps from `step` on: their values go, records too, and every model is fitted again. */
+  const unlearn = (step: number): void => {
+    const newest = history.newest as number;
+    history.erase(step);
+    features.forget(step, newest);
+    state.records = state.recordsBefore ?? state.records;
+    state.recordsBefore = null;
+    models.fill(null);
+    for (const fit of state.fits) fit.until = null;
+    state.fitting = null;
+    job = null;
+  };
+
   function* learning(sample: Sample): Work<SampleMark | null> {
     const step = sample.startMs / stepMs;
     if (!Number.isInteger(step) || (history.newest !== null && step <= history.newest)) return 'out-of-order';
-    const mark = judge(options, features, state.cleaner, sample, step);
+    const fault = judge(options, features, state.cleaner, sample, step);
+    const isReading = fault === null || (READINGS as readonly SampleMark[]).includes(fault);
+    const shiftedFrom = watchShift(options, features, state.shift, isReading ? sample.powerW : null, step);
+    if (shiftedFrom !== null) unlearn(shiftedFrom);
+    const { today, suspect, shifted } = state.shift;
+    if (today?.firstStep === step && suspect === null && shifted === null) {
+      state.recordsBefore = structuredClone(state.records);
+    }
+    const mark = fault ?? (state.shift.shifted === null ? null : 'shifted');
     const value = mark === null ? Number((sample.powerW as Watts).toPrecision(6)) : Number.NaN;
     history.push(step, value);
     state.firstStep ??= step;
@@ -246,7 +278,7 @@ export function createForecaster(
         const given = opinions[lead - 1];
         const then = issued[lead - 1] as number[];
         if (given != null)
-          learnCombination(farState(lead), state.farSpread, given, FAR_TRUST, then, value, memory, together);
+          learnCombination(farState(lead), state.records.farSpread, given, FAR_TRUST, then, value, memory, together);
       }
     }
     state.pendingNear = state.pendingNear.filter(({ now }) => now + NEAR_LEADS.length > step);
@@ -254,19 +286,19 @@ export function createForecaster(
   };
 
   const nearState = (lead: number): CombinationState => {
-    state.near[lead - 1] ??= newCombination(NEAR_TRUST.priors.length);
-    return state.near[lead - 1] as CombinationState;
+    state.records.near[lead - 1] ??= newCombination(NEAR_TRUST.priors.length);
+    return state.records.near[lead - 1] as CombinationState;
   };
 
   const nearSpread = (lead: number): Spread => {
-    state.nearSpreads[lead - 1] ??= { log: 0 };
-    return state.nearSpreads[lead - 1] as Spread;
+    state.records.nearSpreads[lead - 1] ??= { log: 0 };
+    return state.records.nearSpreads[lead - 1] as Spread;
   };
 
   const farState = (lead: number): CombinationState => {
     const hours = (lead * stepMs) / 3_600_000;
     const place = LEAD_HOURS.findIndex((end) => hours <= end);
-    return state.far[place < 0 ? LEAD_HOURS.length : place] as CombinationState;
+    return state.records.far[place < 0 ? LEAD_HOURS.length : place] as CombinationState;
   };
 
   const seasonal = (startMs: Millis): number[] => seasonalQuantiles(options, features, history, startMs);
@@ -341,7 +373,7 @@ export function createForecaster(
   const mixture = (opinions: Opinions, lead: number, near: boolean): number[] => {
     const combination = near ? nearState(lead) : farState(lead);
     const mixed = mix(combination, opinions, near ? NEAR_TRUST : FAR_TRUST);
-    return sortQuantiles(calibrate(combination, near ? nearSpread(lead) : state.farSpread, mixed));
+    return sortQuantiles(calibrate(combination, near ? nearSpread(lead) : state.records.farSpread, mixed));
   };
 
   /** The step that runs, which comes after all that were learnt, and what is measured of it; null if nothing is. */
@@ -372,7 +404,7 @@ export function createForecaster(
     return [Math.min(0, least), top > 0 ? top : Number.POSITIVE_INFINITY];
   };
 
-  while (state.far.length <= LEAD_HOURS.length) state.far.push(newCombination(FAR_TRUST.priors.length));
+  while (state.records.far.length <= LEAD_HOURS.length) state.records.far.push(newCombination(FAR_TRUST.priors.length));
   // The weather may have been given, or taken away, since the state was kept.
   for (const set of sets.keys()) state.fits[set] ??= { until: null };
   state.fits.length = sets.length;
@@ -399,17 +431,16 @@ function rounded(values: readonly number[] | null): readonly number[] | null {
 
 function fresh(capacity: number): { history: History; state: State } {
   const state: State = {
-    version: 6,
+    version: 7,
     fits: [],
     fitting: null,
     firstStep: null,
-    near: [],
-    far: [],
-    nearSpreads: [],
-    farSpread: { log: 0 },
+    records: { near: [], far: [], nearSpreads: [], farSpread: { log: 0 } },
+    recordsBefore: null,
     pendingNear: [],
     pendingFar: [],
     cleaner: newCleaner(),
+    shift: newShift(),
   };
   return { history: new History(capacity), state };
 }
@@ -419,7 +450,7 @@ function restore(text: string, capacity: number): { history: History; state: Sta
     const { history, ...state } = JSON.parse(text) as State & {
       history: { oldest: number; values: (number | null)[] };
     };
-    if (state.version !== 6) throw new Error(`unknown version ${state.version}`);
+    if (state.version !== 7) throw new Error(`unknown version ${state.version}`);
     return { history: History.fromJson(capacity, history), state };
   } catch (cause) {
     throw new WattpactError('forecast.state', 'the state of a forecaster cannot be read', {

@@ -64,6 +64,11 @@ export class History {
     this.#newest--;
   }
 
+  /** Forgets the values of `step` and all after it; the steps stay. */
+  erase(step: number): void {
+    for (let at = Math.max(step, this.#oldest); at <= (this.#newest ?? -1); at++) this.#put(at, Number.NaN);
+  }
+
   toJson(): { oldest: number; values: (number | null)[] } {
     const values: (number | null)[] = [];
     if (this.#newest !== null) {

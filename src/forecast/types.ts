@@ -51,7 +51,15 @@ export interface IntervalForecast {
 }
 
 /** Why a sample was not learnt from. */
-export type SampleMark = 'missing' | 'out-of-order' | 'curtailed' | 'implausible' | 'stuck' | 'zero-run' | 'night';
+export type SampleMark =
+  | 'missing'
+  | 'out-of-order'
+  | 'curtailed'
+  | 'implausible'
+  | 'stuck'
+  | 'zero-run'
+  | 'night'
+  | 'shifted';
 
 export interface Forecaster {
   readonly options: ForecasterOptions;
