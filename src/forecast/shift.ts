@@ -18,7 +18,7 @@ const VOTES_MIN = 3;
 const SUSPECT_DAYS_MAX = 8;
 /** Days that stand as before end it; after so many days it is how things are. */
 const BACK_DAYS = 2;
-const BELIEVED_DAYS = 14;
+const BELIEVED_DAYS = 7;
 /** Steps of a day that must be known. */
 const KNOWN_SHARE = 0.95;
 /** Power has begun above this part of the most. */
