@@ -138,6 +138,8 @@ class Schedule {
       yield* this.#search();
     }
     if (this.#effort.shakes) yield* this.#shake();
+    // Whatever work was left: what filling took beyond a need is given back.
+    for (const l of this.#order) yield* this.#tried([l], () => this.#move(l));
   }
 
   /** Share of the cost that better places could save at most. */

@@ -304,9 +304,49 @@ class Placement {
     if (!this.#free) {
       if (this.#load.powersW.length > 1) yield* this.improve();
       yield* this.reprice();
-    }
+    } else while (this.leftWh < -ENOUGH_WH && (yield* this.#trim())) {}
     const powersW = this.levels.map((level) => this.powerOf(level));
     return { id: this.#load.id, powersW, met: this.leftWh <= ENOUGH_WH };
+  }
+
+  /** What is taken beyond the need, less: a step is left out, or a larger one for a smaller one elsewhere. False: nothing is saved by that. */
+  *#trim(): Sliced<boolean> {
+    if (this.#cost.work.isPauseDue()) yield;
+    const before = this.#cost.total();
+    const prices = this.#cost.nextPrices();
+    /** By energy of a step: where it costs most now, and where a further one costs least. */
+    const dearest = new Map<number, { readonly t: number; readonly savedUc: number }>();
+    const cheapest = new Map<number, { readonly t: number; readonly priceUcPerWh: number }>([
+      [0, { t: -1, priceUcPerWh: 0 }],
+    ]);
+    for (let t = this.#carriedOn; t < this.levels.length; t++) {
+      if (this.levels[t]! > 0) {
+        const energyWh = (this.powerOf(this.levels[t]!) - this.powerOf(this.levels[t]! - 1)) * this.#hours;
+        const savedUc = before - this.#cost.totalWith(t, [-energyWh]);
+        if (savedUc > (dearest.get(energyWh)?.savedUc ?? Number.NEGATIVE_INFINITY))
+          dearest.set(energyWh, { t, savedUc });
+      }
+      if (!this.#isOpen(t)) continue;
+      const energyWh = this.#stepWh(t);
+      if (prices[t]! < (cheapest.get(energyWh)?.priceUcPerWh ?? Number.POSITIVE_INFINITY))
+        cheapest.set(energyWh, { t, priceUcPerWh: prices[t]! });
+    }
+    const swaps = [...dearest].flatMap(([lessWh, less]) =>
+      [...cheapest].flatMap(([moreWh, more]) => {
+        const fits = lessWh > moreWh && lessWh - moreWh <= ENOUGH_WH - this.leftWh && less.t !== more.t;
+        return fits ? [{ from: less.t, to: more.t, savedUc: less.savedUc - moreWh * more.priceUcPerWh }] : [];
+      }),
+    );
+    swaps.sort((a, b) => b.savedUc - a.savedUc);
+    for (const { from, to } of swaps) {
+      const back = this.#remember();
+      this.#lower(from);
+      if (to >= 0) this.#raise(to, 1);
+      this.#forget();
+      if (this.#cost.total() < before - WORTH_MOVE_UC) return true;
+      back();
+    }
+    return false;
   }
 
   /** Takes each run out and places it anew, for as long as that saves. */
