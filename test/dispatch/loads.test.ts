@@ -218,3 +218,17 @@ function waysToUse(intervals: number, most: number, steps: number): number[][] {
     waysToUse(intervals - 1, most, steps - level).map((rest) => [level, ...rest]),
   ).flat();
 }
+
+test('where the price is the same at any time, a load takes hardly more than it needs, if its steps allow that', () => {
+  const car = { kind: 'energy', id: 'car', minOnMs: 0, minOffMs: 0, on: false, sinceMs: 0 } as const;
+  for (const needWh of [9000, 7475, 4125, 2625]) {
+    const input = problem(new Array(40).fill({}), { batteries: [] });
+    const { startMs } = input.intervals[0]!;
+    const span = { earliestMs: startMs, deadlineMs: startMs + 40 * input.intervalMs };
+    const plan = planSite({ ...input, loads: [{ ...car, ...span, needWh, powersW: [1400, 2300, 3600] }] });
+    const takenWh = plan.loads[0]!.powersW.reduce((sum, powerW) => sum + powerW / 4, 0);
+    expect([needWh, plan.loads[0]!.met]).toEqual([needWh, true]);
+    // Mixes of 350, 575 and 900 Wh come in steps of 25.
+    expect(takenWh - needWh, `${needWh} Wh`).toBeLessThanOrEqual(25);
+  }
+});
