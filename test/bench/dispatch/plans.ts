@@ -54,7 +54,7 @@ export async function benchPlans(random: number, real: number, timed: number): P
       unsolved.push(percent);
       return;
     }
-    gaps.push(percent); if (random === 0) console.log(gaps.length, percent.toFixed(3), costUc/1e6, (ours-costUc)/1e6);
+    gaps.push(percent);
     ofTurnover.push((100 * (ours - costUc)) / turnoverUc(input));
     worstUc = Math.max(worstUc, ours - costUc);
   };
