@@ -230,7 +230,7 @@ class Placement {
       for (let t = this.#carriedOn; t < this.levels.length; t++) {
         // Moving a step saves at most what the prices of the next Wh differ by.
         if (this.levels[t] === 0 || prices[t]! <= cheapest) continue;
-        const energyWh = (this.powerOf(this.levels[t]!) - this.powerOf(this.levels[t]! - 1)) * this.#hours;
+        const energyWh = this.#lastStepWh(t);
         const savedUcPerWh = (before - this.#cost.totalWith(t, [-energyWh])) / energyWh;
         if (savedUcPerWh <= mostUcPerWh) continue;
         mostUcPerWh = savedUcPerWh;
@@ -299,6 +299,12 @@ class Placement {
     return (this.powerOf(level + 1) - this.powerOf(level)) * this.#hours;
   }
 
+  /** Energy of the power that would go first. */
+  #lastStepWh(t: number): number {
+    const level = this.levels[t]!;
+    return (this.powerOf(level) - this.powerOf(level - 1)) * this.#hours;
+  }
+
   /** What is placed, improved as far as this load alone allows. */
   *finish(): Sliced<LoadPlan> {
     if (!this.#free) {
@@ -321,7 +327,7 @@ class Placement {
     ]);
     for (let t = this.#carriedOn; t < this.levels.length; t++) {
       if (this.levels[t]! > 0) {
-        const energyWh = (this.powerOf(this.levels[t]!) - this.powerOf(this.levels[t]! - 1)) * this.#hours;
+        const energyWh = this.#lastStepWh(t);
         const savedUc = before - this.#cost.totalWith(t, [-energyWh]);
         if (savedUc > (dearest.get(energyWh)?.savedUc ?? Number.NEGATIVE_INFINITY))
           dearest.set(energyWh, { t, savedUc });
@@ -340,8 +346,7 @@ class Placement {
     swaps.sort((a, b) => b.savedUc - a.savedUc);
     for (const { from, to } of swaps) {
       const back = this.#remember();
-      this.#lower(from);
-      if (to >= 0) this.#raise(to, 1);
+      this.#set(this.levels.map((level, t) => level + Number(t === to) - Number(t === from)));
       this.#forget();
       if (this.#cost.total() < before - WORTH_MOVE_UC) return true;
       back();
