@@ -11,6 +11,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   init: async () => (await import('./commands/init.ts')).initCommand(),
   genesis: async () => (await import('./commands/genesis.ts')).genesisCommand(),
   keys: async () => (await import('./commands/keys.ts')).keysCommand(),
+  restore: async () => (await import('./commands/restore.ts')).restoreCommand(),
   status: async () => (await import('./commands/status.ts')).statusCommand(),
   override: async () => (await import('./commands/override.ts')).overrideCommand(),
   customer: async () => (await import('./commands/customer.ts')).customerCommand(),

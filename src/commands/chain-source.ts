@@ -1,6 +1,7 @@
 // A validator's open API as commands ask it: questions signed where there is a key, answers bounded, the validators' sets followed from genesis.
 
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { toBase64url } from '../base/bytes.ts';
 import type { Json, JsonObject } from '../base/canonical.ts';
 import { chainFromWall } from '../base/clock.ts';
@@ -10,11 +11,14 @@ import type { Key } from '../keys/files.ts';
 import { fastVerify } from '../keys/verify.ts';
 import { follow, genesisSets, type Sets, wantedFrom } from '../ledger/succession.ts';
 import type { Genesis } from '../protocol/genesis.ts';
+import { headerSchema } from '../protocol/header.ts';
 import { queryHeader } from '../protocol/query.ts';
 
 /** How long an answer may take, ms, and how large it may be, bytes. */
 const ANSWER_MS_MAX = 15_000;
 const ANSWER_BYTES_MAX = 32 * 1024 * 1024;
+/** How long a validator that says "too often" is waited for in all, ms, one question. */
+const WAIT_MS_MAX = 120_000;
 /** How long a query is good for, ms of the wall's clock. */
 const VALID_MS = 60_000;
 
@@ -31,19 +35,25 @@ export class Source {
     this.#asker = asker;
   }
 
-  /** Whom this is the API of, by its own word: a query that is signed for another is worth nothing here. */
-  async chain(): Promise<{ readonly validator: string }> {
-    const { chain, validator } = (await this.#fetch('/v1/chain', {})) as JsonObject;
+  /** Whom this is the API of and how high its chain is, by its own word: a query that is signed for another is worth nothing here. */
+  async chain(): Promise<{ readonly validator: string; readonly height: number }> {
+    const { attestation, chain, validator } = (await this.#ask('/v1/chain', () => ({}))) as JsonObject;
     if (chain !== this.#genesis.chain) {
       throw new WattpactError('api.chain', `it is of chain ${String(chain)}, not ${this.#genesis.chain}`);
     }
     this.#validator = String(validator);
-    return { validator: this.#validator };
+    const header = headerSchema.safeParse((attestation as JsonObject | undefined)?.body);
+    if (!header.success) throw new WattpactError('api.answer', 'it does not say which block is the newest');
+    return { validator: this.#validator, height: header.data.height };
   }
 
   /** A target of this API, signed if there is a key. */
   get(target: string): Promise<Json> {
-    if (this.#asker === null || this.#validator === null) return this.#fetch(target, {});
+    return this.#ask(target, () => this.#signed(target));
+  }
+
+  #signed(target: string): Readonly<Record<string, string>> {
+    if (this.#asker === null || this.#validator === null) return {};
     const { clock, chain } = this.#genesis;
     const body = {
       expiresMs: chainFromWall(clock, Date.now()) + VALID_MS * clock.rate,
@@ -52,7 +62,7 @@ export class Source {
       validator: this.#validator,
     };
     const { party, key } = this.#asker;
-    return this.#fetch(target, { authorization: queryHeader(chain, party, body, key.sign) });
+    return { authorization: queryHeader(chain, party, body, key.sign) };
   }
 
   /** The validators' sets as far as this validator can lead from genesis. */
@@ -60,7 +70,7 @@ export class Source {
     const rules = { genesis: this.#genesis, verify: fastVerify, agreed: commitsAgree(this.#genesis.chain, fastVerify) };
     let sets = genesisSets(this.#genesis);
     for (;;) {
-      const { changes } = (await this.#fetch(`/v1/changes?from=${wantedFrom(sets)}`, {})) as {
+      const { changes } = (await this.#ask(`/v1/changes?from=${wantedFrom(sets)}`, () => ({}))) as {
         changes: readonly Json[];
       };
       const before = sets;
@@ -74,7 +84,22 @@ export class Source {
     }
   }
 
-  async #fetch(target: string, headers: Readonly<Record<string, string>>): Promise<Json> {
+  /** Asks again as the answer says while it is "too often"; `headers` are made anew each time: a signed query is good once. */
+  async #ask(target: string, headers: () => Readonly<Record<string, string>>): Promise<Json> {
+    for (let waitedMs = 0; ; ) {
+      const { retryMs, status, value } = await this.#fetch(target, headers());
+      if (status >= 200 && status < 300) return value;
+      if (retryMs === null || waitedMs + retryMs > WAIT_MS_MAX)
+        throw new WattpactError('api.refused', `${status}: ${String((value as JsonObject).error)}`);
+      await sleep(retryMs);
+      waitedMs += retryMs;
+    }
+  }
+
+  async #fetch(
+    target: string,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<{ readonly status: number; readonly retryMs: number | null; readonly value: Json }> {
     const signal = AbortSignal.timeout(ANSWER_MS_MAX);
     let response: Response;
     try {
@@ -85,14 +110,14 @@ export class Source {
       });
     }
     const text = await boundedText(response);
-    let value: Json;
+    const { status } = response;
+    const seconds = /^\d{1,3}$/.exec(response.headers.get('retry-after') ?? '')?.[0];
     try {
-      value = JSON.parse(text) as Json;
+      const value = JSON.parse(text) as Json;
+      return { status, retryMs: seconds === undefined ? null : Math.max(1, Number(seconds)) * 1_000, value };
     } catch (cause) {
-      throw new WattpactError('api.answer', `status ${response.status} and no JSON: is this an open API?`, { cause });
+      throw new WattpactError('api.answer', `status ${status} and no JSON: is this an open API?`, { cause });
     }
-    if (response.ok) return value;
-    throw new WattpactError('api.refused', `${response.status}: ${String((value as JsonObject).error)}`);
   }
 }
 

@@ -10,7 +10,8 @@ import { loadSite } from '../site/load.ts';
 import type { SiteFile } from '../site/types.ts';
 import { type GatewayStore, openGatewayStore } from '../store/gateway.ts';
 import { printJson, printLine } from './output.ts';
-import { loadGenesis, runtime } from './runtime.ts';
+import { runtime } from './runtime.ts';
+import { marketOf } from './site-market.ts';
 
 export function customerCommand(): Command {
   const customer = new Command('customer').description('customers of a site: tokens, and stated demand');
@@ -58,10 +59,10 @@ function withStore<T>(
       hint: `Customers: ${known || 'none'}`,
     });
   }
-  if (site.market === null) throw new WattpactError('site.market', `${siteFile}: the site has no market section`);
-  const store = openGatewayStore(join(site.market.dataDir, STORE_FILE));
+  const { market, genesis } = marketOf(siteFile, site);
+  const store = openGatewayStore(join(market.dataDir, STORE_FILE));
   try {
-    return work(store, loadGenesis(site.market.genesis), site);
+    return work(store, genesis, site);
   } finally {
     store.close();
   }

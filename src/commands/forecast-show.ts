@@ -15,7 +15,7 @@ import { loadSite } from '../site/load.ts';
 import type { SiteFile } from '../site/types.ts';
 import { type GatewayStore, openGatewayStore } from '../store/gateway.ts';
 import { printJson, printLine } from './output.ts';
-import { loadGenesis } from './runtime.ts';
+import { marketOf } from './site-market.ts';
 
 /** Intervals shown ahead in rows, and looked back at; the curve shows all that was issued. */
 const AHEAD = 16;
@@ -48,12 +48,12 @@ export function addForecastShow(command: Command): void {
 
 function show(siteFile: string, { json }: Flags): void {
   const { site } = loadSite(siteFile);
-  if (site.market === null) throw new WattpactError('site.market', `${siteFile}: the site has no market section`);
-  const file = join(site.market.dataDir, STORE_FILE);
+  const { market, genesis } = marketOf(siteFile, site);
+  const file = join(market.dataDir, STORE_FILE);
   if (!existsSync(file)) {
-    throw new WattpactError('forecast.none', `${site.market.dataDir} has no ${STORE_FILE}: no gateway ran here yet`);
+    throw new WattpactError('forecast.none', `${market.dataDir} has no ${STORE_FILE}: no gateway ran here yet`);
   }
-  const { lengthMs } = loadGenesis(site.market.genesis).interval;
+  const { lengthMs } = genesis.interval;
   const store = openGatewayStore(file, { readonly: true });
   try {
     const issued = lastIssued(store);

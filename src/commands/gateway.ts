@@ -1,17 +1,16 @@
 // `wattpact gateway SITE`: the program of a site, in the foreground, until a signal ends it.
 
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { WattpactError } from '../base/errors.ts';
 import type { ClockTrust } from '../gateway/clockgate.ts';
 import { gatewayIdOf } from '../gateway/equipment.ts';
 import { startGateway } from '../gateway/gateway.ts';
 import { startFollowing } from '../gateway/reload.ts';
 import { loadKey } from '../keys/files.ts';
-import { genesisHash } from '../protocol/genesis.ts';
 import { filesOfSite, loadSite } from '../site/load.ts';
 import { createNotifier } from './notify.ts';
 import { fail } from './output.ts';
-import { loadGenesis, runtime, runUntilSignal, tellParent } from './runtime.ts';
+import { runtime, runUntilSignal, tellParent } from './runtime.ts';
+import { marketOf } from './site-market.ts';
 
 interface Flags {
   readonly profiles?: readonly string[];
@@ -63,23 +62,7 @@ export function gatewayCommand(): Command {
 
 async function gateway(siteFile: string, flags: Flags): Promise<void> {
   const loaded = loadSite(siteFile, flags.profiles);
-  const { market, id: siteId } = loaded.site;
-  if (market === null) {
-    throw new WattpactError('site.market', `${siteFile}: the site has no market section`, {
-      hint: 'Add market: with genesis, brokers, key and dataDir (see devices/examples)',
-    });
-  }
-  const genesis = loadGenesis(market.genesis);
-  const hash = genesisHash(genesis);
-  if (market.genesisHash !== null && market.genesisHash !== hash) {
-    throw new WattpactError(
-      'genesis.hash',
-      `${market.genesis} has the hash ${hash}, the site file was made for ${market.genesisHash}`,
-      {
-        hint: 'Get the genesis of your consortium again, or correct genesisHash if the consortium has a new one',
-      },
-    );
-  }
+  const { market, genesis } = marketOf(siteFile, loaded.site);
   const id = flags.id ?? gatewayIdOf(loaded.site);
   const { log, ...machine } = runtime(genesis, id);
   const fixed = {
@@ -109,7 +92,7 @@ async function gateway(siteFile: string, flags: Flags): Promise<void> {
     await notifier.stopping();
     await running.stop();
   });
-  await notifier.ready(`site ${siteId} on chain ${genesis.chain}`);
+  await notifier.ready(`site ${loaded.site.id} on chain ${genesis.chain}`);
   notifier.watch(running.lastTickMs);
 }
 

@@ -8,10 +8,13 @@ import { isoSeconds } from '../base/interval.ts';
 import type { Millis } from '../base/units.ts';
 import { STORE_FILE } from '../gateway/gateway.ts';
 import { createOverrides, type Overrides, OWNER, overridable, overrideText } from '../gateway/overrides.ts';
+import type { Genesis } from '../protocol/genesis.ts';
 import { loadSite } from '../site/load.ts';
+import type { SiteFile } from '../site/types.ts';
 import { type GatewayStore, openGatewayStore } from '../store/gateway.ts';
 import { printJson, printLine } from './output.ts';
-import { loadGenesis, runtime } from './runtime.ts';
+import { runtime } from './runtime.ts';
+import { marketOf } from './site-market.ts';
 
 interface SetFlags {
   readonly for?: Millis;
@@ -96,19 +99,18 @@ function endOf(flags: SetFlags, nowMs: Millis): string {
 }
 
 function withOverrides<T>(siteFile: string, work: (overrides: Overrides, nowMs: Millis) => T): T {
-  return withStore(siteFile, (store, genesisFile) => {
-    const { site } = loadSite(siteFile);
-    const { clock } = runtime(loadGenesis(genesisFile), site.id);
+  return withStore(siteFile, (store, genesis, site) => {
+    const { clock } = runtime(genesis, site.id);
     return work(createOverrides({ site, store, clock }), clock.chainMs());
   });
 }
 
-function withStore<T>(siteFile: string, work: (store: GatewayStore, genesisFile: string) => T): T {
-  const { market } = loadSite(siteFile).site;
-  if (market === null) throw new WattpactError('site.market', `${siteFile}: the site has no market section`);
+function withStore<T>(siteFile: string, work: (store: GatewayStore, genesis: Genesis, site: SiteFile) => T): T {
+  const { site } = loadSite(siteFile);
+  const { market, genesis } = marketOf(siteFile, site);
   const store = openGatewayStore(join(market.dataDir, STORE_FILE));
   try {
-    return work(store, market.genesis);
+    return work(store, genesis, site);
   } finally {
     store.close();
   }

@@ -24,7 +24,8 @@ import {
   type Settlement,
   type SignedBody,
 } from '../protocol/replies.ts';
-import type { HistoryCount, HistoryPart } from './history.ts';
+import type { HistoryCount } from './history.ts';
+import type { HistoryPart } from './history-part.ts';
 import type { Members, Trust } from './trust.ts';
 
 /** Largest reply or header accepted, bytes. A notice with many trades is the longest. */

@@ -1,14 +1,14 @@
 // A gateway that lost its store gets its past back from the chain: the deliveries that it signed itself become stored energies again.
 // Owns as well what is still missing until then.
 
-import { z } from 'zod';
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
-import { type Certified, type CheckCommits, certifiedSchema, checkCertified } from '../ledger/certified.ts';
+import type { CheckCommits } from '../ledger/certified.ts';
 import type { Envelope } from '../protocol/envelope.ts';
 import type { SignedBody } from '../protocol/replies.ts';
 import type { RequestBody } from '../protocol/requests.ts';
 import type { GatewayStore } from '../store/gateway.ts';
+import { type HistoryPart, historyPart } from './history-part.ts';
 import { SITE } from './metering.ts';
 import type { Trust } from './trust.ts';
 
@@ -79,12 +79,6 @@ export function createRebuilding(store: Pick<GatewayStore, 'energies' | 'setting
 /** How long answers that cover too little are waited out, monotonic ms; then what is proven must do. */
 const PATIENCE_MS = 60_000;
 
-/** What the answers to one question prove, and below which height nothing is missing. */
-export interface HistoryPart {
-  readonly deliveries: readonly Envelope[];
-  readonly untilHeight: number;
-}
-
 export interface HistoryCount {
   /** Begins to count answers to a question about blocks from `from` on; goes on when asked again with the same salt. */
   expect(salt: string, from: number): void;
@@ -92,52 +86,19 @@ export interface HistoryCount {
   take(validator: string, answer: SignedBody<'history'>): HistoryPart | null;
 }
 
-/**
- * Counts several validators' answers about the past: whatever one of them proves is taken, and the past is complete up to where f + 1 of
- * them say that they have told everything: one of those is honest. So no single one can slip in, leave out or cut short.
- */
+/** Counts the answers that validators give over the broker, until they decide a part of the past (history-part.ts). */
 export function countHistory(options: {
   chain: string;
   gateway: string;
-  trust: Trust;
+  trust: Pick<Trust, 'keysAt' | 'current'>;
   agreed: CheckCommits;
   clock: Clock;
   log: Log;
 }): HistoryCount {
-  const { chain, gateway, trust, agreed, clock, log } = options;
+  const { trust, clock } = options;
   let asked: { readonly salt: string; readonly from: number } | null = null;
   let waiting = { from: -1, sinceMs: 0 };
   const answers = new Map<string, SignedBody<'history'>>();
-
-  /** The delivery that a record proves, or null: only what the chain recorded of this gateway. */
-  function delivered(record: Certified): Envelope | null {
-    const { leaf, header } = record;
-    if (leaf.kind !== 'verdict' || leaf.verdict !== 'recorded' || leaf.signer !== gateway) return null;
-    const proven = checkCertified(record, chain, trust.keysAt(header.height + 1), agreed);
-    if ('problem' in proven) {
-      log.warn({ height: header.height, reason: proven.problem }, 'record of the past dropped');
-      return null;
-    }
-    const { request } = proven;
-    return request?.kind === 'delivery' || request?.kind === 'correction' ? request : null;
-  }
-
-  function union(from: number, untilHeight: number): Envelope[] {
-    const proven = new Map<string, { readonly height: number; readonly index: number; readonly delivery: Envelope }>();
-    for (const { records } of answers.values()) {
-      for (const value of records) {
-        const { success, data: record } = z.safeParse(certifiedSchema, value);
-        if (!success || record.leaf.kind !== 'verdict') continue;
-        const { height } = record.header;
-        if (height < from || height >= untilHeight || proven.has(record.leaf.request)) continue;
-        const delivery = delivered(record);
-        if (delivery !== null) proven.set(record.leaf.request, { height, index: record.place.index, delivery });
-      }
-    }
-    return [...proven.values()]
-      .sort((a, b) => a.height - b.height || a.index - b.index)
-      .map(({ delivery }) => delivery);
-  }
 
   return {
     expect(salt, from) {
@@ -148,17 +109,12 @@ export function countHistory(options: {
     },
     take(validator, answer) {
       if (asked === null || answer.salt !== asked.salt || answer.from !== asked.from) return null;
-      const { from } = asked;
       answers.set(validator, answer);
-      const impatient = clock.monotonicMs() - waiting.sinceMs > PATIENCE_MS;
-      const covering = [...answers.values()].filter(({ keptFrom }) => impatient || keptFrom <= Math.max(1, from));
-      const ends = covering.map(({ until }) => until).sort((a, b) => b - a);
-      const untilHeight = ends[trust.current().f] ?? from;
-      if (untilHeight <= from) return null;
-      if (impatient) log.warn({ from, untilHeight }, 'too few validators keep this part of the past: it may have gaps');
-      const deliveries = union(from, untilHeight);
-      asked = null;
-      return { deliveries, untilHeight };
+      const isPatient = clock.monotonicMs() - waiting.sinceMs <= PATIENCE_MS;
+      const rules = { ...options, keysAt: trust.keysAt, f: trust.current().f };
+      const part = historyPart([...answers.values()], { from: asked.from, isPatient }, rules);
+      if (part !== null) asked = null;
+      return part;
     },
   };
 }
