@@ -164,7 +164,7 @@ function proposeBadly(liar: Liar, honest: PrePrepare, batch: Batch): void {
     for (const to of liar.others) liar.send(to, { batch: chance(liar, 0.5) ? other : batch, envelope: honest });
     return;
   }
-  const wrong = among<Batch>(liar, [
+  let wrong = among<Batch>(liar, [
     { ...batch, timeMs: batch.timeMs + 60_000_000 },
     { ...batch, timeMs: liar.replica.headTimeMs },
     { ...batch, requests: [...batch.requests, ...batch.requests] },
@@ -172,6 +172,9 @@ function proposeBadly(liar: Liar, honest: PrePrepare, batch: Batch): void {
     { requests: [], timeMs: batch.timeMs },
     batch,
   ]) as Batch;
+  // What a new view carries is looked at for its digest and its parent alone.
+  const isCarried = liar.replica.carried?.digest === honest.body.digest;
+  if (isCarried && chance(liar, 0.5)) wrong = batch;
   const parent = wrong === batch ? 'ab'.repeat(32) : honest.body.parent;
   const vote = { ...honest.body, digest: liar.digestOf(wrong), parent };
   remember(liar, { vote, batch: wrong });

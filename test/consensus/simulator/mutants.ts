@@ -463,6 +463,18 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (own !== undefined) send(out, own.viewChange, own.batch);',
     replace: '',
   },
+  {
+    name: 'votes kept over a change of members',
+    file: `${CORE}/agree.ts`,
+    find: '    r.inbox.clear(); //',
+    replace: '    //',
+  },
+  {
+    name: 'carried batch on another parent',
+    file: `${CORE}/agree.ts`,
+    find: 'if (vote.digest !== carried || vote.parent !== r.headHash) {',
+    replace: 'if (vote.digest !== carried) {',
+  },
 ];
 
 /** Changes that no check can tell from the original; docs/consensus.md (10) proves it. */

@@ -37,6 +37,8 @@ const SLOW_BLOCKS_MIN = 24;
 const SLOW_VIEWS_MAX = 12;
 /** View timers for which phases end half done. */
 const HALF_DONE_VIEWS = 6;
+/** How late, at most, one hears the others while a key changes. */
+const LAGS_MS = 1_500;
 /** View timers by which a disk is rolled back. */
 const ROLLED_BACK_VIEWS = 3;
 /** View timers that the validator that loses its disk hears of no block before. */
@@ -654,7 +656,10 @@ class World {
       const [index] = plan.byzantine.keys();
       const id = (this.nodes.find((node) => node.index === index) as Node).id;
       const publicKey = this.signing.newKey(++this.keyCount);
-      this.at(faultyMs * (0.2 + random() * 0.5), () => this.submitNew('good', 'member', { id, publicKey }));
+      this.at(faultyMs * (0.2 + random() * 0.5), () => {
+        this.submitNew('good', 'member', { id, publicKey });
+        this.lagOne();
+      });
     }
     if (plan.joins) {
       const node = this.nodes.at(-1) as Node;
@@ -744,6 +749,14 @@ class World {
       if (this.random() < 0.5) this.cloggedUntil.set(`${from.id}>${to.id}`, this.nowMs + this.random() * 1500);
     }
     this.note(`clogged: from ${from.id}`);
+  }
+
+  /** One hears the honest others late for a while, and liars at once. */
+  private lagOne(): void {
+    const honest = this.nodes.filter((node) => node.honest);
+    const late = honest[Math.floor(this.random() * honest.length)] as Node;
+    for (const { id } of honest) this.cloggedUntil.set(`${id}>${late.id}`, this.nowMs + this.random() * LAGS_MS);
+    this.note(`${late.id} hears the honest late`);
   }
 
   /** The one that will lose its disk hears of no block before, and gives its view up: words of a key that is replaced then. */
