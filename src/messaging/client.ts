@@ -13,6 +13,7 @@ import { Connection, type ConnectionPhase, GOODBYE_MS } from './connection.ts';
 import { Duplicates } from './duplicates.ts';
 import { makeLogin } from './login.ts';
 import type { Outbox, OutboxEntry } from './outbox.ts';
+import { encodePublish } from './stream.ts';
 
 /**
  * Channels whose protocol repeats by itself what it misses, or asks for it again, at most once to each broker (QoS 0): an
@@ -168,7 +169,8 @@ class Client implements Messaging {
     // Who listens where it speaks need not take its own words apart when a broker hands them back.
     if (this.#listeners.has(channel)) this.#duplicates.isDuplicate(name, payload, this.#options.clock.monotonicMs());
     if (REPEATED.has(channel)) {
-      return this.#connections.filter((connection) => connection.say(name, payload)).map(({ url }) => url);
+      const packet = encodePublish(name, payload);
+      return this.#connections.filter((connection) => connection.say(packet)).map(({ url }) => url);
     }
     return this.#toAll((connection) => connection.publish(name, payload));
   }

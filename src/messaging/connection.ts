@@ -7,12 +7,15 @@
 // Before mqtt and aedes are loaded.
 import './packets.ts';
 
-import type { Socket } from 'node:net';
-import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
+import { connect as connectTcp, isIP } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { type IClientOptions, MqttClient } from 'mqtt';
 import { WattpactError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Millis } from '../base/units.ts';
+import { MESSAGE_BYTES_MAX } from '../protocol/envelope.ts';
 import type { BrokerAddress } from './address.ts';
+import { ClientStream } from './stream.ts';
 
 const CONNECT_TIMEOUT_MS: Millis = 10_000;
 const KEEPALIVE_S = 15;
@@ -27,6 +30,8 @@ export const ACKNOWLEDGE_TIMEOUT_MS: Millis = 10_000;
 /** Messages and bytes in flight to one broker; beyond, a message is dropped there and counted. */
 export const IN_FLIGHT_MAX = 4_096;
 export const IN_FLIGHT_BYTES_MAX = 64 * 1024 * 1024;
+/** Largest packet taken from a broker: the largest message, and room for its topic. */
+const PACKET_BYTES_MAX = MESSAGE_BYTES_MAX + 64 * 1024;
 
 /** What the retained status says while the node is there, and what the broker says for it when it is gone. */
 export interface Presence {
@@ -64,6 +69,7 @@ export class Connection {
   readonly #inFlight = new Set<InFlight>();
   #inFlightBytes = 0;
   #client: MqttClient | null = null;
+  #stream: ClientStream | null = null;
   #phase: ConnectionPhase = 'stopped';
   #reason: string | null = null;
   #attempts = 0;
@@ -94,7 +100,7 @@ export class Connection {
 
   start(): void {
     this.#phase = 'connecting';
-    const { address, clientId, presence, tls, login } = this.#options;
+    const { address, clientId, presence, login } = this.#options;
     const options: IClientOptions = {
       clientId,
       clean: true,
@@ -106,35 +112,51 @@ export class Connection {
       keepalive: KEEPALIVE_S,
       username: clientId,
       will: { topic: presence.topic, payload: Buffer.from(presence.offline), qos: 1, retain: true },
-      ...tls,
+      log: () => {},
     };
     if (address.proof.type === 'login') options.password = login(address.proof.broker);
     if (address.proof.type === 'password') {
       options.username = address.proof.username;
       options.password = address.proof.password;
     }
-    const client = this.#open(options);
+    const stream = this.#open();
+    this.#stream = stream;
+    const client = new MqttClient(() => stream, options);
     this.#client = client;
     client.on('connect', () => void this.#established(client));
-    client.on('message', (topic, payload) => {
-      if (client !== this.#client) return;
-      this.received += 1;
-      this.#gather(client);
-      this.#options.onMessage(topic, payload);
-    });
+    client.on('message', (topic, payload) => this.#hear(client, topic, payload));
     client.on('error', (error) => this.#failed(client, reasonOf(error)));
+    stream.on('error', (error) => this.#failed(client, reasonOf(error)));
     client.on('close', () => this.#failed(client, 'the broker closed the connection'));
   }
 
-  #open(options: IClientOptions): MqttClient {
+  /** The socket on its way to the broker; what is written before it is open waits. */
+  #open(): ClientStream {
+    const { protocol, hostname, port } = new URL(this.url);
+    const host = hostname.replace(/^\[(.*)\]$/, '$1');
+    const place = { host, port: Number(port) };
     try {
-      return mqtt.connect(this.url, options);
+      const socket =
+        protocol === 'mqtts:'
+          ? connectTls({ ...this.#options.tls, ...place, ...(isIP(host) === 0 ? { servername: host } : {}) })
+          : connectTcp(place);
+      const stream: ClientStream = new ClientStream(socket, PACKET_BYTES_MAX, (topic, payload) => {
+        if (stream === this.#stream && this.#client !== null) this.#hear(this.#client, topic, payload);
+      });
+      return stream;
     } catch (cause) {
       throw new WattpactError('broker.tls', `cannot connect to ${this.url}: ${(cause as Error).message}`, {
         hint: 'Look at the files of the certificate and its key',
         cause,
       });
     }
+  }
+
+  #hear(client: MqttClient, topic: string, payload: Uint8Array): void {
+    if (client !== this.#client) return;
+    this.received += 1;
+    this.#stream?.gather();
+    this.#options.onMessage(topic, payload);
   }
 
   /** Adds a topic filter; it is subscribed now and after every reconnect. */
@@ -170,19 +192,16 @@ export class Connection {
       this.#watch ??= setTimeout(() => this.#lookAtOldest(client), ACKNOWLEDGE_TIMEOUT_MS);
       this.#inFlightBytes += flight.bytes;
       const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
-      this.#gather(client);
+      this.#stream?.gather();
       client.publish(topic, bytes, { qos: 1, retain }, (error) => flight.settle(error === undefined || error === null));
     });
   }
 
-  /** QoS 0: said once, acknowledged by nobody. False if it did not even leave: not connected, or the broker does not read. */
-  say(topic: string, payload: Uint8Array): boolean {
-    const client = this.#client;
-    if (this.#phase !== 'connected' || client === null) return false;
-    if ((client.stream as unknown as Socket).writableLength + payload.length > IN_FLIGHT_BYTES_MAX) return this.#drop();
-    const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
-    this.#gather(client);
-    client.publish(topic, bytes, { qos: 0 });
+  /** A PUBLISH of QoS 0: said once, acknowledged by nobody. False if it did not even leave: not connected, or the broker does not read. */
+  say(packet: Buffer): boolean {
+    if (this.#phase !== 'connected' || this.#stream === null) return false;
+    if (this.#stream.backlogBytes + packet.length > IN_FLIGHT_BYTES_MAX) return this.#drop();
+    this.#stream.say(packet);
     this.sent += 1;
     return true;
   }
@@ -200,14 +219,6 @@ export class Connection {
   #drop(): false {
     if (this.dropped++ === 0) this.#options.log.warn({ broker: this.url }, 'too much in flight: messages are dropped');
     return false;
-  }
-
-  /** What is written in a turn of the loop (acknowledgements, votes, proofs of a block) leaves in one call of the system. */
-  #gather(client: MqttClient): void {
-    const socket = client.stream as unknown as Socket;
-    if (socket.writableCorked > 0) return;
-    socket.cork();
-    setImmediate(() => socket.uncork());
   }
 
   /** Says goodbye properly: the will is not sent. */
@@ -232,8 +243,6 @@ export class Connection {
 
   async #established(client: MqttClient): Promise<void> {
     if (client !== this.#client) return;
-    // mqtt.js leaves Nagle's algorithm on: with delayed ACKs a round of votes then takes 44 ms instead of 0.5.
-    (client.stream as unknown as Socket).setNoDelay(true);
     const reason = `subscriptions not acknowledged for ${ACKNOWLEDGE_TIMEOUT_MS} ms`;
     const timer = setTimeout(() => this.#failed(client, reason), ACKNOWLEDGE_TIMEOUT_MS);
     await this.#subscribeAt(client, [...this.#filters]);

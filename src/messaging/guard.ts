@@ -3,9 +3,9 @@
 // Source: MQTT 3.1.1 section 2.2 (fixed header: one byte of type, then a length of one to four bytes).
 
 import type { Socket } from 'node:net';
-import { Duplex } from 'node:stream';
 import type { Millis } from '../base/units.ts';
 import type { ConnectionLimits } from './access.ts';
+import { SocketStream } from './stream.ts';
 
 const PUBLISH_TYPE = 3;
 
@@ -80,9 +80,8 @@ class PacketScan {
   }
 }
 
-/** A socket as the broker sees it, held to its limits. Ends with the socket and the socket with it. */
-export class GuardedStream extends Duplex {
-  readonly socket: Socket;
+/** A socket as the broker sees it, held to its limits. */
+export class GuardedStream extends SocketStream {
   /** `address:port` of the other end. */
   readonly peer: string;
   readonly #monotonicMs: () => Millis;
@@ -94,17 +93,13 @@ export class GuardedStream extends Duplex {
 
   constructor(socket: Socket, monotonicMs: () => Millis, backlogBytesMax: number) {
     // Above every client's backlog limit: the broker must never wait for one client's socket to drain.
-    super({ writableHighWaterMark: backlogBytesMax, allowHalfOpen: false });
-    this.socket = socket;
+    super(socket, backlogBytesMax);
     this.peer = `${socket.remoteAddress}:${socket.remotePort}`;
     this.#monotonicMs = monotonicMs;
     this.#limits = STRANGER_LIMITS;
     this.#messages = this.#bucket('messages');
     this.#bytes = this.#bucket('bytes');
     socket.on('data', (chunk: Buffer) => this.#take(chunk));
-    socket.on('end', () => this.push(null));
-    socket.on('error', (error) => this.destroy(error));
-    socket.on('close', () => this.destroy());
   }
 
   /** From here on the client is known. */
@@ -112,11 +107,6 @@ export class GuardedStream extends Duplex {
     this.#limits = limits;
     this.#messages = this.#bucket('messages');
     this.#bytes = this.#bucket('bytes');
-  }
-
-  /** Bytes waiting to be taken by the client. */
-  get backlogBytes(): number {
-    return this.writableLength + this.socket.writableLength;
   }
 
   #bucket(what: 'messages' | 'bytes'): Bucket {
@@ -150,33 +140,8 @@ export class GuardedStream extends Duplex {
     if (this.#wait === null) this.socket.resume();
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
-    this.#gather();
-    this.socket.write(chunk);
-    done();
-  }
-
-  override _writev(chunks: { chunk: Buffer }[], done: () => void): void {
-    this.#gather();
-    for (const { chunk } of chunks) this.socket.write(chunk);
-    done();
-  }
-
-  /** What is written to one client in a turn of the loop leaves in one call of the system: that call costs more than the packet. */
-  #gather(): void {
-    if (this.socket.writableCorked > 0) return;
-    this.socket.cork();
-    setImmediate(() => this.socket.uncork());
-  }
-
-  override _final(done: (error?: Error | null) => void): void {
-    this.socket.end(done);
-  }
-
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     if (this.#wait !== null) clearTimeout(this.#wait);
-    this.socket.uncork(); // a refusal said in this turn still leaves
-    this.socket.destroy();
-    done(error);
+    super._destroy(error, done);
   }
 }
