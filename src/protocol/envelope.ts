@@ -120,11 +120,16 @@ export function decodeEnvelope(bytes: Uint8Array, bytesMax: number = MESSAGE_BYT
   return envelope;
 }
 
-/** A decoded value to an envelope (for envelopes inside other messages). */
+/** Values whose form was looked at. */
+const wellFormed = new WeakSet<object>();
+
+/** A decoded value, which nobody changes from here on, to an envelope (for envelopes inside other messages). */
 export function parseEnvelope(value: unknown): Envelope {
+  if (typeof value === 'object' && value !== null && wellFormed.has(value)) return value as Envelope;
   const parsed = envelopeSchema.safeParse(value);
   if (!parsed.success) {
     throw new WattpactError('message.envelope', `not an envelope: ${z.prettifyError(parsed.error)}`);
   }
+  wellFormed.add(value as Envelope);
   return value as Envelope;
 }

@@ -3,7 +3,14 @@
 
 import { z } from 'zod';
 import { concatBytes, fromBase64url, fromHex, toHex } from '../base/bytes.ts';
-import { canonicalBytes, type Json, type JsonObject, parseCanonical } from '../base/canonical.ts';
+import {
+  canonicalBytes,
+  decodeText,
+  type Json,
+  type JsonObject,
+  parseCanonicalText,
+  rememberText,
+} from '../base/canonical.ts';
 import { WattpactError } from '../base/errors.ts';
 import { ENERGY_WH_MAX } from '../base/units.ts';
 import {
@@ -120,9 +127,52 @@ export function leafBytes(salt: string, leaf: Leaf): Uint8Array {
 
 /** Bytes from outside to a proof; throws `reply.form`. Nothing is verified yet. */
 export function decodeProof(bytes: Uint8Array): Proof {
-  const parsed = proofSchema.safeParse(parseCanonical(bytes));
+  const text = decodeText(bytes);
+  const verdict = decodeVerdict(text);
+  if (verdict !== null) return verdict;
+  const parsed = proofSchema.safeParse(parseCanonicalText(text));
   if (!parsed.success) throw new WattpactError('reply.form', `not a proof: ${z.prettifyError(parsed.error)}`);
   return { ...parsed.data, attestation: parseEnvelope(parsed.data.attestation) };
+}
+
+const PROOF_HEAD = '{"attestation":';
+/** The proof of a verdict behind its attestation: text that matches is canonical and well-formed as it stands. */
+const VERDICT_TAIL =
+  /^,"index":(0|[1-9]\d{0,14}),"kind":"proof","leaf":(\{"kind":"verdict","reason":"([ !#-[\]-~]{0,200})","request":"([0-9a-f]{64})","requestKind":"([ !#-[\]-~]*)","signer":"([a-z0-9-]{1,64})","verdict":"(recorded|refused)"\}),"path":\[((?:"[0-9a-f]{64}"(?:,"[0-9a-f]{64}")*)?)\],"salt":"([A-Za-z0-9_-]{21}[AQgw])","size":([1-9]\d{0,14})\}$/;
+
+/** The way of nearly all proofs, without the general parser; null for whatever else. */
+function decodeVerdict(text: string): Proof | null {
+  const attestationEnd = text.indexOf(',"index":');
+  if (!text.startsWith(PROOF_HEAD) || attestationEnd < 0) return null;
+  const match = VERDICT_TAIL.exec(text.slice(attestationEnd));
+  if (match === null) return null;
+  const [, index, leafText, reason, request, requestKind, signer, verdict, hashes, salt, size] =
+    match as unknown as string[];
+  const path = hashes === '' ? [] : (JSON.parse(`[${hashes}]`) as string[]);
+  const attestation = attestationOf(text.slice(PROOF_HEAD.length, attestationEnd));
+  if (attestation === null || path.length > PATH_LENGTH_MAX) return null;
+  const leaf = { kind: 'verdict', reason, request, requestKind, signer, verdict } as Verdict;
+  rememberText(leaf, leafText as string);
+  return { attestation, index: Number(index), kind: 'proof', leaf, path, salt: salt as string, size: Number(size) };
+}
+
+/** Attestations by their text: the same one comes with every proof of its block. */
+const attestations = new Map<string, Envelope>();
+const ATTESTATIONS_KEPT_MAX = 256;
+
+function attestationOf(text: string): Envelope | null {
+  const known = attestations.get(text);
+  if (known !== undefined) return known;
+  let attestation: Envelope;
+  try {
+    attestation = parseEnvelope(parseCanonicalText(text));
+  } catch {
+    return null;
+  }
+  rememberText(attestation, text);
+  if (attestations.size >= ATTESTATIONS_KEPT_MAX) attestations.delete(attestations.keys().next().value as string);
+  attestations.set(text, attestation);
+  return attestation;
 }
 
 export function encodeProof(proof: Proof): Uint8Array {

@@ -89,7 +89,7 @@ export function createPbftEngine(options: PbftOptions): Engine {
     if (host === null || !forgeries.allows(from ?? '')) return;
     let packet: ReturnType<typeof decodePacket>;
     try {
-      packet = decodePacket(bytes);
+      packet = decodePacket(bytes, host.waiting);
     } catch (error) {
       if (!isWattpactError(error)) throw error;
       tell({ type: 'message refused', from: '', kind: '', reason: describeError(error) });

@@ -39,6 +39,8 @@ export interface Host {
   readonly replica: Replica;
   submit(request: Envelope): string | null;
   receive(packet: Packet): void;
+  /** Requests that wait here, by signature. */
+  waiting(): ReadonlyMap<string, Envelope>;
   tick(): void;
   status(): EngineStatus;
 }
@@ -169,6 +171,7 @@ export function createHost(ports: HostPorts, records: readonly LogRecord[] | nul
       if (reason === null) feed({ type: 'request', id, request, bytes: ports.requestBytes(request) });
       return reason;
     },
+    waiting: () => new Map([...replica.pool.values()].map(({ request }) => [request.signature, request])),
     receive: (packet) => feed({ type: 'message', packet: withKnownRequests(packet) }),
     tick: () => feed({ type: 'tick' }),
     status: () => statusOf(replica),

@@ -1,7 +1,7 @@
 // Gateways that ask and count: each request is signed, sent over MQTT, and counted when k validators attest one verdict.
 
 import { randomBytes } from 'node:crypto';
-import { toBase64url } from '../../../src/base/bytes.ts';
+import { fromHex, toBase64url, toHex } from '../../../src/base/bytes.ts';
 import { intervalAt } from '../../../src/base/interval.ts';
 import { SILENT } from '../../../src/base/log.ts';
 import type { Key } from '../../../src/keys/files.ts';
@@ -10,8 +10,9 @@ import { connect, type Messaging } from '../../../src/messaging/client.ts';
 import { type Envelope, encodeEnvelope, MESSAGE_BYTES_MAX, messageId, seal } from '../../../src/protocol/envelope.ts';
 import type { Genesis } from '../../../src/protocol/genesis.ts';
 import { checkAttestation, headerHash } from '../../../src/protocol/header.ts';
+import { leafHash, rootFromPath } from '../../../src/protocol/merkle.ts';
 import { deviceQuorum } from '../../../src/protocol/quorum.ts';
-import { decodeProof } from '../../../src/protocol/replies.ts';
+import { decodeProof, leafBytes } from '../../../src/protocol/replies.ts';
 import type { Cluster } from './cluster.ts';
 
 /** A request that was not ordered by then is asked anew; its id is remembered as long. */
@@ -61,7 +62,9 @@ export async function startLoad(cluster: Cluster): Promise<Load> {
     }
     if (proof.leaf.kind !== 'verdict') return;
     const entry = waiting.get(proof.leaf.request);
-    const { signature, body } = proof.attestation as typeof proof.attestation & { body: { height: number } };
+    const { signature, body } = proof.attestation as typeof proof.attestation & {
+      body: { height: number; resultsRoot: string };
+    };
     if (body.height > highest) {
       highest = body.height;
       blockTimes.push(performance.now());
@@ -74,6 +77,9 @@ export async function startLoad(cluster: Cluster): Promise<Load> {
       if (attested.size >= ATTESTED_MAX) attested.delete(attested.values().next().value as string);
       attested.add(signature);
     }
+    const leaf = leafHash(leafBytes(proof.salt, proof.leaf));
+    const root = rootFromPath(leaf, proof.index, proof.size, proof.path.map(fromHex));
+    if (root === null || toHex(root) !== body.resultsRoot) throw new Error(`bad path in a reply of ${from}`);
     entry.votes.set(from, `${headerHash(body as never)} ${proof.leaf.verdict} ${proof.leaf.reason}`);
     const equal = [...entry.votes.values()].filter((vote) => vote === entry.votes.get(from)).length;
     if (equal < k) return;

@@ -6,9 +6,23 @@
 // covers its digest, so that votes and certificates stay small.
 
 import { z } from 'zod';
-import { canonicalBytes, decodeText, type Json, parseCanonicalText, rememberText } from '../../../base/canonical.ts';
+import {
+  canonicalBytes,
+  canonicalText,
+  decodeText,
+  type Json,
+  parseCanonicalText,
+  rememberText,
+} from '../../../base/canonical.ts';
 import { WattpactError } from '../../../base/errors.ts';
-import { hashOf, hashSchema, idSchema, MESSAGE_BYTES_MAX, signatureSchema } from '../../../protocol/envelope.ts';
+import {
+  type Envelope,
+  hashOf,
+  hashSchema,
+  idSchema,
+  MESSAGE_BYTES_MAX,
+  signatureSchema,
+} from '../../../protocol/envelope.ts';
 import { headerSchema } from '../../../protocol/header.ts';
 import type { Batch } from '../../engine.ts';
 
@@ -182,14 +196,17 @@ export function encodePacket(packet: Packet): Uint8Array {
   return canonicalBytes(packet as unknown as Json);
 }
 
-/** Bytes from outside to a packet; throws `pbft.size`, `pbft.form` or `canonical.*`. Nothing is verified yet. */
-export function decodePacket(bytes: Uint8Array): Packet {
+/**
+ * Bytes from outside to a packet; throws `pbft.size`, `pbft.form` or `canonical.*`. Nothing is verified yet. `waiting` are requests that are
+ * known here by their signature: a proposal that repeats one byte for byte holds that very object.
+ */
+export function decodePacket(bytes: Uint8Array, waiting: Waiting = NOTHING_WAITS): Packet {
   if (bytes.length > MESSAGE_BYTES_MAX) {
     throw new WattpactError('pbft.size', `consensus message of ${bytes.length} bytes is over ${MESSAGE_BYTES_MAX}`);
   }
   const text = decodeText(bytes);
-  const vote = decodeVote(text);
-  if (vote !== null) return vote;
+  const quick = decodeVote(text) ?? decodeProposal(text, waiting);
+  if (quick !== null) return quick;
   const value = parseCanonicalText(text);
   const parsed = packetSchema.safeParse(value);
   if (!parsed.success)
@@ -197,24 +214,89 @@ export function decodePacket(bytes: Uint8Array): Packet {
   return value as unknown as Packet;
 }
 
-/** A prepare or commit has one form: text that matches is canonical and well-formed as it stands. Numbers of 15 digits are safe. */
-const VOTE =
-  /^\{"batch":null,"envelope":\{"body":(\{"digest":"([0-9a-f]{64})","height":([1-9]\d{0,14}),"parent":"([0-9a-f]{64})","view":(0|[1-9]\d{0,14})\}),"kind":"pbft\.(prepare|commit)","signature":"([A-Za-z0-9_-]{85}[AQgw])","signer":"([a-z0-9-]{1,64})"\}\}$/;
-const VOTE_HEAD = '{"batch":null,"envelope":'.length;
+export type Waiting = () => ReadonlyMap<string, Envelope>;
+const NOTHING_WAITS: Waiting = () => new Map();
+
+/** An envelope around a vote has one form: text that matches is canonical and well-formed as it stands. Numbers of 15 digits are safe. */
+const votePattern = (kinds: string): string =>
+  String.raw`\{"body":(\{"digest":"([0-9a-f]{64})","height":([1-9]\d{0,14}),"parent":"([0-9a-f]{64})","view":(0|[1-9]\d{0,14})\}),"kind":"pbft\.(${kinds})","signature":"([A-Za-z0-9_-]{85}[AQgw])","signer":"([a-z0-9-]{1,64})"\}`;
+const VOTE_HEAD = '{"batch":null,"envelope":';
+const VOTE = new RegExp(`^\\${VOTE_HEAD}${votePattern('prepare|commit')}\\}$`);
 
 /** The way of nearly all messages: a vote without the general parser; null for whatever else (it may still be a vote). */
 function decodeVote(text: string): Packet | null {
   const match = VOTE.exec(text);
-  if (match === null) return null;
-  const [, bodyText, digest, height, parent, view, kind, signature, signer] = match as unknown as string[];
+  return match === null ? null : { batch: null, envelope: voteOf(match.slice(1), text.slice(VOTE_HEAD.length, -1)) };
+}
+
+function voteOf(groups: readonly string[], text: string): Prepare | Commit | PrePrepare {
+  const [bodyText, digest, height, parent, view, kind, signature, signer] = groups;
   const body = { digest, height: Number(height), parent, view: Number(view) } as Vote;
-  const envelope = { body, kind: `pbft.${kind}`, signature, signer } as Prepare | Commit;
+  const envelope = { body, kind: `pbft.${kind}`, signature, signer } as Prepare | Commit | PrePrepare;
   rememberText(body, bodyText as string);
-  rememberText(envelope, text.slice(VOTE_HEAD, -1));
-  return { batch: null, envelope };
+  rememberText(envelope, text);
+  return envelope;
+}
+
+const PROPOSAL_HEAD = '{"batch":{"requests":[';
+const BATCH_AT = '{"batch":'.length;
+const SIGNATURE = '"signature":"';
+const SIGNATURE_CHARACTERS = 86;
+const REQUEST_TAIL = /","signer":"[a-z0-9-]{1,64}"\}/y;
+const BATCH_TAIL = /\],"timeMs":(0|[1-9]\d{0,14})\}/y;
+const PROPOSAL_TAIL = new RegExp(`^,"envelope":(${votePattern('pre-prepare')})\\}$`);
+
+/**
+ * A proposal, taken apart request by request: what waits here already is compared as text, the rest parsed piece by piece. Pieces that are
+ * canonical values make a canonical whole, and a text has one reading. Null for whatever else, also where the pieces were cut wrongly.
+ */
+function decodeProposal(text: string, waiting: Waiting): Packet | null {
+  if (!text.startsWith(PROPOSAL_HEAD)) return null;
+  const known = waiting();
+  const requests: Batch['requests'][number][] = [];
+  let at = PROPOSAL_HEAD.length;
+  while (text[at] !== ']') {
+    if (requests.length > 0 && text[at++] !== ',') return null;
+    const signatureAt = text.indexOf(SIGNATURE, at) + SIGNATURE.length;
+    const request = known.get(text.slice(signatureAt, signatureAt + SIGNATURE_CHARACTERS));
+    const requestText = request === undefined ? '' : canonicalText(request as unknown as Json);
+    if (request !== undefined && text.startsWith(requestText, at)) {
+      requests.push(request);
+      at += requestText.length;
+      continue;
+    }
+    REQUEST_TAIL.lastIndex = signatureAt + SIGNATURE_CHARACTERS;
+    if (!REQUEST_TAIL.test(text)) return null;
+    const parsed = parseRequestText(text.slice(at, REQUEST_TAIL.lastIndex));
+    if (parsed === null || requests.length >= REQUESTS_MAX) return null;
+    requests.push(parsed);
+    at = REQUEST_TAIL.lastIndex;
+  }
+  BATCH_TAIL.lastIndex = at;
+  const tail = BATCH_TAIL.exec(text);
+  if (tail === null) return null;
+  const batchEnd = BATCH_TAIL.lastIndex;
+  const match = PROPOSAL_TAIL.exec(text.slice(batchEnd));
+  if (match === null) return null;
+  const batch: Batch = { requests, timeMs: Number(tail[1]) };
+  rememberText(batch, text.slice(BATCH_AT, batchEnd));
+  const [, envelopeText, ...vote] = match as unknown as [string, string, ...string[]];
+  return { batch, envelope: voteOf(vote, envelopeText) };
+}
+
+/** A request of its own text, or null. */
+function parseRequestText(text: string): Envelope | null {
+  try {
+    const value = parseCanonicalText(text);
+    if (!requestSchema.safeParse(value).success) return null;
+    rememberText(value as object, text);
+    return value as unknown as Envelope;
+  } catch {
+    return null;
+  }
 }
 
 /** Digest of a batch, over the requests with their signatures: one digest, one sequence of bytes. */
 export function batchDigest(batch: Batch): string {
-  return hashOf({ requests: batch.requests, timeMs: batch.timeMs } as unknown as Json);
+  return hashOf(batch as unknown as Json);
 }
