@@ -40,8 +40,8 @@ export class Tab {
     return (result as { value: T }).value;
   }
 
-  /** Waits until an expression in the page is true, 5 s unless told. */
-  async shows(what: string, expression: string, withinMs?: number): Promise<void> {
+  /** Waits until an expression in the page is true, 20 s unless told: a browser on a busy machine. */
+  async shows(what: string, expression: string, withinMs = 20_000): Promise<void> {
     let so = false;
     const look = async (): Promise<void> => {
       while (!so) so = await this.evaluate<boolean>(`Boolean(${expression})`);
