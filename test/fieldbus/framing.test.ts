@@ -120,7 +120,7 @@ describe('TCP', () => {
       });
       expect(await faultOf(line.read(1, 'holding', 100, 3, TIMEOUT_MS))).toBe(fault);
       // A stream that stopped in the middle of a frame is begun anew, like one that is no Modbus at all.
-      if (name === 'half a frame') await vi.waitFor(() => expect(line.isOpen).toBe(false));
+      if (name === 'half a frame') await vi.waitFor(() => expect(line.isOpen).toBe(false), { timeout: 20_000 });
       if (fault === 'disconnected' || name === 'half a frame') await line.open();
       expect(await line.read(1, 'holding', 200, 3, 1000)).toEqual([200, 201, 202]);
     });

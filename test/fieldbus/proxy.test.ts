@@ -33,7 +33,7 @@ async function shared(writes: boolean) {
   });
   ends.push(() => bus.stop());
   bus.start();
-  await vi.waitFor(() => expect(bus.connected).toBe(true));
+  await vi.waitFor(() => expect(bus.connected).toBe(true), { timeout: 20_000 });
   const proxy = await shareBus(bus, { host: '127.0.0.1', port: 0, writes }, { clock, log: SILENT });
   ends.push(() => proxy.close());
   const client = async (): Promise<Line> => {

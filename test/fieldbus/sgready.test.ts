@@ -58,7 +58,7 @@ async function house(contacts: readonly [recommend: number, block: number] = [0,
   };
 }
 
-const until = (check: () => void): Promise<void> => vi.waitFor(check, { timeout: 5_000, interval: 5 });
+const until = (check: () => void): Promise<void> => vi.waitFor(check, { timeout: 20_000, interval: 5 });
 
 test('a gateway that comes back opens the blocking contact first, in whichever order it finds them on disk', async () => {
   for (const left of [LEFT, [...LEFT].reverse()]) {

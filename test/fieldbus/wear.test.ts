@@ -55,7 +55,7 @@ async function house(leases = memoryLeases()): Promise<{
       await fieldbus.start();
       ends.push(() => fieldbus.stop());
       await vi.waitFor(() => expect(fieldbus.readings('inverter').get('generationPowerW')?.quality).toBe('good'), {
-        timeout: 5_000,
+        timeout: 20_000,
         interval: 10,
       });
       return fieldbus;

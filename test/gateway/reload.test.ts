@@ -13,7 +13,7 @@ import type { LoadedSite } from '../../src/site/types.ts';
 import { clock, type Served, serve, served } from '../fieldbus/served.ts';
 
 const LOOK_MS = 25;
-const until = (check: () => void): Promise<void> => vi.waitFor(check, { timeout: 8_000, interval: 10 });
+const until = (check: () => void): Promise<void> => vi.waitFor(check, { timeout: 20_000, interval: 10 });
 /** Several looks, in which nothing may happen. */
 const looks = (): Promise<void> => new Promise((done) => setTimeout(done, 6 * LOOK_MS));
 

@@ -113,7 +113,7 @@ test('its need is met in states 3 and 4, each for ten minutes at least, never bl
     return { netWh: Array.from({ length: 7 }, () => OWN_W / 4), generationWh: 0 };
   });
   const read = async () => (await fieldbus.refresh('isg', ['switch1', 'switch2'])).get('switch2')?.quality;
-  await vi.waitFor(async () => expect(await read()).toBe('good'), { timeout: 5_000 });
+  await vi.waitFor(async () => expect(await read()).toBe('good'), { timeout: 20_000 });
   for (const endMs = startMs + 195 * MINUTE_MS; nowMs < endMs; nowMs += MINUTE_MS / 4) {
     if (nowMs % LENGTH_MS === 0) await planning.plan({ bidAt: 1, isCleared: false, expected });
     await fieldbus.refresh('meter', ['gridPowerW']);
@@ -123,6 +123,7 @@ test('its need is met in states 3 and 4, each for ten minutes at least, never bl
     const told = (control.last?.setpoints ?? []).filter(({ device }) => device === 'isg');
     await vi.waitFor(() => expect(told.filter(({ control: name, value }) => contacts[name] !== value)).toEqual([]), {
       interval: 1,
+      timeout: 20_000,
     });
   }
   // Met, within what a quarter of a minute at full power is.

@@ -76,7 +76,7 @@ test('mosquitto carries requests and status, and enforces the generated rules', 
   const validator = startClient('validator-1', [url]);
   const heard: string[] = [];
   validator.subscribe('request', ['+'], 1_000, ({ path, payload }) => heard.push(`${path[0]} ${text(payload)}`));
-  await validator.connected(1, 5_000);
+  await validator.connected(1, 20_000);
   const farm = await connectedClient('gateway-farm', [url]);
   // In the name of another: dropped by the rules.
   await farm.publish('request', ['gateway-house'], bytes('forged'));
@@ -88,7 +88,7 @@ test('mosquitto carries requests and status, and enforces the generated rules', 
   const house = startClient('gateway-house', [url]);
   house.subscribe('reply', ['gateway-farm', '+'], 1_000, ({ payload }) => replies.push(text(payload)));
   house.subscribe('reply', ['gateway-house', '+'], 1_000, ({ payload }) => replies.push(text(payload)));
-  await house.connected(1, 5_000);
+  await house.connected(1, 20_000);
   await validator.publish('reply', ['gateway-farm', 'validator-1'], bytes('for the farm'));
   await validator.publish('reply', ['gateway-house', 'validator-1'], bytes('for the house'));
   await until('the reply', () => replies.length > 0);
@@ -116,7 +116,7 @@ test('one client over an embedded broker and mosquitto at once hears each messag
   const validator = startClient('validator-1', brokers);
   const heard: string[] = [];
   validator.subscribe('request', ['+'], 1_000, ({ payload }) => heard.push(text(payload)));
-  await validator.connected(2, 5_000);
+  await validator.connected(2, 20_000);
   const farm = await connectedClient('gateway-farm', brokers);
   for (const what of ['one', 'two', 'three']) await farm.publish('request', ['gateway-farm'], bytes(what));
   await until('both copies', () => validator.status().brokers.every(({ received }) => received === 3));

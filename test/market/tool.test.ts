@@ -21,7 +21,7 @@ const RUN = `
   await marketCommand().parseAsync(process.argv.slice(1), { from: 'user' }).catch(fail);
 `;
 const market = (...args: string[]) =>
-  spawnSync(process.execPath, ['--input-type=module', '-e', RUN, '--', ...args], { encoding: 'utf8', timeout: 20_000 });
+  spawnSync(process.execPath, ['--input-type=module', '-e', RUN, '--', ...args], { encoding: 'utf8', timeout: 60_000 });
 
 const BUSES = 'bus,parent\nroot,\nstreet,root\nhouse,street\n';
 const LINES = 'bus,capacity_w,tariff_uc_per_wh,loss_ppm\nstreet,,2,10000\nhouse,400,1,20000\n';

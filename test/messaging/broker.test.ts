@@ -132,7 +132,7 @@ describe('what a client may not do', () => {
     const listener = startClient('validator-1', [`${url}?broker=broker-1`]);
     const heard: string[] = [];
     listener.subscribe('request', ['+'], 1_000, ({ payload }) => heard.push(text(payload)));
-    await listener.connected(1, 5_000);
+    await listener.connected(1, 20_000);
     for (const channel of ['gateway-house', 'validator-1']) {
       const client = rawClient(url, honest(farm));
       await new Promise((resolve) => client.once('connect', resolve));
@@ -255,7 +255,7 @@ describe('hostile bytes', () => {
     listener.subscribe('header', ['+'], 4_000_000, () => {
       heard += 1;
     });
-    await listener.connected(1, 5_000);
+    await listener.connected(1, 20_000);
     const speaker = await connectedClient('validator-1', [`${url}?broker=broker-1`]);
     const MOST = 60;
     let said = 0;
@@ -274,7 +274,7 @@ describe('hostile bytes', () => {
     listener.subscribe('request', ['+'], 1_000, ({ path }) => {
       heard[path[0] as string] = (heard[path[0] as string] as number) + 1;
     });
-    await listener.connected(1, 5_000);
+    await listener.connected(1, 20_000);
     const flooder = await connectedClient('gateway-farm', [`${url}?broker=broker-1`]);
     const quiet = await connectedClient('gateway-house', [`${url}?broker=broker-1`]);
     const FLOOD = 2_000;
@@ -340,7 +340,7 @@ test('over TLS a certificate made from the node key is proof enough', async () =
     key,
     tls: { ca: read('server.crt'), cert: read('node.crt'), key: read('node.pem') },
   });
-  await node.connected(1, 5_000);
+  await node.connected(1, 20_000);
   expect(broker.clients()).toEqual(['gateway-tls']);
   // Without the certificate and without a login: nothing is proven.
   const bare = { clientId: key.keyId, username: key.keyId, ca: read('server.crt') };

@@ -18,7 +18,7 @@ test('a request published by a gateway reaches a validator, with its path', asyn
   const { url } = await startBroker();
   const validator = startClient('validator-1', [`${url}?broker=broker-1`]);
   const heard = listenTo(validator);
-  await validator.connected(1, 5_000);
+  await validator.connected(1, 20_000);
   const gateway = await connectedClient('gateway-farm', [`${url}?broker=broker-1`]);
   expect(await gateway.publish('request', ['gateway-farm'], bytes('hello'))).toEqual([url]);
   await until('the request', () => heard.length > 0);
@@ -51,7 +51,7 @@ test('a deliberate repetition after the window of duplicates is heard again', as
     clock: { chainMs: () => Date.now(), monotonicMs: () => nowMs },
   });
   const heard = listenTo(validator);
-  await validator.connected(1, 5_000);
+  await validator.connected(1, 20_000);
   const gateway = await connectedClient('gateway-farm', [`${url}?broker=broker-1`]);
   const say = (what: string) => gateway.publish('request', ['gateway-farm'], bytes(what));
   await say('again');
@@ -97,8 +97,8 @@ test('what is sent while no broker is there arrives when one comes, byte for byt
   expect(broker.port).toBe(port);
   const validator = startClient('validator-1', [`${url}?broker=broker-1`]);
   const heard = listenTo(validator);
-  await validator.connected(1, 5_000);
-  await gateway.connected(1, 5_000);
+  await validator.connected(1, 20_000);
+  await gateway.connected(1, 20_000);
   await until('the acknowledgement', () => store.outbox.all()[0]?.acknowledged.length === 1);
   // The gateway may have been there before the validator listened: the contract resends what is undecided.
   await until('the resent request', () => {
@@ -127,7 +127,7 @@ test('a broker that goes and comes back is subscribed again', async () => {
   await first.close();
   await until('the loss', () => validator.status().connected === 0 && gateway.status().connected === 0);
   await startBroker({ port });
-  await Promise.all([validator.connected(1, 5_000), gateway.connected(1, 5_000)]);
+  await Promise.all([validator.connected(1, 20_000), gateway.connected(1, 20_000)]);
   await gateway.publish('request', ['gateway-farm'], bytes('back'));
   await until('the message', () => heard.length > 0);
   expect(heard).toEqual(['gateway-farm: back']);
@@ -142,7 +142,7 @@ test('a message over its limit or from a handler that throws ends nothing', asyn
     heard.push(text(payload));
     if (heard.length === 1) throw new Error('broken handler');
   });
-  await validator.connected(1, 5_000);
+  await validator.connected(1, 20_000);
   const gateway = await connectedClient('gateway-farm', [`${url}?broker=broker-1`]);
   for (const what of ['short', 'this is much too long', 'fine']) {
     await gateway.publish('request', ['gateway-farm'], bytes(what));
@@ -161,7 +161,7 @@ test('status is retained, says offline by the will when a node dies and by itsel
   const watcher = startClient('validator-1', brokers);
   const seen: string[] = [];
   watcher.subscribe('status', ['+'], BYTES_MAX, ({ path, payload }) => seen.push(`${path[0]} ${text(payload)}`));
-  await watcher.connected(1, 5_000);
+  await watcher.connected(1, 20_000);
   const gateway = startClient('gateway-farm', brokers);
   gateway.announce({ version: '1' });
   await until('online', () => seen.includes('gateway-farm {"state":"online","version":"1"}'));
@@ -220,7 +220,7 @@ test('what is subscribed between the connection and its first subscriptions is h
     return subscribeAsync.call(this, what as string[], { qos: 1 });
   });
   afterwards(() => spy.mockRestore());
-  await validator.connected(1, 5_000);
+  await validator.connected(1, 20_000);
   await until('the message', () => {
     void gateway.publish('request', ['gateway-farm'], bytes('x'));
     return heard.length > 0;

@@ -93,7 +93,7 @@ export async function connectedClient(
   options: Partial<MessagingOptions> = {},
 ): Promise<Messaging> {
   const client = startClient(self, brokers, options);
-  await client.connected(brokers.length, 5_000);
+  await client.connected(brokers.length, 20_000);
   return client;
 }
 
@@ -106,8 +106,8 @@ export function recordingLog(): Log & { lines: [string, string, Record<string, u
   return { lines, debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }
 
-/** Waits for a condition; fails after 5 s with what was waited for. */
-export async function until(what: string, condition: () => boolean, withinMs = 5_000): Promise<void> {
+/** Waits for a condition; fails after 20 s with what was waited for. */
+export async function until(what: string, condition: () => boolean, withinMs = 20_000): Promise<void> {
   const deadline = performance.now() + withinMs;
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`waited ${withinMs / 1000} s for: ${what}`);

@@ -51,7 +51,7 @@ test.each(['persisted', 'handed over', 'acknowledged'])('killed when the request
   const validator = startClient('validator-1', [`${url}?broker=broker-1`]);
   const heard: string[] = [];
   validator.subscribe('request', ['+'], 1_000, ({ payload }) => heard.push(Buffer.from(payload).toString('hex')));
-  await validator.connected(1, 5_000);
+  await validator.connected(1, 20_000);
 
   const run = (at: string): Promise<string | null> => {
     const child = spawn(process.execPath, ['--input-type=module', '-e', SENDER, folder, `${url}?broker=broker-1`, at], {

@@ -16,7 +16,7 @@ const DEMO = path.join(import.meta.dirname, '../../devices/demo');
 const ORIGIN_MS = Date.parse('2026-06-22T09:00:00Z');
 const RATE = 45;
 const SITES = ['house', 'farm', 'factory', 'flat'] as const;
-const WAIT = { timeout: 10_000, interval: 20 };
+const WAIT = { timeout: 20_000, interval: 20 };
 
 const running: { stop(): Promise<void> }[] = [];
 
