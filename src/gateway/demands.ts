@@ -11,12 +11,14 @@ import type { GatewayStore } from '../store/gateway.ts';
 const AHEAD_MS_MAX = 31 * 24 * 3_600_000;
 
 /** Takes a customer's statement and returns for how many intervals that are not past; throws `demand.form`, `demand.customer`, `demand.time`. */
+export type DemandDesk = (customer: string, payload: Uint8Array) => number;
+
 export function createDemandDesk(options: {
   site: Pick<SiteFile, 'id' | 'customers'>;
   store: Pick<GatewayStore, 'demands'>;
   intervalMs: number;
   clock: Clock;
-}): (customer: string, payload: Uint8Array) => number {
+}): DemandDesk {
   const { site, store, intervalMs, clock } = options;
   return (customer, payload) => {
     const demands = parseStatedDemand(customer, payload, intervalMs);

@@ -12,15 +12,12 @@ import { commitsAgree } from '../consensus/certificates.ts';
 import { createFieldbus } from '../fieldbus/fieldbus.ts';
 import type { Key } from '../keys/files.ts';
 import { fastVerify } from '../keys/verify.ts';
-import { siteAccess } from '../messaging/access.ts';
-import type { EmbeddedBroker } from '../messaging/broker.ts';
 import { connect } from '../messaging/client.ts';
 import { type Envelope, encodeEnvelope, seal } from '../protocol/envelope.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import { faultsTolerated } from '../protocol/quorum.ts';
 import type { LoadedSite } from '../site/types.ts';
 import { openGatewayStore } from '../store/gateway.ts';
-import type { DemandDoor } from '../web/demand.ts';
 import { inBackground } from './background.ts';
 import { watchChain } from './chainwatch.ts';
 import { askTimedatectl, type ClockTrust, createClockGate } from './clockgate.ts';
@@ -28,6 +25,7 @@ import { createConditions, DEVICE_LOST_MS } from './conditions.ts';
 import { createSiteControl } from './controlling.ts';
 import { createSiteDelivering } from './delivering.ts';
 import { createDemandDesk } from './demands.ts';
+import { createSiteDoors } from './doors.ts';
 import { doAll } from './duties.ts';
 import { controlConfigOf, gridMeterOf } from './equipment.ts';
 import type { GatewayListener } from './events.ts';
@@ -38,7 +36,7 @@ import { createLoadNeeds } from './loadneeds.ts';
 import { createSiteMetering } from './metering.ts';
 import { createGridWatch } from './offgrid.ts';
 import { createOrderBook } from './orders.ts';
-import { asControl, createOverrides, OWNER } from './overrides.ts';
+import { asControl, createOverrides } from './overrides.ts';
 import { createSitePlanning } from './planning.ts';
 import { sitePowers } from './powers.ts';
 import { createMarketPrices } from './prices.ts';
@@ -322,32 +320,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     log,
   });
 
-  // ------------------------------------------------------------------ customers
   const accept = createDemandDesk({ site, store, intervalMs: lengthMs, clock });
-  const doors = { http: null as DemandDoor | null, mqtt: null as EmbeddedBroker | null };
-  /** Few sites open these doors, and the servers behind them are much code. */
-  async function openDoors(): Promise<void> {
-    const { demandHttp, demandMqtt } = options;
-    const monotonicMs = () => clock.monotonicMs();
-    if (demandHttp !== null) {
-      const { createDemandDoor } = await import('../web/demand.ts');
-      const holderOf = (token: string) => store.customers.holderOf(token);
-      doors.http = await createDemandDoor({ ...demandHttp, holderOf, accept, monotonicMs, log });
-    }
-    if (demandMqtt !== null) {
-      const { createBroker } = await import('../messaging/broker.ts');
-      doors.mqtt = await createBroker({
-        ...demandMqtt,
-        access: siteAccess((customer, token) => store.customers.isToken(customer, token), OWNER),
-        log,
-        monotonicMs,
-        onMessage: (user, _topic, payload) => {
-          if (user === OWNER) overrides.accept(payload, 'site broker');
-          else accept(user, payload);
-        },
-      });
-    }
-  }
+  const { demandHttp, demandMqtt } = options;
+  const { customers } = store;
+  const doors = createSiteDoors({ demandHttp, demandMqtt, customers, accept, overrides, clock, log });
 
   // ------------------------------------------------------------------ the loop
   const startedMs = clock.monotonicMs();
@@ -479,14 +455,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     await fieldbus.stop();
     clockGate.stop();
     await weather?.stop();
-    await doors.http?.close();
-    await doors.mqtt?.close();
+    await doors.close();
     await messaging.stop();
     store.close();
   }
 
   try {
-    await openDoors();
+    await doors.open();
     await fieldbus.start();
   } catch (error) {
     await close();
@@ -512,7 +487,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
   return {
     lastTickMs: () => lastTickMs,
-    demandUrl: doors.http?.url ?? null,
+    demandUrl: doors.demandUrl(),
     stop: () => {
       stopped ??= stop();
       return stopped;
