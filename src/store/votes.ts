@@ -1,4 +1,5 @@
-// A validator's vote log: what it has signed in consensus, on disk before it leaves. Owns one table of opaque records.
+// A validator's vote log: what it has signed in consensus, on disk before it leaves. Opaque records: those of the last compaction in a table,
+// those since in a journal beside it, since somebody waits for each of them.
 //
 // Losing it is worse than losing the ledger: a validator that forgets its votes may vote twice. So the log is made once,
 // together with the key it belongs to, and a log that is missing, damaged or of another key reads as null: no votes then.
@@ -7,6 +8,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { describeError, isWattpactError, WattpactError } from '../base/errors.ts';
 import type { VoteLog } from '../consensus/pbft/ports.ts';
+import { Journal, newRun } from './journal.ts';
 import { openSqlite, type Sqlite, withStoreErrors } from './sqlite.ts';
 
 const MIGRATIONS = [
@@ -18,7 +20,12 @@ const MIGRATIONS = [
     chain BLOB NOT NULL
   ) STRICT;
   `,
+  // The run of the journal that follows these votes; none: there is no journal yet.
+  'CREATE TABLE journal (one INTEGER PRIMARY KEY CHECK (one = 1), run BLOB NOT NULL) STRICT;',
 ];
+
+/** The journal's place beside the file. */
+const journalOf = (path: string): string => `${path}-votes`;
 
 export interface VoteLogFile extends VoteLog {
   /** Why there is no log to vote by, or null. */
@@ -54,40 +61,87 @@ export function openVoteLog(path: string, publicKey: string): VoteLogFile {
     db.close();
     return lostLog(path, `the vote log ${path} belongs to another key`);
   }
-  const records = readAll(db);
-  if (records === null) {
-    db.close();
-    return lostLog(path, `the vote log ${path} is damaged`);
-  }
-  return openLog(db, path);
+  const opened = openLog(db, path);
+  if (opened !== null) return opened;
+  db.close();
+  return lostLog(path, `the vote log ${path} is damaged`);
 }
 
-function openLog(db: Sqlite, path: string): VoteLogFile {
+/** Null if a vote in it is lost. */
+function openLog(db: Sqlite, path: string): VoteLogFile | null {
+  const journal = openJournal(db, path);
+  if (journal === null || readAll(db, journal) === null) {
+    journal?.close();
+    return null;
+  }
   const insert = db.prepare('INSERT INTO votes (place, record, chain) VALUES (?, ?, ?)');
-  const last = db.prepare<[], { place: number; chain: Buffer }>(
-    'SELECT place, chain FROM votes ORDER BY place DESC LIMIT 1',
-  );
-  const append = db.transaction((records: readonly Uint8Array[]) => {
-    const end = last.get();
-    let place = end?.place ?? 0;
-    let chain: Uint8Array = end?.chain ?? EMPTY;
-    for (const record of records) {
-      place += 1;
-      chain = link(chain, record);
-      insert.run(place, Buffer.from(record), Buffer.from(chain));
-    }
-  });
-  const replace = db.transaction((records: readonly Uint8Array[]) => {
+  const replace = db.transaction((records: readonly Uint8Array[], run: Uint8Array) => {
     db.prepare('DELETE FROM votes').run();
-    append(records);
+    let chain: Uint8Array = EMPTY;
+    for (const [i, record] of records.entries()) {
+      chain = link(chain, record);
+      insert.run(i + 1, Buffer.from(record), Buffer.from(chain));
+    }
+    noteRun(db, run);
   });
   return {
     lost: null,
-    read: () => withStoreErrors(path, () => readAll(db)),
-    append: (records) => withStoreErrors(path, () => append(records)),
-    replace: (records) => withStoreErrors(path, () => replace.immediate(records)),
-    close: () => db.close(),
+    read: () => withStoreErrors(path, () => readAll(db, journal)),
+    append: (records) => withStoreErrors(path, () => journal.append(pack(records))),
+    replace: (records) =>
+      withStoreErrors(path, () => {
+        const run = newRun();
+        replace.immediate(records, run);
+        journal.restart(run);
+      }),
+    close: () => {
+      journal.close();
+      db.close();
+    },
   };
+}
+
+/** The journal of the noted run, made where none was noted yet; null if it is gone. */
+function openJournal(db: Sqlite, path: string): Journal | null {
+  const run = db.prepare<[], Buffer>('SELECT run FROM journal').pluck().get();
+  return withStoreErrors(path, () => {
+    if (run !== undefined) return existsSync(journalOf(path)) ? Journal.open(journalOf(path), run) : null;
+    const first = newRun();
+    const journal = Journal.create(journalOf(path), first);
+    noteRun(db, first);
+    return journal;
+  });
+}
+
+function noteRun(db: Sqlite, run: Uint8Array): void {
+  db.prepare('INSERT INTO journal (one, run) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET run = excluded.run').run(
+    Buffer.from(run),
+  );
+}
+
+const LENGTH_BYTES = 4;
+
+/** Records as one entry of the journal: each after its length. */
+function pack(records: readonly Uint8Array[]): Uint8Array {
+  const packed = Buffer.alloc(records.reduce((sum, { length }) => sum + LENGTH_BYTES + length, 0));
+  let at = 0;
+  for (const record of records) {
+    packed.writeUInt32BE(record.length, at);
+    packed.set(record, at + LENGTH_BYTES);
+    at += LENGTH_BYTES + record.length;
+  }
+  return packed;
+}
+
+function unpack(entry: Uint8Array): Uint8Array[] {
+  const view = new DataView(entry.buffer, entry.byteOffset, entry.length);
+  const records: Uint8Array[] = [];
+  for (let at = 0; at < entry.length; ) {
+    const end = at + LENGTH_BYTES + view.getUint32(at);
+    records.push(entry.slice(at + LENGTH_BYTES, end));
+    at = end;
+  }
+  return records;
 }
 
 function lostLog(path: string, reason: string): VoteLogFile {
@@ -106,8 +160,8 @@ function link(chain: Uint8Array, record: Uint8Array): Uint8Array {
   return createHash('sha256').update(chain).update(record).digest();
 }
 
-/** All records in order, or null if the chain of hashes breaks. */
-function readAll(db: Sqlite): readonly Uint8Array[] | null {
+/** All records in order, or null if one is lost. */
+function readAll(db: Sqlite, journal: Journal): readonly Uint8Array[] | null {
   const rows = db.prepare<[], { place: number; record: Buffer; chain: Buffer }>('SELECT * FROM votes ORDER BY place');
   const records: Uint8Array[] = [];
   let chain: Uint8Array = EMPTY;
@@ -116,5 +170,6 @@ function readAll(db: Sqlite): readonly Uint8Array[] | null {
     if (!row.chain.equals(chain)) return null;
     records.push(new Uint8Array(row.record));
   }
-  return records;
+  const since = journal.read();
+  return since === null ? null : [...records, ...since.flatMap(unpack)];
 }
