@@ -30,7 +30,7 @@ export function encodePublish(topic: string, payload: Uint8Array): Buffer {
   return packet;
 }
 
-/** Ends with its socket and the socket with it. What is written in one turn of the loop leaves in one call of the system. */
+/** Ends with its socket and the socket with it. What is written at about the same time leaves in one call of the system. */
 export class SocketStream extends Duplex {
   readonly socket: Socket;
 
@@ -55,11 +55,14 @@ export class SocketStream extends Duplex {
     this.socket.write(packets);
   }
 
-  /** From here on what is written waits for the end of the turn: a call of the system costs more than a packet. */
+  /**
+   * From here on what is written waits for the end of the next turn of the loop, which takes in what came meanwhile: a call of the system
+   * wakes a process at the other end, and that costs more than a packet.
+   */
   gather(): void {
     if (this.socket.writableCorked > 0) return;
     this.socket.cork();
-    setImmediate(() => this.socket.uncork());
+    setImmediate(() => setImmediate(() => this.socket.uncork()));
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {

@@ -69,6 +69,7 @@ export async function main(args: string[]): Promise<void> {
     const cpuBefore = cluster.cpuMs();
     const cpuAloneMs = (cpuBefore - cpuAtRest) / times.length;
     const startedMs = performance.now();
+    const blocksBefore = load.blockTimes.length;
     // By time, or by a number of requests: for what only shows in the long run.
     const wanted = values.requests === undefined ? Number.POSITIVE_INFINITY : Number(values.requests);
     const untilMs =
@@ -96,6 +97,7 @@ export async function main(args: string[]): Promise<void> {
     const lastMiB = mediansMiB(LAST);
     const perS = (counted / (performance.now() - startedMs)) * 1000;
     const cpuMs = cluster.cpuMs() - cpuBefore;
+    const blocks = load.blockTimes.length - blocksBefore;
     // A request is signed once and checked by every validator; votes and attestations are shared by a batch.
     // (left out of the bound, which is then the higher: what votes cost depends on the batches).
     const perRequestMs = crypto.signMs + n * crypto.verifyMs;
@@ -128,6 +130,7 @@ export async function main(args: string[]): Promise<void> {
           boundPerS: Math.round(boundPerS),
           vsCryptoBound: round(perS / boundPerS),
           requests: counted,
+          perBlock: Math.round(counted / blocks),
           validatorsCpuMsPerRequest: round(cpuMs / counted),
           rssMiB: { settled: settledMiB.map(Math.round), last: lastMiB.map(Math.round) },
           rssGrowthMiB: round(sum(lastMiB) - sum(settledMiB)),
