@@ -1,30 +1,54 @@
 // The bid curve of one interval: at which price the site sells and buys which net energy at the grid connection.
 // The marginal value of stored energy prices each Wh of the battery; surplus and need of the site stand at what they
-// bring and cost without a trade. Integers, at most eight steps a side; joined steps keep the price nobody loses by.
+// bring and cost without a trade; loads that can be elsewhere make their own steps (offers.ts). Integers, at most eight
+// steps a side; joined steps keep the price nobody loses by.
 
 import { QUANTILES } from '../forecast/types.ts';
-import type { Exchange } from './exchange.ts';
+import { type Exchange, exchangeCost } from './exchange.ts';
+import { cheapestOf, type Piece, type Side, withOther } from './offers.ts';
 import { BID_STEPS_MAX, type BidCurve, type BidStep, type BidTerms } from './plan-types.ts';
 import { mostWh } from './taper.ts';
-import type { CostToGo, Storage } from './value.ts';
+import { acWh, type CostToGo, choicesOf, costAt, decide, type Storage } from './value.ts';
 
-export interface BidInput {
-  /** The interval, certain (one) or by quantiles of net consumption (seven). */
+/** The interval offered for, with loads in their places. */
+export interface PricedInterval {
+  /** Certain (one) or by quantiles of net consumption (seven). */
   readonly exchanges: readonly Exchange[];
-  readonly storage: Storage | null;
-  readonly storedWh: number;
   /** Cost-to-go after the interval. */
   readonly after: CostToGo;
+}
+
+export interface BidInput extends PricedInterval {
+  readonly storage: Storage | null;
+  readonly storedWh: number;
+  /** The same with loads elsewhere, as they may be placed once it is known what was traded. */
+  readonly others: readonly PricedInterval[];
   readonly terms: BidTerms;
 }
 
-interface Piece {
-  energyWh: number;
-  priceUcPerWh: number;
+/** Builds the offer: export rises with price, from full charge to full discharge. */
+export function bidCurve({ exchanges, storage, storedWh, after, others, terms }: BidInput): BidCurve {
+  const fixed = sidesOf({ exchanges, after }, storage, storedWh, terms);
+  const moved = others.map((other) => sidesOf(other, storage, storedWh, terms));
+  const supply = cheapestOf([fixed.sell.pieces, ...moved.map(({ sell }) => withOther(fixed.sell, sell))]);
+  const demand = cheapestOf([fixed.buy.pieces, ...moved.map(({ buy }) => withOther(fixed.buy, buy))]);
+
+  const low = Math.max(terms.floorUcPerWh, terms.priceMinUcPerWh);
+  const high = Math.min(terms.ceilingUcPerWh, terms.priceMaxUcPerWh);
+  const wanted = demand.map(({ energyWh, priceUcPerWh }) => ({ energyWh, priceUcPerWh: -priceUcPerWh }));
+  const buy = steps(wanted, (price) => Math.floor(Math.min(price, high)), -1, terms);
+  const lowestSell = buy[0] === undefined ? Number.NEGATIVE_INFINITY : buy[0].priceUcPerWh + 1;
+  const sell = steps(supply, (price) => Math.ceil(Math.max(price, low, lowestSell)), 1, terms);
+  return { sell, buy };
 }
 
-/** Builds the offer: export rises with price, from full charge to full discharge. */
-export function bidCurve({ exchanges, storage, storedWh, after, terms }: BidInput): BidCurve {
+/** What selling and buying cost with loads in their places; a Wh bought costs what it is worth, below zero. */
+function sidesOf(
+  { exchanges, after }: PricedInterval,
+  storage: Storage | null,
+  storedWh: number,
+  terms: BidTerms,
+): { readonly sell: Side; readonly buy: Side } {
   const x = atRisk(exchanges, terms.riskQuantile);
   const { pieces, startWh } = batteryPieces(x, storage, storedWh, after);
   const supply: Piece[] = [];
@@ -34,19 +58,27 @@ export function bidCurve({ exchanges, storage, storedWh, after, terms }: BidInpu
   for (const piece of pieces) {
     const end = at + piece.energyWh;
     const bought = Math.min(end, 0) - Math.max(at, -x.importLimitWh);
-    if (bought > 0) demand.unshift({ energyWh: bought, priceUcPerWh: Math.min(piece.priceUcPerWh, x.buyUcPerWh) });
+    if (bought > 0) demand.unshift({ energyWh: bought, priceUcPerWh: -Math.min(piece.priceUcPerWh, x.buyUcPerWh) });
     const sold = Math.min(end, x.exportLimitWh) - Math.max(at, 0);
     if (sold > 0) supply.push({ energyWh: sold, priceUcPerWh: Math.max(piece.priceUcPerWh, x.sellUcPerWh) });
     at = end;
   }
-  if (at < 0) demand.unshift({ energyWh: Math.min(-at, x.importLimitWh), priceUcPerWh: x.buyUcPerWh });
+  if (at < 0) demand.unshift({ energyWh: Math.min(-at, x.importLimitWh), priceUcPerWh: -x.buyUcPerWh });
+  const untradedUc = costUntraded(x, storage, storedWh, after);
+  const beyond = (side: readonly Piece[], priceUcPerWh: number): number =>
+    Math.max(priceUcPerWh, side.at(-1)?.priceUcPerWh ?? priceUcPerWh);
+  return {
+    sell: { untradedUc, pieces: supply, beyondUcPerWh: beyond(supply, x.buyUcPerWh) },
+    buy: { untradedUc, pieces: demand, beyondUcPerWh: beyond(demand, -x.sellUcPerWh) },
+  };
+}
 
-  const low = Math.max(terms.floorUcPerWh, terms.priceMinUcPerWh);
-  const high = Math.min(terms.ceilingUcPerWh, terms.priceMaxUcPerWh);
-  const buy = steps(demand, (price) => Math.floor(Math.min(price, high)), -1, terms);
-  const lowestSell = buy[0] === undefined ? Number.NEGATIVE_INFINITY : buy[0].priceUcPerWh + 1;
-  const sell = steps(supply, (price) => Math.ceil(Math.max(price, low, lowestSell)), 1, terms);
-  return { sell, buy };
+/** Cost of the interval and all after it when nothing is traded. */
+function costUntraded(x: Exchange, storage: Storage | null, storedWh: number, after: CostToGo): number {
+  if (storage === null) return exchangeCost(x, -x.netWh).costUc + after.costAtLowUc;
+  const { withdrawnWh, storedEndWh } = decide(after, choicesOf(storage, x), storage, storedWh);
+  const exchangedUc = exchangeCost(x, acWh(storage, withdrawnWh) - x.netWh).costUc;
+  return exchangedUc + storage.wearUcPerWh * Math.abs(withdrawnWh) + costAt(after, storedEndWh);
 }
 
 /** Net consumption such that what is offered is exceeded by no more than the wanted share of outcomes. */

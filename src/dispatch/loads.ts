@@ -4,10 +4,11 @@
 import { seededRandom } from '../base/random.ts';
 import { adaptFreely, adaptNoMore } from './adapting.ts';
 import { type EnergyLoad, type ProgramLoad, type Span, spanOf } from './equipment.ts';
-import type { Exchange, Only } from './exchange.ts';
+import type { Exchange } from './exchange.ts';
 import { fillFreely } from './filling.ts';
-import { mayGain, movesFreely, placeLoad, placeTogether, rebalance, WORTH_MOVE_UC } from './placement.ts';
-import type { LoadPlan, PlanInput } from './plan-types.ts';
+import { mayGain, placeLoad, placeTogether, rebalance } from './placement.ts';
+import { movesFreely, WORTH_MOVE_UC } from './placing.ts';
+import type { LoadPlan, LoadSchedule, PlanInput } from './plan-types.ts';
 import { programFrom, programStarts } from './programs.ts';
 import { SiteCost } from './site-cost.ts';
 import type { Sliced, Work } from './slices.ts';
@@ -70,13 +71,7 @@ const ANEW_MAX = 4;
 /** Powers of all loads together that an interval may have while they fill. */
 const COMBINATIONS_MAX = 40;
 
-export interface LoadSchedule {
-  readonly loads: readonly LoadPlan[];
-  /** Whether the battery may charge or discharge in an interval where prices below zero would pay for both at once. */
-  readonly only: readonly (Only | undefined)[];
-}
-
-/** Powers of each load in each interval of the plan, the battery used at best around them. */
+/** Powers of each load in each interval of the plan, the battery used at best around them; `cost` holds them. */
 export function* scheduleLoads(
   input: PlanInput,
   exchanges: readonly Exchange[],
@@ -84,13 +79,13 @@ export function* scheduleLoads(
   storedWh: number,
   end: CostToGo,
   work: Work,
-): Sliced<LoadSchedule> {
+): Sliced<{ readonly schedule: LoadSchedule; readonly cost: SiteCost }> {
   const cost = new SiteCost(exchanges, storage, storedWh, end, work);
   yield* cost.settleEither();
-  if (input.loads.length === 0) return { loads: [], only: cost.only() };
+  if (input.loads.length === 0) return { schedule: { loads: [], only: cost.only() }, cost };
   const schedule = new Schedule(input, cost);
   yield* schedule.run();
-  return { loads: schedule.plans, only: cost.only() };
+  return { schedule: { loads: schedule.plans, only: cost.only() }, cost };
 }
 
 class Schedule {

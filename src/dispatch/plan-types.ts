@@ -2,6 +2,7 @@
 
 import type { Millis, UcPerWh, WattHours, Watts } from '../base/units.ts';
 import type { Battery, PlanLoad } from './equipment.ts';
+import type { Only } from './exchange.ts';
 
 /** Most intervals a plan looks ahead, most batteries and loads it takes. */
 export const PLAN_INTERVALS_MAX = 400;
@@ -60,6 +61,21 @@ export interface PlanInput {
   /** What a Wh in the store is worth after the last interval; null: derived from the prices of the plan. */
   readonly endValueUcPerWh: UcPerWh | null;
   readonly terms: BidTerms;
+  /** What an earlier plan's offer rests on, once it is known what was traded by it: the plan costs no more than the best of these. */
+  readonly priced?: PricedSchedules;
+}
+
+/** Where loads run, and whether the battery may charge or discharge in an interval where prices below zero would pay for both at once. */
+export interface LoadSchedule {
+  readonly loads: readonly LoadPlan[];
+  readonly only: readonly (Only | undefined)[];
+}
+
+/** Schedules that an offer is priced with, and the loads they are for. */
+export interface PricedSchedules {
+  readonly loads: readonly PlanLoad[];
+  /** The plan's own first, then those with loads moved out of the interval offered for, or into it. */
+  readonly schedules: readonly LoadSchedule[];
 }
 
 /** What is meant to happen in an interval, at the middle of the forecast. */
@@ -115,5 +131,6 @@ export interface Plan {
   /** Value of energy in the store (all batteries together) at the end of each interval: what second-by-second control weighs prices against. */
   readonly storedValues: readonly (readonly StoredValue[])[];
   readonly bids: BidCurve;
+  readonly priced: PricedSchedules;
   readonly explanation: readonly PlanLine[];
 }

@@ -4,12 +4,13 @@
 
 import { WattpactError } from '../base/errors.ts';
 import { MEDIAN, QUANTILES } from '../forecast/types.ts';
-import { bidCurve } from './bids.ts';
+import { bidCurve, type PricedInterval } from './bids.ts';
 import { reserveWh } from './equipment.ts';
 import { type Exchange, exchangeCost, type Only } from './exchange.ts';
 import { explainPlan } from './explain.ts';
 import { scheduleLoads } from './loads.ts';
 import {
+  type LoadSchedule,
   PLAN_BATTERIES_MAX,
   PLAN_INTERVALS_MAX,
   PLAN_LOADS_MAX,
@@ -21,6 +22,7 @@ import {
   type StoredValue,
   type Uncertain,
 } from './plan-types.ts';
+import { fittingSchedules, otherSchedules } from './rescheduling.ts';
 import { atOnce, type Sliced, Work } from './slices.ts';
 import { tapersOf } from './taper.ts';
 import { acWh, average, type CostToGo, choicesOf, costAt, decide, type Storage, stepBack } from './value.ts';
@@ -44,6 +46,13 @@ const END_ROUNDS = 1;
 const DAY_MS = 86_400_000;
 /** A step over an uncertain interval counts as so many: its functions have more pieces, and their mean is taken too. */
 const UNCERTAIN_WORK = 5;
+
+/** A schedule with the site's exchanges and its cost before each interval. */
+interface Costed {
+  readonly schedule: LoadSchedule;
+  readonly loaded: readonly (readonly Exchange[])[];
+  readonly costs: readonly CostToGo[];
+}
 
 /** Middle of a forecast. */
 export function medianOf(energy: Uncertain): number {
@@ -70,15 +79,28 @@ export function* planInPieces(input: PlanInput): Sliced<Plan> {
   const storedWh = input.batteries.reduce((sum, stored) => sum + stored.storedWh, 0);
   const middle = exchanges.map((nodes) => nodes[MEDIAN] ?? nodes[0]!);
   const end = yield* endOf(input, exchanges, storage, work);
-  const { loads, only } = yield* scheduleLoads(input, middle, storage, storedWh, end, work);
-  const loadsWh = intervals.map((_, t) => loads.reduce((sum, load) => sum + load.powersW[t]! * hours, 0));
-  const withLoads = exchanges.map((nodes, t) => nodes.map((x) => withLoad(x, loadsWh[t]!, only[t])));
-  const costs = yield* costsToGo(withLoads, storage, end, input.intervalMs, work);
+  const placed = yield* scheduleLoads(input, middle, storage, storedWh, end, work);
+  const withLoads = ({ loads, only }: LoadSchedule): Exchange[][] =>
+    exchanges.map((nodes, t) => {
+      const loadWh = loads.reduce((sum, load) => sum + load.powersW[t]! * hours, 0);
+      return nodes.map((x) => withLoad(x, loadWh, only[t]));
+    });
+  function* costed(schedule: LoadSchedule): Sliced<Costed> {
+    const loaded = withLoads(schedule);
+    return { schedule, loaded, costs: yield* costsToGo(loaded, storage, end, input.intervalMs, work) };
+  }
+  let best = yield* costed(placed.schedule);
+  for (const schedule of fittingSchedules(input.priced, input)) {
+    const known = yield* costed(schedule);
+    if (costAt(known.costs[0]!, storedWh) < costAt(best.costs[0]!, storedWh)) best = known;
+  }
+  const { loaded, costs } = best;
+  const { loads } = best.schedule;
 
   const steps: PlanStep[] = [];
   let stored = storedWh;
   for (const [t, interval] of intervals.entries()) {
-    const x = withLoads[t]![MEDIAN] ?? withLoads[t]![0]!;
+    const x = loaded[t]![MEDIAN] ?? loaded[t]![0]!;
     let batteryWh = 0;
     let end = stored;
     if (storage !== null) {
@@ -92,7 +114,7 @@ export function* planInPieces(input: PlanInput): Sliced<Plan> {
       generationWh: medianOf(interval.generationWh),
       curtailedWh,
       consumptionWh: medianOf(interval.consumptionWh),
-      loadsWh: loadsWh[t]!,
+      loadsWh: loads.reduce((sum, load) => sum + load.powersW[t]! * hours, 0),
       batteryWh,
       gridWh: x.netWh - batteryWh + curtailedWh,
       storedEndWh: end,
@@ -102,11 +124,20 @@ export function* planInPieces(input: PlanInput): Sliced<Plan> {
   const first = costs[0]!;
   const storedValues = costs.slice(1).map(storedValueOf);
   const bidAt = input.bidInterval;
+  // What was traded decides where loads run; it is not offered again.
+  const others = input.priced === undefined ? yield* otherSchedules(input, best.schedule, placed.cost) : [];
+  const pricedOthers: PricedInterval[] = [];
+  for (const other of others) {
+    const moved = withLoads(other);
+    const [after] = yield* costsToGo(moved.slice(bidAt + 1), storage, end, input.intervalMs, work);
+    pricedOthers.push({ exchanges: moved[bidAt]!, after: after! });
+  }
   const bids = bidCurve({
-    exchanges: withLoads[bidAt]!,
+    exchanges: loaded[bidAt]!,
     storage,
     storedWh: bidAt === 0 ? storedWh : steps[bidAt - 1]!.storedEndWh,
     after: costs[bidAt + 1]!,
+    others: pricedOthers,
     terms: input.terms,
   });
   return {
@@ -116,6 +147,7 @@ export function* planInPieces(input: PlanInput): Sliced<Plan> {
     loads,
     storedValues,
     bids,
+    priced: { loads: input.loads, schedules: [best.schedule, ...others] },
     explanation: explainPlan(input, steps, loads, storage),
   };
 }

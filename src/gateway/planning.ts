@@ -201,6 +201,7 @@ export function createSitePlanning(options: {
           riskQuantile:
             contract.riskQuantile ?? newsvendor(genesis, contract, options.prices.expected(startMs + bidAt * lengthMs)),
         },
+        ...(isCleared && current?.firstInterval === first ? { priced: current.plan.priced } : {}),
       };
       const plan = await inPieces(planInPieces(input));
       current = { plan, firstInterval: first };
