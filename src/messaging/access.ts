@@ -30,7 +30,7 @@ export interface Credentials {
 export interface ConnectionLimits {
   /** Largest packet it may send. */
   readonly packetBytesMax: number;
-  /** Steady rate, and how far it may run ahead of it at once; beyond, it is read more slowly. */
+  /** Steady rate of packets of any kind, and how far it may run ahead of it at once; beyond, it is read more slowly. */
   readonly messagesPerSecond: number;
   readonly messagesBurst: number;
   readonly bytesPerSecond: number;

@@ -26,6 +26,8 @@ const CONNECT_TIMEOUT_MS: Millis = 10_000;
 /** Longest silence a client may ask for, s. */
 const KEEPALIVE_MAX_S = 120;
 const SUBSCRIPTIONS_MAX = 64;
+/** Refused subscriptions (each is a line in the log) before the connection is closed; one packet can ask for thousands. */
+const REFUSED_SUBSCRIPTIONS_MAX = 64;
 const TOPIC_LEVELS_MAX = 8;
 /** Above every backlog limit in access.ts: the dropping is ours, the broker never waits for a client that does not read. */
 const BACKLOG_BYTES_MAX = 64 * 1024 * 1024;
@@ -63,6 +65,7 @@ export async function createBroker(options: BrokerOptions): Promise<EmbeddedBrok
   /** Kept after the connection has ended as well: a will is checked then. */
   const principals = new WeakMap<Client, Principal>();
   const connected = new Set<Client>();
+  const refusedSubscriptions = new WeakMap<Client, number>();
   /** Clients that want acknowledged deliveries (QoS 1) on some topic: theirs are the library's work. */
   const acknowledging = new WeakSet<Client>();
   const encoded = encoderOnce();
@@ -126,6 +129,12 @@ export async function createBroker(options: BrokerOptions): Promise<EmbeddedBrok
       if (allowed) {
         if (subscription.qos > 0) acknowledging.add(client);
         return done(null, subscription);
+      }
+      const refused = (refusedSubscriptions.get(client) ?? 0) + 1;
+      refusedSubscriptions.set(client, refused);
+      if (refused > REFUSED_SUBSCRIPTIONS_MAX) {
+        streamOf(client).destroy();
+        return done(new Error('too many subscriptions were refused'), null);
       }
       refuse(client, principal, `subscription to ${subscription.topic}`, 'not for this client');
       // null = SUBACK with failure; an error would close the connection.

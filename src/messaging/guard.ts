@@ -7,13 +7,11 @@ import type { Millis } from '../base/units.ts';
 import type { ConnectionLimits } from './access.ts';
 import { SocketStream } from './stream.ts';
 
-const PUBLISH_TYPE = 3;
-
-/** Before a client is known: a CONNECT with a will and a login, nothing else. */
+/** Before a client is known: a CONNECT with a will and a login, and the first packets of a client that does not wait for the answer. */
 export const STRANGER_LIMITS: ConnectionLimits = {
   packetBytesMax: 8 * 1024,
   messagesPerSecond: 1,
-  messagesBurst: 1,
+  messagesBurst: 8,
   bytesPerSecond: 8 * 1024,
   bytesBurst: 16 * 1024,
   backlogBytesMax: 64 * 1024,
@@ -47,11 +45,13 @@ class PacketScan {
   #rest = -1;
   #header = 0;
   #length = 0;
-  #type = 0;
 
-  /** Counts the PUBLISH packets that begin in the chunk; null = a packet is malformed or longer than `packetBytesMax`. */
-  messagesIn(chunk: Uint8Array, packetBytesMax: number): number | null {
-    let messages = 0;
+  /**
+   * Counts the packets whose header ends in the chunk, of every type (a ping of two bytes is as much work as a message); null = a packet is
+   * malformed or longer than `packetBytesMax`.
+   */
+  packetsIn(chunk: Uint8Array, packetBytesMax: number): number | null {
+    let packets = 0;
     for (let i = 0; i < chunk.length; ) {
       if (this.#rest > 0) {
         const skipped = Math.min(this.#rest, chunk.length - i);
@@ -62,7 +62,6 @@ class PacketScan {
       }
       const byte = chunk[i++] as number;
       if (this.#header === 0) {
-        this.#type = byte >> 4;
         this.#length = 0;
         this.#header = 1;
         continue;
@@ -72,11 +71,11 @@ class PacketScan {
       this.#header += 1;
       if (this.#length > packetBytesMax) return null;
       if ((byte & 0x80) !== 0) continue;
-      if (this.#type === PUBLISH_TYPE) messages += 1;
+      packets += 1;
       this.#header = 0;
       this.#rest = this.#length === 0 ? -1 : this.#length;
     }
-    return messages;
+    return packets;
   }
 }
 
@@ -119,13 +118,13 @@ export class GuardedStream extends SocketStream {
 
   #take(chunk: Buffer): void {
     const { packetBytesMax } = this.#limits;
-    const messages = this.#scan.messagesIn(chunk, packetBytesMax);
-    if (messages === null) {
+    const packets = this.#scan.packetsIn(chunk, packetBytesMax);
+    if (packets === null) {
       this.destroy(new Error(`sent a malformed packet or one over ${packetBytesMax} bytes`));
       return;
     }
     const at = this.#monotonicMs();
-    const waitMs = Math.max(this.#messages.take(messages, at), this.#bytes.take(chunk.length, at));
+    const waitMs = Math.max(this.#messages.take(packets, at), this.#bytes.take(chunk.length, at));
     if (waitMs > 0) {
       this.socket.pause();
       this.#wait = setTimeout(() => {

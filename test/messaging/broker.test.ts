@@ -167,6 +167,17 @@ describe('what a client may not do', () => {
     expect(client.connected).toBe(true);
   });
 
+  test('one packet with thousands of subscriptions that are not its own ends the connection, not the log', async () => {
+    const log = recordingLog();
+    const { url } = await startBroker({ log });
+    const client = rawClient(url, honest(farm));
+    await new Promise((resolve) => client.once('connect', resolve));
+    const closed = new Promise<void>((resolve) => client.once('close', () => resolve()));
+    client.subscribe(Array.from({ length: 2_000 }, (_, i) => `x${i}`));
+    await closed;
+    expect(log.lines.filter(([level]) => level === 'warn').length).toBe(64);
+  });
+
   test('retaining anything but its status is refused', async () => {
     const { url } = await startBroker();
     const client = rawClient(url, honest(farm));

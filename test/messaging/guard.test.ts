@@ -108,6 +108,25 @@ test('beyond its burst a client is read no faster than its rate', async () => {
   expect(guarded.socket.isPaused()).toBe(true);
 });
 
+test('packets that are no messages count as much: pings, subscriptions, acknowledgements', async () => {
+  for (const [type, length] of [
+    [12, 0],
+    [8, 30],
+    [10, 30],
+    [4, 2],
+  ] as const) {
+    const { guarded, near } = await pair({ ...LIMITS, messagesBurst: 10 });
+    let bytes = 0;
+    guarded.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+    });
+    const flood = Buffer.concat(Array.from({ length: 11 }, () => packet(type, length)));
+    near.write(flood);
+    await until('the burst', () => bytes === flood.length);
+    expect(guarded.socket.isPaused(), `type ${type}`).toBe(true);
+  }
+});
+
 test('the end of either side ends the other', async () => {
   const first = await pair(LIMITS);
   first.guarded.resume();
