@@ -32,6 +32,7 @@ import {
 import { sortQuantiles } from './quantiles.ts';
 import { memoryQuantiles, seasonalQuantiles } from './seasonal.ts';
 import { newShift, type ShiftState, watchShift } from './shift.ts';
+import { learnStack, newStack, type StackState, stackShift } from './stack.ts';
 import {
   type Forecaster,
   type ForecasterOptions,
@@ -109,12 +110,13 @@ interface Records {
   near: CombinationState[];
   far: CombinationState[];
   nearSpreads: Spread[];
+  nearStacks: StackState[];
   farSpread: Spread;
 }
 
 /** JSON, but for the history. */
 interface State {
-  readonly version: 7;
+  readonly version: 8;
   /** By near lead, then far, then far with weather. */
   readonly fits: Fit[];
   /** The fit that is under way: which set, the steps it knows, and how much of it is done. */
@@ -270,8 +272,9 @@ export function createForecaster(
         const lead = step - now;
         const given = opinions[lead - 1];
         const then = issued[lead - 1] as number[];
-        if (given != null)
-          learnCombination(nearState(lead), nearSpread(lead), given, NEAR_TRUST, then, value, memory, 1);
+        if (given == null) continue;
+        learnStack(nearStack(lead), given, mix(nearState(lead), given, NEAR_TRUST), value, memory);
+        learnCombination(nearState(lead), nearSpread(lead), given, NEAR_TRUST, then, value, memory, 1);
       }
       for (const { now, opinions, issued } of state.pendingFar) {
         const lead = step - now;
@@ -293,6 +296,11 @@ export function createForecaster(
   const nearSpread = (lead: number): Spread => {
     state.records.nearSpreads[lead - 1] ??= { log: 0 };
     return state.records.nearSpreads[lead - 1] as Spread;
+  };
+
+  const nearStack = (lead: number): StackState => {
+    state.records.nearStacks[lead - 1] ??= newStack(NEAR_TRUST.priors.length);
+    return state.records.nearStacks[lead - 1] as StackState;
   };
 
   const farState = (lead: number): CombinationState => {
@@ -372,7 +380,9 @@ export function createForecaster(
   /** One forecast of the opinions on a step so far ahead. */
   const mixture = (opinions: Opinions, lead: number, near: boolean): number[] => {
     const combination = near ? nearState(lead) : farState(lead);
-    const mixed = mix(combination, opinions, near ? NEAR_TRUST : FAR_TRUST);
+    const plain = mix(combination, opinions, near ? NEAR_TRUST : FAR_TRUST);
+    const shift = near ? stackShift(nearStack(lead), opinions, plain) : 0;
+    const mixed = plain.map((value) => value + shift);
     return sortQuantiles(calibrate(combination, near ? nearSpread(lead) : state.records.farSpread, mixed));
   };
 
@@ -431,11 +441,11 @@ function rounded(values: readonly number[] | null): readonly number[] | null {
 
 function fresh(capacity: number): { history: History; state: State } {
   const state: State = {
-    version: 7,
+    version: 8,
     fits: [],
     fitting: null,
     firstStep: null,
-    records: { near: [], far: [], nearSpreads: [], farSpread: { log: 0 } },
+    records: { near: [], far: [], nearSpreads: [], nearStacks: [], farSpread: { log: 0 } },
     recordsBefore: null,
     pendingNear: [],
     pendingFar: [],
@@ -450,7 +460,7 @@ function restore(text: string, capacity: number): { history: History; state: Sta
     const { history, ...state } = JSON.parse(text) as State & {
       history: { oldest: number; values: (number | null)[] };
     };
-    if (state.version !== 7) throw new Error(`unknown version ${state.version}`);
+    if (state.version !== 8) throw new Error(`unknown version ${state.version}`);
     return { history: History.fromJson(capacity, history), state };
   } catch (cause) {
     throw new WattpactError('forecast.state', 'the state of a forecaster cannot be read', {

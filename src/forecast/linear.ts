@@ -9,8 +9,9 @@ export interface Linear {
   readonly intercept: number;
 }
 
-/** Products of two inputs that are added up in one piece of the work. */
+/** Products of two inputs that are added up in one piece of the work, and values that a mean is made of. */
 const PRODUCTS_A_PIECE = 1_000_000;
+const VALUES_A_PIECE = 100_000;
 
 /** Fits rows (NaN: unknown) to values with weights. `ridge` is relative to the number of rows' weight. Null if nothing can be fitted. */
 export function* fitLinear(
@@ -22,7 +23,9 @@ export function* fitLinear(
   const width = rows[0]?.length ?? 0;
   const means = new Float64Array(width);
   const scales = new Float64Array(width);
+  const pieceInputs = Math.ceil(VALUES_A_PIECE / Math.max(1, rows.length));
   for (let f = 0; f < width; f++) {
+    if (f % pieceInputs === pieceInputs - 1) yield;
     let [sum, square, total] = [0, 0, 0];
     for (let i = 0; i < rows.length; i++) {
       const value = (rows[i] as Float64Array)[f] as number;
@@ -83,8 +86,13 @@ function standardise(row: Float64Array, means: Float64Array, scales: Float64Arra
   }
 }
 
-/** Cholesky of the lower half plus `ridge` on the diagonal; null if it is not positive. */
-function solve(products: Float64Array, targets: Float64Array, width: number, ridge: number): Float64Array | null {
+/** Solves by Cholesky of the lower half of `products` plus `ridge` on the diagonal; null if it is not positive. */
+export function solve(
+  products: Float64Array,
+  targets: Float64Array,
+  width: number,
+  ridge: number,
+): Float64Array | null {
   const lower = new Float64Array(width * width);
   for (let i = 0; i < width; i++) {
     for (let j = 0; j <= i; j++) {

@@ -178,15 +178,12 @@ export function* fitNear(
   const valueTrees = yield* fitBoosted(binned, values, { ...VALUE_TREES, seed: until + 1 });
   const lines = rows.map((row) => row.base + predictLinear(linear, row.linear));
   const rests = values.map((value, i) => value - (lines[i] as number));
+  yield;
   const corrections = lead > 1 ? null : yield* fitBoosted(binned, rests, { ...CORRECTION_TREES, seed: until + 2 });
-  return {
-    changes: changeTrees,
-    values: valueTrees,
-    corrections,
-    linear,
-    linearErrors: fitLevels(lines, rests),
-    baseErrors: fitLevels(bases, changes),
-  };
+  const linearErrors = fitLevels(lines, rests);
+  yield;
+  const baseErrors = fitLevels(bases, changes);
+  return { changes: changeTrees, values: valueTrees, corrections, linear, linearErrors, baseErrors };
 }
 
 /** Issues of a day that far models are fitted to, each with all its leads. */
@@ -266,31 +263,26 @@ export function* fitFar(
   const trees = yield* fitBoosted(binned, values, { ...FAR_TREES, seed: until });
   const hours = (GROUP_HOURS * features.perDay) / 24;
   const groupSteps = Math.max(hours, Math.ceil((leadMax * GROUP_ROWS) / rows.length));
-  const errorsByGroup = (guesses: readonly Watts[]): Levels[] =>
-    Array.from({ length: Math.ceil(leadMax / groupSteps) }, (_, group) => {
-      const own = rows.map((_, i) => i).filter((i) => groupOf(rows[i] as Row, groupSteps) === group);
-      return fitLevels(
-        own.map((i) => guesses[i] as Watts),
-        own.map((i) => (values[i] as Watts) - (guesses[i] as Watts)),
-      );
-    });
-  const known = rows.map((_, i) => i).filter((i) => !Number.isNaN(lastOf(rows[i] as Row)));
-  return {
-    trees,
-    linear,
-    fading,
-    linearErrors: errorsByGroup(rows.map((row) => row.base + predictLinear(linear, row.linear))),
-    fadingErrors: errorsByGroup(rows.map((row) => row.base + predictLinear(fading, row.fading))),
-    groupSteps,
-    baseErrors: fitLevels(
-      rows.map((row) => row.base),
-      changes,
-    ),
-    lastErrors: fitLevels(
-      known.map((i) => leadOf(rows[i] as Row)),
-      known.map((i) => (values[i] as number) - lastOf(rows[i] as Row)),
-    ),
-  };
+  function* errorsByGroup(guesses: readonly Watts[]): Work<Levels[]> {
+    const groups: number[][] = Array.from({ length: Math.ceil(leadMax / groupSteps) }, () => []);
+    for (const [i, row] of rows.entries()) groups[groupOf(row, groupSteps)]?.push(i);
+    const errors: Levels[] = [];
+    for (const own of groups) {
+      yield;
+      errors.push(errorsOf(own, guesses, values, guesses));
+    }
+    return errors;
+  }
+  const linearErrors = yield* errorsByGroup(rows.map((row) => row.base + predictLinear(linear, row.linear)));
+  const fadingErrors = yield* errorsByGroup(rows.map((row) => row.base + predictLinear(fading, row.fading)));
+  yield;
+  const bases = rows.map(({ base }) => base);
+  const baseErrors = fitLevels(bases, changes);
+  yield;
+  const lasts = rows.map(lastOf);
+  const known = [...lasts.keys()].filter((i) => !Number.isNaN(lasts[i] as number));
+  const lastErrors = errorsOf(known, lasts, values, rows.map(leadOf));
+  return { trees, linear, fading, linearErrors, fadingErrors, groupSteps, baseErrors, lastErrors };
 }
 
 /** Opinions: trees of the change, of the value and on the regression (null where there are none); regression and base with their usual errors. */
@@ -335,6 +327,19 @@ function withErrors(levels: Levels, level: number, value: Watts): number[] | nul
 interface Levels {
   readonly centres: readonly number[];
   readonly errors: readonly (readonly number[])[];
+}
+
+/** Levels of the rows `own`: their errors where the forecast, or whatever else tells them apart, is low, ..., high. */
+function errorsOf(
+  own: readonly number[],
+  guesses: readonly Watts[],
+  values: readonly Watts[],
+  levels: readonly number[],
+): Levels {
+  return fitLevels(
+    own.map((i) => levels[i] as number),
+    own.map((i) => (values[i] as Watts) - (guesses[i] as Watts)),
+  );
 }
 
 function fitLevels(bases: readonly number[], errors: readonly number[]): Levels {
