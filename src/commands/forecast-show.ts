@@ -7,6 +7,7 @@ import type { Command } from 'commander';
 import { WattpactError } from '../base/errors.ts';
 import { intervalStartMs, isoSeconds } from '../base/interval.ts';
 import { MEDIAN, QUANTILES } from '../forecast/types.ts';
+import { keptDoubts } from '../gateway/doubts.ts';
 import { generatorsOf } from '../gateway/equipment.ts';
 import { CONSUMPTION, consumptionWh, movableLoads } from '../gateway/forecasting.ts';
 import { STORE_FILE } from '../gateway/gateway.ts';
@@ -59,6 +60,7 @@ function show(siteFile: string, { json }: Flags): void {
     const issued = lastIssued(store);
     if (issued === null) throw new WattpactError('forecast.none', 'the gateway has issued no forecast yet');
     const names = [...generatorsOf(site).map(({ id }) => id), CONSUMPTION, NET];
+    const doubts = keptDoubts(store.settings, issued.first, lengthMs);
     const series = names.map((name) => {
       return { name, ahead: aheadOf(issued, name, lengthMs), past: pastOf(store, site, issued.first, name, lengthMs) };
     });
@@ -66,6 +68,7 @@ function show(siteFile: string, { json }: Flags): void {
       printJson({
         issued: isoSeconds(issued.issuedAtMs),
         quantiles: QUANTILES,
+        doubts,
         series: series.map((each) => ({ ...each, score: scoreOf(each.past) })),
       });
       return;
@@ -73,6 +76,9 @@ function show(siteFile: string, { json }: Flags): void {
     printLine(
       `${site.name}: forecast of ${isoSeconds(issued.issuedAtMs)}, Wh an interval of ${lengthMs / 60_000} minutes`,
     );
+    for (const { subject, intervals, why } of doubts) {
+      printLine(`not learnt from: ${intervals} intervals of ${subject} in the last day (${why}); look at its meter`);
+    }
     for (const each of series) for (const line of linesOf(each.name, each.ahead, each.past)) printLine(line);
   } finally {
     store.close();

@@ -44,7 +44,7 @@ import {
 } from './types.ts';
 import { WeatherView } from './weather.ts';
 import { fitWeather, predictWeather, type WeatherModels, weatherRow } from './weather-models.ts';
-import { advance, finish, type Work } from './work.ts';
+import { finish, type Work } from './work.ts';
 
 /** Days that models are fitted to, at most this many steps of them. */
 const WINDOW_DAYS = 112;
@@ -169,6 +169,16 @@ export function createForecaster(
       : fitNear(features, history, from, until, lead);
   };
 
+  /** The models that the kept state speaks of, and the fit that was under way. */
+  function* refitting(): Work<void> {
+    for (const [set, { until }] of state.fits.entries()) {
+      if (until !== null) models[set] = yield* fitted(set, until);
+    }
+    if (state.fitting === null) return;
+    job = fitted(state.fitting.set, state.fitting.until);
+    for (let piece = 0; piece < state.fitting.pieces && job.next().done !== true; piece++) yield;
+  }
+
   /** Steps between two fits of a set: a day, or as many as its rows cost. */
   const interval = (set: number, until: number): number => {
     const steps = until - (state.firstStep as number);
@@ -224,6 +234,7 @@ export function createForecaster(
   };
 
   function* learning(sample: Sample): Work<SampleMark | null> {
+    yield* refit;
     const step = sample.startMs / stepMs;
     if (!Number.isInteger(step) || (history.newest !== null && step <= history.newest)) return 'out-of-order';
     const fault = judge(options, features, state.cleaner, sample, step);
@@ -419,17 +430,12 @@ export function createForecaster(
   for (const set of sets.keys()) state.fits[set] ??= { until: null };
   state.fits.length = sets.length;
   if (state.fitting !== null && state.fitting.set >= sets.length) state.fitting = null;
-  for (const [set, { until }] of state.fits.entries()) {
-    if (until !== null) models[set] = finish(fitted(set, until));
-  }
-  if (state.fitting !== null) {
-    job = fitted(state.fitting.set, state.fitting.until);
-    advance(job, state.fitting.pieces);
-  }
+  const refit = refitting();
   return {
     options,
     learn: (sample) => finish(learning(sample)),
     learning,
+    refit,
     forecast,
     state: () => JSON.stringify({ ...state, history: history.toJson() }),
   };

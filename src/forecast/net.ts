@@ -58,6 +58,8 @@ export interface NetForecaster {
     count: number,
     running?: readonly (readonly PartialReading[])[],
   ): readonly IntervalForecast[];
+  /** After a restart: of the net's own model, as a `Forecaster`'s; the parts have theirs. */
+  readonly refit: Work<void>;
   /** Which of the two answers for a step so many after the newest learnt one. */
   source(lead: number): 'joint' | 'model';
   /** JSON text, below 1 MiB, without the parts' own states. */
@@ -255,6 +257,7 @@ export function createNetForecaster(
   return {
     learn: (samples) => finish(learning(samples)),
     learning,
+    refit: model.refit,
     forecast,
     source,
     state: () => JSON.stringify({ ...state, model: model.state() }),

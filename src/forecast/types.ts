@@ -68,6 +68,11 @@ export interface Forecaster {
   /** The same in pieces of a few milliseconds. Until it is done, forecasts may be asked for, the state not. */
   learning(sample: Sample): Work<SampleMark | null>;
   /**
+   * After a restart: fits the models that the kept state speaks of again, in pieces. Learning does what is left of it first; forecasts asked
+   * for before it is done come from the models there are, at worst from season and memory.
+   */
+  readonly refit: Work<void>;
+  /**
    * The `count` steps from the first one that starts at or after `issuedMs`, from what was learnt before. Never throws for lack of history.
    * `running`: finer readings of the step that runs, in any order: the newest step they speak of, when it comes after all that were learnt
    * (right after the newest, or after a gap); what lies before it is left out. An interval from T on, asked for ten minutes before: learnt up to T - 15 min, readings from T - 15 to T - 10 min,

@@ -10,12 +10,3 @@ export function finish<T>(work: Work<T>): T {
     if (done === true) return value;
   }
 }
-
-/** Does at most so many pieces; the result once there is one, else null. */
-export function advance<T>(work: Work<T>, pieces: number): { readonly result: T } | null {
-  for (let i = 0; i < pieces; i++) {
-    const { done, value } = work.next();
-    if (done === true) return { result: value };
-  }
-  return null;
-}

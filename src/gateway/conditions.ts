@@ -4,11 +4,14 @@
 import type { Clock } from '../base/clock.ts';
 import type { Millis } from '../base/units.ts';
 import type { GatewayStore } from '../store/gateway.ts';
+import type { Doubt } from './doubts.ts';
 
 /** What lasts shorter is not told, wall time: a start, one lost answer. */
 const TOLD_AFTER_MS: Millis = 5_000;
 /** A device that gave no good value for so long is lost, wall time. */
 export const DEVICE_LOST_MS: Millis = 30_000;
+/** So many intervals of a day that are not believed are told: one may be a slip. */
+const DOUBTED_MIN = 4;
 const CONDITIONS = 'conditions';
 
 export interface Condition {
@@ -41,6 +44,8 @@ export interface SiteSigns {
   readonly undrivenBatteries: readonly string[];
   /** Why there is no news of the weather where a source is named, or null. */
   readonly weatherTrouble: string | null;
+  /** What was metered in the last day and is not believed. */
+  readonly doubts: readonly Doubt[];
   /** Controls that do not take what they are told, with the reason. */
   readonly refusals: ReadonlyMap<string, string>;
 }
@@ -97,6 +102,13 @@ export function conditionsOf(signs: SiteSigns): readonly Omit<Condition, 'sinceM
     add(`refused ${control}`, `${control} does not take its set-point: ${reason}`);
   if (signs.weatherTrouble !== null) {
     add('weather-silent', `no news of the weather (${signs.weatherTrouble}): forecasts go on with what is known`);
+  }
+  for (const { subject, intervals, why } of signs.doubts) {
+    if (intervals < DOUBTED_MIN) continue;
+    add(
+      `doubted ${subject}`,
+      `what is metered of ${subject} looks wrong (${why}): ${intervals} intervals of the last day are not learnt from, forecasts go on with what was known before`,
+    );
   }
   for (const battery of signs.undrivenBatteries) {
     add(

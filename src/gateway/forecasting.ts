@@ -20,6 +20,7 @@ import type { WeatherArchive } from '../forecast/weather.ts';
 import type { Work } from '../forecast/work.ts';
 import type { SiteFile } from '../site/types.ts';
 import type { GatewayStore } from '../store/gateway.ts';
+import { createDoubts, type Doubt } from './doubts.ts';
 import { generatorsOf } from './equipment.ts';
 import { loadSubject, SITE, type SoFar } from './metering.ts';
 
@@ -53,6 +54,8 @@ export interface SiteForecasting {
   learnUpTo(interval: number, budgetMs: number): boolean;
   /** Generator id -> forecasts of `count` intervals from `first` on. */
   generation(first: number, count: number): ReadonlyMap<string, readonly EnergyForecast[]>;
+  /** What was metered in the last day but is not believed, and so not learnt from. */
+  doubts(): readonly Doubt[];
   /** Without movable loads. */
   consumption(first: number, count: number): readonly EnergyForecast[];
   /**
@@ -136,7 +139,10 @@ export function createSiteForecasting(options: {
   let isLearning = true;
   const loadsSince = new Map<string, number>();
   /** The interval after `learned`, half learnt. */
-  let begun: Work<unknown> | null = null;
+  let begun: ReturnType<NetForecaster['learning']> | null = null;
+  /** After a restart: what is to be fitted again, in pieces. */
+  const refits = [...parts.map(({ forecaster }) => forecaster.refit), net.refit];
+  const doubts = createDoubts(store.settings, intervalMs);
 
   function partOptions(): readonly (readonly [string, 1 | -1, ForecasterOptions])[] {
     return [
@@ -198,6 +204,10 @@ export function createSiteForecasting(options: {
     }
     // What is to be kept comes first: learning takes all the time there is. A step that is half learnt is in no state.
     if (toKeep.length > 0 && begun === null) keepNext();
+    while (refits.length > 0 && clock.monotonicMs() < untilMs) {
+      if ((refits[0] as Work<void>).next().done === true) refits.shift();
+    }
+    if (refits.length > 0) return false;
     let next = learned + 1;
     if (learned < 0) {
       next = firstStored(SITE, 'import', interval) ?? interval + 1;
@@ -206,7 +216,9 @@ export function createSiteForecasting(options: {
     while (next <= interval && clock.monotonicMs() < untilMs) {
       const current = next;
       begun ??= net.learning(parts.map((part) => sampleOf(part, current)));
-      if (begun.next().done !== true) continue;
+      const { done, value: marks } = begun.next();
+      if (done !== true) continue;
+      for (const [i, mark] of marks.entries()) doubts.note((parts[i] as Part).name, current, mark);
       begun = null;
       learned = next++;
       if (toKeep.length > 0) break;
@@ -232,6 +244,7 @@ export function createSiteForecasting(options: {
     if (name !== undefined && forecaster !== undefined) store.settings.set(`forecast ${name}`, forecaster.state());
     if (toKeep.length > 0) return;
     kept = keeping;
+    doubts.keep();
     store.settings.set(LEARNED, kept);
   }
 
@@ -275,6 +288,7 @@ export function createSiteForecasting(options: {
 
   return {
     learnUpTo,
+    doubts: () => doubts.of(learned),
     generation: (first, count) =>
       new Map(parts.slice(1).map((part) => [part.name, forecastOf(part, first, count)] as const)),
     consumption: (first, count) => forecastOf(parts[0] as Part, first, count),

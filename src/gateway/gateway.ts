@@ -384,6 +384,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       unmeteredLoads: metering.unmeteredLoads,
       undrivenBatteries: site.storage.filter(({ driven }) => !driven).map(({ id }) => id),
       weatherTrouble: weather?.trouble() ?? null,
+      doubts: forecasting.doubts(),
       refusals: control.refusals,
     });
     for (const { what, condition } of changes) {

@@ -3,6 +3,7 @@ import { seededRandom } from '../../src/base/random.ts';
 import { createForecaster } from '../../src/forecast/forecaster.ts';
 import { createNetForecaster, type NetPart } from '../../src/forecast/net.ts';
 import type { Forecaster, Sample } from '../../src/forecast/types.ts';
+import { finish } from '../../src/forecast/work.ts';
 
 const STEP = 3_600_000;
 const START = Date.UTC(2026, 2, 1);
@@ -22,6 +23,7 @@ function fixed(
       yield;
       return powerW === null ? 'missing' : null;
     },
+    refit: (function* () {})(),
     forecast: (issuedMs, count) =>
       Array.from({ length: count }, (_, i) => {
         const startMs = Math.ceil(issuedMs / STEP) * STEP + i * STEP;
@@ -125,6 +127,7 @@ test('a part that is missing makes no joint residual, and the state rebuilds the
   const { net, endMs } = taught(0, 60);
   const before = net.forecast(endMs, 3);
   const again = createNetForecaster({ stepMs: STEP }, parts(), net.state());
+  finish(again.refit);
   expect(again.forecast(endMs, 3)).toEqual(before);
   expect(net.learn([{ startMs: endMs, powerW: null }, ...samples(60, () => 0.5, 0).slice(1)])).toEqual([
     'missing',

@@ -9,6 +9,7 @@ import { History } from '../../src/forecast/history.ts';
 import { newShift, watchShift } from '../../src/forecast/shift.ts';
 import { clearSky } from '../../src/forecast/sun.ts';
 import type { ForecasterOptions } from '../../src/forecast/types.ts';
+import { finish } from '../../src/forecast/work.ts';
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -124,6 +125,7 @@ describe('an hour off', () => {
     // Of some 2,700 W at noon; 240 W when the records of who was right stay.
     expect(offW.reduce((sum, value) => sum + value, 0) / 10).toBeLessThan(60);
     forecaster = createForecaster(options, forecaster.state(), 24);
+    finish(forecaster.refit);
     expect(forecaster.forecast(endMs, 24)).toEqual(ahead);
   });
 });

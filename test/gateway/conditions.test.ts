@@ -17,6 +17,7 @@ const WELL: SiteSigns = {
   unmeteredLoads: [],
   undrivenBatteries: [],
   weatherTrouble: null,
+  doubts: [],
   refusals: new Map(),
 };
 
@@ -37,6 +38,12 @@ const cases: [string, Partial<SiteSigns>, string, RegExp][] = [
   ['a lost clock', { clockObstacle: 'the clock is 9 s behind' }, 'clock-lost', /9 s behind.*nothing is signed/],
   ['a restart in mid-interval', { countedSinceStart: false }, 'interval-begun', /only the rest/],
   ['an unproved trade', { positionWh: null }, 'position-unknown', /not proved/],
+  [
+    'a meter that stands still',
+    { doubts: [{ subject: 'pv', intervals: 4, why: 'one value again and again' }] },
+    'doubted pv',
+    /again and again\): 4 intervals/,
+  ],
   ['no grid', { offGrid: 'no voltage' }, 'off-grid', /automatic mode, nothing is traded/],
   ['a battery without a watchdog', { undrivenBatteries: ['b'] }, 'undriven b', /by itself/],
   ['a battery that refuses', { refusals: new Map([['b x', 'too hot']]) }, 'refused b x', /too hot/],

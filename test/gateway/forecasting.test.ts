@@ -1,6 +1,7 @@
 // What the site's forecasters are taught: the site itself, in slices or at once, and what is measured of the running interval.
 
 import { beforeEach, expect, test } from 'vitest';
+import { keptDoubts } from '../../src/gateway/doubts.ts';
 import { consumptionWh, createSiteForecasting, medianWh } from '../../src/gateway/forecasting.ts';
 import { loadSubject, SITE, type SoFar } from '../../src/gateway/metering.ts';
 import { loadSite } from '../../src/site/load.ts';
@@ -68,6 +69,38 @@ test('learnt in slices or at once: the same forecasts and the same states', () =
   }
   // A restart goes on from what was kept.
   expect(forecasting(other).net(NOON + 1, 8)).toEqual(atOnce.net(NOON + 1, 8));
+});
+
+test('a restart fits the models again in slices, and forecasts the same in the end', () => {
+  for (let interval = NOON - 4 * 96; interval < NOON; interval++) remember(interval, sunWh(interval));
+  const before = forecasting();
+  while (!before.learnUpTo(NOON - 1, 1_000));
+  // Each look at the clock takes 100 ms: the start does 30 pieces.
+  const again = forecasting(store, 100);
+  expect(again.net(NOON + 1, 8)).toEqual([]);
+  expect(again.consumption(NOON + 1, 8)).toHaveLength(8);
+  let slices = 1;
+  while (!again.learnUpTo(NOON - 1, 250)) slices++;
+  expect(slices).toBeGreaterThan(50);
+  expect(again.net(NOON + 1, 8)).toEqual(before.net(NOON + 1, 8));
+});
+
+test('what is not believed is told, also after a restart, and forgotten a day after it ended', () => {
+  for (let interval = NOON - 3 * 96; interval < NOON; interval++) remember(interval, sunWh(interval));
+  // A roof that says the same from midnight until noon: nights first, then by day, and longer than eight hours.
+  for (let interval = NOON - 46; interval < NOON; interval++) remember(interval, 600);
+  const taught = forecasting();
+  while (!taught.learnUpTo(NOON - 1, 1_000));
+  // The house of this file always takes the same, and is not believed either.
+  expect(taught.doubts().map(({ subject }) => subject)).toEqual(['consumption', 'pv']);
+  expect(taught.doubts()[1]?.intervals).toBeGreaterThan(8);
+  const again = forecasting();
+  expect(again.doubts()).toEqual(taught.doubts());
+  expect(keptDoubts(store.settings, NOON - 1, LENGTH_MS)).toEqual(taught.doubts());
+  for (let interval = NOON; interval < NOON + 97; interval++) remember(interval, sunWh(interval));
+  const later = forecasting(store, 0, undefined, NOON + 97);
+  while (!later.learnUpTo(NOON + 96, 1_000));
+  expect(later.doubts().map(({ subject }) => subject)).toEqual(['consumption']);
 });
 
 test('a battery that works is no consumption, and a roof that is held back is no weather', () => {

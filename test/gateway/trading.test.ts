@@ -71,6 +71,7 @@ function trading(site: SiteFile = house): SiteTrading {
     },
     forecasting: {
       learnUpTo: () => true,
+      doubts: () => [],
       generation: (first, count) => new Map([['pv', forecast(generationWh, first, count)]]),
       consumption: (first, count) => forecast(200, first, count),
       net: (first, count) =>
