@@ -7,6 +7,8 @@ import { MEDIAN, QUANTILES } from './types.ts';
 
 /** Weight of the ridge, in outcomes. */
 const RIDGE = 100;
+/** Beyond what was seen a straight line is a guess: so many usual errors apart are the end of it. */
+const APART_MAX = 5;
 /** Share of a new error in the usual one. */
 const SCALE_RATE = 0.01;
 
@@ -30,7 +32,11 @@ export function stackShift(state: StackState, experts: Opinions, mixed: readonly
   const width = experts.length;
   const weights = solve(Float64Array.from(state.products), Float64Array.from(state.targets), width, RIDGE);
   if (weights === null) return 0;
-  const shift = distances(experts, mixed).reduce((sum, distance, k) => sum + distance * (weights[k] as number), 0);
+  const most = APART_MAX * state.scale;
+  const shift = distances(experts, mixed).reduce(
+    (sum, distance, k) => sum + clamp(distance, -most, most) * (weights[k] as number),
+    0,
+  );
   const median = mixed[MEDIAN] as number;
   return clamp(shift, (mixed[0] as number) - median, (mixed[QUANTILES.length - 1] as number) - median);
 }
