@@ -36,7 +36,9 @@ export function overrideCommand(): Command {
   );
   command
     .command('set')
-    .description('modes of a battery: hold, charge-to PERCENT, off; of a load: on, off, hold (as it is)')
+    .description(
+      'modes of a battery: hold, charge-to PERCENT, off; of a load: on, off, hold (as it is); a heat pump by SG-ready states that is off runs as it would on its own',
+    )
     .argument('<site>', 'site file')
     .argument('<id>', 'a battery (storage:) or a load (loads:) of the site file')
     .argument('<mode>', 'hold, charge-to, off or on')
@@ -44,12 +46,12 @@ export function overrideCommand(): Command {
     .option('--for <duration>', 'how long, e.g. 90m, 2h, 1d', duration)
     .option('--until <time>', 'its end, ISO 8601 UTC')
     .action((site: string, id: string, mode: string, percent: string | undefined, flags: SetFlags) => {
-      const text = withOverrides(site, (overrides, nowMs) => {
+      const set = withOverrides(site, (overrides, nowMs) => {
         const until = endOf(flags, nowMs);
         const statement = { id, mode, until, ...(percent === undefined ? {} : { percent: Number(percent) }) };
         return overrides.accept(new TextEncoder().encode(JSON.stringify(statement)), 'command line');
       });
-      if (text !== null) printLine(overrideText(text));
+      if (set !== null) printLine(overrideText(set, overridable(loadSite(site).site)));
     });
   command
     .command('end')
@@ -78,8 +80,8 @@ export function overrideCommand(): Command {
         const override = inForce.find((each) => each.id === id);
         printLine(
           override === undefined
-            ? `${id}: by plan and trades (${kind})`
-            : `${overrideText(override)}, by the ${override.by}`,
+            ? `${id}: by plan and trades (${kind.replace('-', ' ')})`
+            : `${overrideText(override, known)}, by the ${override.by}`,
         );
       }
     });

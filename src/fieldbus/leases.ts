@@ -71,8 +71,30 @@ export interface LeasesOptions {
   readonly log: Log;
 }
 
+/** One contact of a heat pump's SG-ready pair: the other one on the same device, and whether this one blocks the pump when it is closed alone. */
+interface Contact {
+  readonly load: string;
+  readonly other: string;
+  readonly blocks: boolean;
+}
+
+/** The contacts of all SG-ready pairs, by `device/control`. */
+function sgReadyPairs(site: Pick<SiteFile, 'loads'>): ReadonlyMap<string, Contact> {
+  return new Map(
+    site.loads.flatMap(({ id: load, device, control, block }): [string, Contact][] =>
+      block === null
+        ? []
+        : [
+            [`${device}/${control}`, { load, other: block, blocks: false }],
+            [`${device}/${block}`, { load, other: control, blocks: true }],
+          ],
+    ),
+  );
+}
+
 export function createLeases({ site, devices, store, clock, log }: LeasesOptions): Leases {
   const all = new Map<string, Held>();
+  const pairs = sgReadyPairs(site);
   const wear = createWear(store, clock);
   let stopped = false;
 
@@ -109,21 +131,14 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
 
   /** The other contact of an SG-ready pair, when it has been driven already. */
   function partnerOf(deviceId: string, name: string): Held | undefined {
-    const load = site.loads.find(
-      ({ device, control, block }) => device === deviceId && block !== null && (control === name || block === name),
-    );
-    return all.get(`${deviceId}/${load?.control === name ? load.block : load?.control}`);
+    const contact = pairs.get(`${deviceId}/${name}`);
+    return contact === undefined ? undefined : all.get(`${deviceId}/${contact.other}`);
   }
 
   /** The contact of an SG-ready pair that would block the heat pump if this one opened, while it is or may be closed. */
   function blocking({ target, control }: Held): Held | null {
     const { id } = target.device;
-    if (
-      !site.loads.some(
-        ({ device, control: name, block }) => device === id && name === control.control && block !== null,
-      )
-    )
-      return null;
+    if (pairs.get(`${id}/${control.control}`)?.blocks !== false) return null;
     const block = partnerOf(id, control.control);
     return block?.persisted === true && block.written !== 0 ? block : null;
   }
@@ -136,15 +151,15 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
       const block = blocking(held);
       if (block !== null) await revert(block);
     }
-    const load = site.loads.find(({ device, block }) => device === id && block === control.control);
-    if (load === undefined || value === 0) return;
+    const contact = pairs.get(`${id}/${control.control}`);
+    if (contact?.blocks !== true || value === 0) return;
     const recommend = partnerOf(id, control.control);
     const isFresh = clock.monotonicMs() - (recommend?.heldAtMs ?? Number.NEGATIVE_INFINITY) < ttlMs;
     if (recommend?.value === 1 && (recommend.written === 1 || (held.written === 1 && isFresh))) return;
     if (held.persisted) await revert(held);
     throw new WattpactError(
       'fieldbus.order',
-      `${id}: ${control.control} closed without ${load.control} would block the heat pump ${load.id}`,
+      `${id}: ${control.control} closed without ${contact.other} would block the heat pump ${contact.load}`,
     );
   }
 

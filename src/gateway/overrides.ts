@@ -17,6 +17,8 @@ export const OVERRIDE_BYTES_MAX = 1_024;
 /** Who may say it over the site's doors holds the token of this name; no customer can have it, since it is no id. */
 export const OWNER = '@owner';
 
+/** What the owner may speak of. A heat pump is a load by SG-ready states: switched off by hand it runs as it would on its own. */
+export type OverridableKind = 'battery' | 'load' | 'heat-pump';
 export type OverrideMode = 'hold' | 'charge-to' | 'off' | 'on';
 export type OverrideDoor = 'command line' | 'page' | 'site broker';
 
@@ -45,9 +47,16 @@ export interface Overrides {
   changes(): readonly OverrideChange[];
 }
 
-const MODES: Readonly<Record<'battery' | 'load', readonly OverrideMode[]>> = {
+const MODES: Readonly<Record<OverridableKind, readonly OverrideMode[]>> = {
   battery: ['hold', 'charge-to', 'off'],
   load: ['on', 'off', 'hold'],
+  'heat-pump': ['on', 'off', 'hold'],
+};
+const NAMES: Readonly<Record<OverridableKind, string>> = { battery: 'battery', load: 'load', 'heat-pump': 'heat pump' };
+/** Off is SG-ready state 2 and no more: nobody blocks a heat pump here (site/sg-ready.ts). */
+const PUMP_WORDS: Readonly<Partial<Record<OverrideMode, string>>> = {
+  on: 'on (forced)',
+  off: 'off (it runs as it would on its own; it is never blocked)',
 };
 const HINT =
   'Write {"id":"battery","mode":"charge-to","percent":80,"until":"2026-06-21T18:00:00Z"}; modes: hold, charge-to, off, on, auto';
@@ -66,10 +75,13 @@ const statementSchema = z.discriminatedUnion('mode', [
 /** What the owner may speak of, in the order of the site file. */
 export function overridable(
   site: Pick<SiteFile, 'storage' | 'loads'>,
-): readonly { id: string; kind: 'battery' | 'load' }[] {
+): readonly { id: string; kind: OverridableKind }[] {
   return [
     ...site.storage.filter(({ driven }) => driven).map(({ id }) => ({ id, kind: 'battery' as const })),
-    ...site.loads.map(({ id }) => ({ id, kind: 'load' as const })),
+    ...site.loads.map(({ id, kind }) => ({
+      id,
+      kind: kind === 'sg-ready' ? ('heat-pump' as const) : ('load' as const),
+    })),
   ];
 }
 
@@ -92,7 +104,7 @@ export function createOverrides(options: {
     return leftMs > 0 && leftMs <= OVERRIDE_MS_MAX;
   }
 
-  function kindOf(id: string): 'battery' | 'load' {
+  function kindOf(id: string): OverridableKind {
     const meant = known.filter((each) => each.id === id);
     const [only] = meant;
     if (only === undefined && site.storage.some((storage) => storage.id === id)) {
@@ -127,8 +139,8 @@ export function createOverrides(options: {
       }
       const { mode } = statement;
       if (!MODES[kind].includes(mode)) {
-        throw new WattpactError('override.mode', `${mode} cannot be said of the ${kind} ${id}`, {
-          hint: `Modes of a ${kind}: ${MODES[kind].join(', ')}, auto`,
+        throw new WattpactError('override.mode', `${mode} cannot be said of the ${NAMES[kind]} ${id}`, {
+          hint: `Modes of a ${NAMES[kind]}: ${MODES[kind].join(', ')}, auto`,
         });
       }
       const untilMs = Date.parse(statement.until);
@@ -172,10 +184,15 @@ export function asControl(overrides: readonly SiteOverride[]): readonly Override
   );
 }
 
-/** `hold until 18:00` for people; times are UTC. */
-export function overrideText({ id, mode, percent, untilMs }: Omit<SiteOverride, 'setAtMs' | 'by'>): string {
+/** `battery: hold until 18:00` for people; times are UTC. A heat pump's modes are said as what they do to it. */
+export function overrideText(
+  { id, mode, percent, untilMs }: Omit<SiteOverride, 'setAtMs' | 'by'>,
+  equipment: readonly { readonly id: string; readonly kind: OverridableKind }[],
+): string {
   const until = new Date(untilMs).toISOString().slice(0, 16).replace('T', ' ');
-  return `${id}: ${mode === 'charge-to' ? `charge to ${percent} %` : mode} until ${until} UTC`;
+  const isPump = equipment.some((each) => each.id === id && each.kind === 'heat-pump');
+  const words = isPump ? (PUMP_WORDS[mode] ?? mode) : mode === 'charge-to' ? `charge to ${percent} %` : mode;
+  return `${id}: ${words} until ${until} UTC`;
 }
 
 function parse(payload: Uint8Array): z.infer<typeof statementSchema> {

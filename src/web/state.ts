@@ -28,7 +28,8 @@ export interface SiteView {
 
 export interface EquipmentView {
   readonly id: string;
-  readonly kind: 'battery' | 'load';
+  /** A heat pump is a load by SG-ready states: off, it runs as it would on its own. */
+  readonly kind: 'battery' | 'load' | 'heat-pump';
   readonly override: {
     readonly mode: 'hold' | 'charge-to' | 'off' | 'on';
     readonly percent: number | null;

@@ -1,7 +1,14 @@
 // The owner's word: what may be said, by whom, how it ends, and that it survives whoever said it.
 
-import { beforeEach, expect, test } from 'vitest';
-import { createOverrides, OVERRIDE_MS_MAX, OWNER } from '../../src/gateway/overrides.ts';
+import { beforeEach, describe, expect, test } from 'vitest';
+import {
+  createOverrides,
+  OVERRIDE_MS_MAX,
+  OWNER,
+  overridable,
+  overrideText,
+  type SiteOverride,
+} from '../../src/gateway/overrides.ts';
 import { siteAccess } from '../../src/messaging/access.ts';
 import { SITE_OVERRIDE_TOPIC, siteDemandTopic } from '../../src/protocol/topics.ts';
 import { loadSite } from '../../src/site/load.ts';
@@ -78,6 +85,31 @@ test.each(refused)('%s is refused, and nothing is kept', (_what, statement, why)
   expect(() => overrides.accept(bytes(statement), 'page')).toThrow(why);
   expect(overrides.inForce()).toEqual([]);
   expect(overrides.changes()).toEqual([]);
+});
+
+describe('a heat pump by SG-ready states', () => {
+  const pump = {
+    ...site,
+    loads: site.loads.slice(0, 1).map((load) => ({ ...load, id: 'pump', kind: 'sg-ready' as const })),
+  };
+  const said: [string, string, RegExp][] = [
+    [
+      'off',
+      'nothing blocks it, and its owner is told so',
+      /^pump: off \(it runs as it would on its own; .*until .* UTC$/,
+    ],
+    ['on', 'is forced', /^pump: on \(forced\) until/],
+    ['hold', 'stays as it is', /^pump: hold until/],
+  ];
+  test.each(said)('%s: %s', (mode, _what, words) => {
+    const set = made(pump).accept(bytes({ id: 'pump', mode, until: until(HOUR_MS) }), 'page');
+    expect(overrideText(set as SiteOverride, overridable(pump))).toMatch(words);
+  });
+
+  test('any other load that is off is off', () => {
+    const set = made().accept(bytes({ id: 'boiler', mode: 'off', until: until(HOUR_MS) }), 'page');
+    expect(overrideText(set as SiteOverride, overridable(site))).toMatch(/^boiler: off until/);
+  });
 });
 
 test('a name that a battery and a load share means neither', () => {

@@ -13,6 +13,12 @@ const MODES = {
     ['off', 'off'],
     ['hold', 'leave as it is'],
   ],
+  // By SG-ready states: it is never blocked, and off means that nothing more is asked of it.
+  'heat-pump': [
+    ['on', 'on (forced)'],
+    ['off', 'off (runs on its own)'],
+    ['hold', 'leave as it is'],
+  ],
 };
 const HOURS = [0.5, 1, 2, 4, 8, 24];
 
@@ -94,8 +100,8 @@ export function makeOwner(site, { make, write }) {
 const WORDS = {
   hold: () => 'held',
   'charge-to': ({ percent }) => `charged to ${percent} %`,
-  off: () => 'off',
-  on: () => 'on',
+  off: (_, kind) => (kind === 'heat-pump' ? 'off (runs as it would on its own, never blocked),' : 'off'),
+  on: (_, kind) => (kind === 'heat-pump' ? 'forced' : 'on'),
 };
 
 /** What stands now, each with a button to end it. */
@@ -107,9 +113,9 @@ export function showOwner(part, site, state, { make, keep, write }) {
     site.equipment.filter(({ override }) => override !== null),
     ({ id }) => id,
     ({ id }) => make('li', {}, make('span'), make('button', { type: 'button', value: id, hidden: '' }, 'End')),
-    (line, { id, override }) => {
+    (line, { id, kind, override }) => {
       const until = new Date(override.untilMs).toISOString().slice(11, 16);
-      write(line.firstElementChild, `${id}: ${WORDS[override.mode](override)} by hand until ${until} UTC`);
+      write(line.firstElementChild, `${id}: ${WORDS[override.mode](override, kind)} by hand until ${until} UTC`);
       line.lastElementChild.hidden = !state.canAct;
     },
   );
