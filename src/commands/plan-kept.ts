@@ -9,7 +9,7 @@ import { intervalAt } from '../base/interval.ts';
 import type { Millis } from '../base/units.ts';
 import type { Plan } from '../dispatch/plan-types.ts';
 import { batteriesOf } from '../dispatch/site-equipment.ts';
-import { MEDIAN } from '../forecast/types.ts';
+import { QUANTILES } from '../forecast/types.ts';
 import { generatorsOf } from '../gateway/equipment.ts';
 import { STORE_FILE } from '../gateway/gateway.ts';
 import { lastIssued, NET } from '../gateway/issued.ts';
@@ -91,7 +91,7 @@ export async function planKept(site: SiteFile, siteFile: string, storedPercent: 
       isCleared: false,
       expected: intervals.map((quantiles) => ({
         netWh: quantiles[NET] ?? [],
-        generationWh: generators.reduce((sum, { id }) => sum + (quantiles[id]?.[MEDIAN] ?? 0), 0),
+        generationWh: QUANTILES.map((_, q) => generators.reduce((sum, { id }) => sum + (quantiles[id]?.[q] ?? 0), 0)),
       })),
     });
     return { plan, bidAt, issuedAtMs, nowMs: chainFromWall(genesis.clock, Date.now()), stored };

@@ -125,14 +125,21 @@ async function runPlan(siteFile: string, flags: PlanFlags): Promise<void> {
     endValueUcPerWh: null,
     terms: bidTermsOf(site, PRICE_UC_PER_WH_MAX),
   });
-  if (flags.json) printJson(plan);
-  else print(site, plan, 0, flags.explain === true);
+  if (flags.json) {
+    printJson(plan);
+    return;
+  }
+  if (given === null) for (const { id } of batteriesOf(site)) printLine(assumedText(id, 'is in no column of the file'));
+  print(site, plan, 0, flags.explain === true);
+}
+
+function assumedText(battery: string, why: string): string {
+  return `${battery}: its state of charge ${why}, ${ASSUMED_PERCENT} % assumed (--stored says another)`;
 }
 
 /** Which state of charge a plan was made with, and how old it is. */
 function storedText({ id, percent, atMs }: PlannedStored, nowMs: number): string {
-  if (atMs === null)
-    return `${id}: its state of charge was never known to the gateway, ${percent} % assumed (--stored says another)`;
+  if (atMs === null) return assumedText(id, 'was never known to the gateway');
   return `${id}: ${Math.round(percent)} % at ${isoSeconds(atMs)}, ${ageText(nowMs - atMs)} (--stored says another)`;
 }
 

@@ -39,6 +39,11 @@ const OUTCOME_WEIGHTS: readonly number[] = OUTCOMES.map(({ weight }) => weight);
  * tells nothing more of those that follow.
  */
 const ERRORS_LAST_MS = 12 * 3_600_000;
+/**
+ * How much of what a forecast of consumption may err by is the same over hours, as a part of its spread; the rest (who cooks when) is another
+ * one in each interval and evens out over what a battery holds. What is said of generation errs together: its weather is one.
+ */
+const CONSUMPTION_ERRS_ALIKE = 0.5;
 /** A limit of the connection broken costs this many times the dearest price of the plan. */
 const PENALTY_FACTOR = 10;
 /** Rounds of planning with the plan's own last day as what follows it. */
@@ -78,16 +83,17 @@ export function* planInPieces(input: PlanInput): Sliced<Plan> {
   const storage = storageOf(input.batteries, hours);
   const storedWh = input.batteries.reduce((sum, stored) => sum + stored.storedWh, 0);
   const middle = exchanges.map((nodes) => nodes[MEDIAN] ?? nodes[0]!);
-  const end = yield* endOf(input, exchanges, storage, work);
+  const lasting = intervals.map((x, t) => lastingOutcomes(x, exchanges[t]!));
+  const end = yield* endOf(input, lasting, storage, work);
   const placed = yield* scheduleLoads(input, middle, storage, storedWh, end, work);
-  const withLoads = ({ loads, only }: LoadSchedule): Exchange[][] =>
-    exchanges.map((nodes, t) => {
+  const withLoads = (of: readonly (readonly Exchange[])[], { loads, only }: LoadSchedule): Exchange[][] =>
+    of.map((nodes, t) => {
       const loadWh = loads.reduce((sum, load) => sum + load.powersW[t]! * hours, 0);
       return nodes.map((x) => withLoad(x, loadWh, only[t]));
     });
   function* costed(schedule: LoadSchedule): Sliced<Costed> {
-    const loaded = withLoads(schedule);
-    return { schedule, loaded, costs: yield* costsToGo(loaded, storage, end, input.intervalMs, work) };
+    const costs = yield* costsToGo(withLoads(lasting, schedule), storage, end, input.intervalMs, work);
+    return { schedule, loaded: withLoads(exchanges, schedule), costs };
   }
   let best = yield* costed(placed.schedule);
   for (const schedule of fittingSchedules(input.priced, input)) {
@@ -128,9 +134,9 @@ export function* planInPieces(input: PlanInput): Sliced<Plan> {
   const others = input.priced === undefined ? yield* otherSchedules(input, best.schedule, placed.cost) : [];
   const pricedOthers: PricedInterval[] = [];
   for (const other of others) {
-    const moved = withLoads(other);
-    const [after] = yield* costsToGo(moved.slice(bidAt + 1), storage, end, input.intervalMs, work);
-    pricedOthers.push({ exchanges: moved[bidAt]!, after: after! });
+    const moved = withLoads(lasting, other).slice(bidAt + 1);
+    const [after] = yield* costsToGo(moved, storage, end, input.intervalMs, work);
+    pricedOthers.push({ exchanges: withLoads(exchanges, other)[bidAt]!, after: after! });
   }
   const bids = bidCurve({
     exchanges: loaded[bidAt]!,
@@ -164,7 +170,7 @@ function storedValueOf(cost: CostToGo): StoredValue[] {
   });
 }
 
-/** Cost-to-go before each interval and, last, after the plan. Without a battery: sums of expected costs, no width. */
+/** Cost-to-go before each interval, of its outcomes, and, last, after the plan. Without a battery: sums of expected costs, no width. */
 function* costsToGo(
   exchanges: readonly (readonly Exchange[])[],
   storage: Storage | null,
@@ -178,7 +184,7 @@ function* costsToGo(
   // Cost-to-go before the later interval if the forecast errs as it does in each outcome; one function while nothing is uncertain.
   let erring: readonly CostToGo[] = [end];
   for (let t = exchanges.length - 1; t >= 0; t--) {
-    const outcomes = outcomesOf(exchanges[t]!);
+    const outcomes = exchanges[t]!;
     work.add(UNCERTAIN_WORK * outcomes.length);
     if (work.isPauseDue()) yield;
     const after = costs[t + 1]!;
@@ -233,8 +239,23 @@ function flatEnd(input: PlanInput, storage: Storage, value: number): CostToGo {
   return { lowWh, costAtLowUc, values: [dearest, value], widthsWh: [reserve - lowWh, highWh - reserve] };
 }
 
-function outcomesOf(nodes: readonly Exchange[]): readonly Exchange[] {
-  return nodes.length === 1 ? nodes : OUTCOMES.map(({ quantile }) => nodes[quantile]!);
+/** The interval if the forecast errs as in each of `OUTCOMES` for hours: around the mean, by the part of its doubt that lasts. Certain: as it is. */
+function lastingOutcomes(interval: PlanInterval, nodes: readonly Exchange[]): readonly Exchange[] {
+  if (nodes.length === 1) return nodes;
+  const spread = (energy: Uncertain): number =>
+    quantile(energy, OUTCOMES[2].quantile) - quantile(energy, OUTCOMES[0].quantile);
+  const [consumption, generation] = [spread(interval.consumptionWh), spread(interval.generationWh)];
+  const all = Math.hypot(consumption, generation);
+  const lasts = all === 0 ? 1 : Math.hypot(CONSUMPTION_ERRS_ALIKE * consumption, generation) / all;
+  const outcomes = OUTCOMES.map((outcome) => nodes[outcome.quantile]!);
+  const meanOf = (of: (x: Exchange) => number): number =>
+    outcomes.reduce((sum, x, k) => sum + OUTCOME_WEIGHTS[k]! * of(x), 0);
+  const [netWh, generationWh] = [meanOf((x) => x.netWh), meanOf((x) => x.generationWh)];
+  return outcomes.map((x) => ({
+    ...x,
+    netWh: netWh + lasts * (x.netWh - netWh),
+    generationWh: generationWh + lasts * (x.generationWh - generationWh),
+  }));
 }
 
 /** The interval as the battery sees it: one exchange when it is certain, one for each quantile of net consumption otherwise. */

@@ -13,9 +13,10 @@ import {
   type Watts,
 } from '../base/units.ts';
 import type { PlanLoad } from '../dispatch/equipment.ts';
-import { planInPieces } from '../dispatch/plan.ts';
-import type { Plan, PlanInput, PlanInterval, StoredBattery } from '../dispatch/plan-types.ts';
+import { medianOf, planInPieces } from '../dispatch/plan.ts';
+import type { Plan, PlanInput, PlanInterval, StoredBattery, Uncertain } from '../dispatch/plan-types.ts';
 import { batteriesOf, bidTermsOf, curtailableOf, planLoadsOf } from '../dispatch/site-equipment.ts';
+import { MEDIAN, QUANTILES } from '../forecast/types.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import type { SiteFile, SiteLoad } from '../site/types.ts';
 import type { GatewayStore } from '../store/gateway.ts';
@@ -34,8 +35,8 @@ const NEED_REST = 0.1;
 /** Quantiles of an interval's net energy at the connection without battery and movable loads, Wh, + import. */
 export interface ExpectedInterval {
   readonly netWh: readonly WattHours[];
-  /** Generation in the middle. */
-  readonly generationWh: WattHours;
+  /** Generation: by quantiles it also says how much of the net's doubt is the weather's, which errs for hours. */
+  readonly generationWh: Uncertain;
 }
 
 export interface SitePlanning {
@@ -166,7 +167,8 @@ export function createSitePlanning(options: {
       const { shortfallPenaltyUcPerWh, surplusPenaltyUcPerWh } = genesis.settlement;
       const intervals = expected.map(({ netWh, generationWh }, i): PlanInterval => {
         // Only the net is known with its doubts; what is generated serves to say how much of it can be held back.
-        const given = Math.max(generationWh, ...netWh.map((wh) => -wh), 0);
+        const given = Math.max(medianOf(generationWh), ...netWh.map((wh) => -wh), 0);
+        const parts = partsOfDoubt(netWh, generationWh);
         const market =
           i > bidAt
             ? options.prices.expected(startMs + i * lengthMs)
@@ -177,8 +179,8 @@ export function createSitePlanning(options: {
               };
         return {
           startMs: startMs + i * lengthMs,
-          generationWh: given,
-          consumptionWh: netWh.map((wh) => wh + given + (fixedWh[i] as number)),
+          generationWh: parts.generation.map((wh) => wh + given),
+          consumptionWh: parts.consumption.map((wh) => wh + given + (fixedWh[i] as number)),
           ...market,
           positionWh: i <= bidAt ? (options.positionWh(first + i) ?? 0) : 0,
           importLimitW: connection.importLimitW,
@@ -218,6 +220,26 @@ export function createSitePlanning(options: {
         }),
       );
     },
+  };
+}
+
+/**
+ * The net's quantiles as those of consumption (less `given`, what is generated) and the deviations of generation, such that the plan, which takes
+ * the two to err independently, finds the net's again.
+ */
+function partsOfDoubt(
+  netWh: readonly WattHours[],
+  generationWh: Uncertain,
+): { readonly consumption: readonly WattHours[]; readonly generation: readonly WattHours[] } {
+  const middleWh = netWh[MEDIAN] ?? 0;
+  const last = QUANTILES.length - 1;
+  const spread = (of: readonly number[]): number => (of[last] ?? 0) - (of[0] ?? 0);
+  const [ofNet, ofGeneration] = [spread(netWh), typeof generationWh === 'number' ? 0 : spread(generationWh)];
+  const share = ofNet <= 0 ? 0 : Math.min(1, ofGeneration / ofNet);
+  const rest = Math.sqrt(1 - share * share);
+  return {
+    consumption: netWh.map((wh) => middleWh + rest * (wh - middleWh)),
+    generation: netWh.map((_, k) => -share * ((netWh[last - k] as number) - middleWh)),
   };
 }
 

@@ -8,8 +8,8 @@ import { clamp } from '../base/integers.ts';
 import { intervalAt, intervalStartMs } from '../base/interval.ts';
 import type { Log } from '../base/log.ts';
 import type { Millis } from '../base/units.ts';
+import { medianOf } from '../dispatch/plan.ts';
 import type { BidStep } from '../dispatch/plan-types.ts';
-import { MEDIAN } from '../forecast/types.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import type { Notice, Settlement } from '../protocol/replies.ts';
 import type { SiteFile } from '../site/types.ts';
@@ -137,7 +137,7 @@ export function createSiteTrading(options: {
         gateMs,
       );
     }
-    const generationWh = generation.size === 0 ? null : (expected[at]?.generationWh ?? null);
+    const generationWh = generation.size === 0 ? null : medianOf(expected[at]?.generationWh ?? 0);
     emit({ type: 'forecast', interval, generationWh, consumptionWh });
 
     const sell = bounded(plan.bids.sell, site.connection.exportLimitW);
@@ -163,7 +163,7 @@ export function createSiteTrading(options: {
       const netWh = needed === own[i] ? net[i]?.quantilesWh : undefined;
       return {
         netWh: netWh ?? needed.quantilesWh.map((wh, q) => wh - (generated[generated.length - 1 - q] as number)),
-        generationWh: sum(parts.map((part) => part[MEDIAN] ?? 0)),
+        generationWh: generated,
       };
     });
     return { running, generation, consumption, expected };

@@ -206,6 +206,30 @@ describe('a few plans by hand', () => {
     expect(value([200, 300, 400, 500, 900, 1100, 1200])).toBeGreaterThan(value(500) + 100);
   });
 
+  test('what generation may err by lasts longer than what consumption may: a night stores more against it', () => {
+    const shares = [-1, -0.8, -0.4, 0, 0.4, 0.8, 1];
+    // Four hours of need of 250 Wh a quarter, doubted by 200 Wh either way by consumption or by generation.
+    const plan = (doubt: 'consumption' | 'generation') =>
+      planSite(
+        problem(
+          [
+            night,
+            ...Array.from({ length: 16 }, () => ({
+              ...evening,
+              consumptionWh: shares.map((share) => 550 + (doubt === 'consumption' ? 200 * share : 0)),
+              generationWh: shares.map((share) => 300 + (doubt === 'generation' ? 200 * share : 0)),
+            })),
+          ],
+          { endValueUcPerWh: 0 },
+        ),
+      );
+    const reach = (doubt: 'consumption' | 'generation'): number => {
+      const worth = plan(doubt).storedValues[0]!.filter(({ valueUcPerWh }) => valueUcPerWh > 5_000);
+      return worth.at(-1)!.upToWh - worth[0]!.upToWh;
+    };
+    expect(reach('generation')).toBeGreaterThan(reach('consumption') + 500);
+  });
+
   test('a need that does not fit is planned as far as it goes and said', () => {
     const at = Date.UTC(2026, 5, 21);
     const plan = planSite(
