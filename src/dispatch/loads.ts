@@ -6,7 +6,7 @@ import { adaptFreely, adaptNoMore } from './adapting.ts';
 import { type EnergyLoad, type ProgramLoad, type Span, spanOf } from './equipment.ts';
 import type { Exchange } from './exchange.ts';
 import { fillFreely } from './filling.ts';
-import { mayGain, placeLoad, placeTogether, rebalance } from './placement.ts';
+import { mayGain, placeAnew, placeLoad, placeTogether, rebalance } from './placement.ts';
 import { movesFreely, WORTH_MOVE_UC } from './placing.ts';
 import type { LoadPlan, LoadSchedule, PlanInput } from './plan-types.ts';
 import { programFrom, programStarts } from './programs.ts';
@@ -134,7 +134,12 @@ class Schedule {
     }
     if (this.#effort.shakes) yield* this.#shake();
     // Whatever work was left: what filling took beyond a need is given back.
-    for (const l of this.#order) yield* this.#tried([l], () => this.#move(l));
+    for (const l of this.#order) {
+      yield* this.#tried([l], () => this.#move(l));
+      const load = this.#input.loads[l]!;
+      if (movesFreely(load, this.#input))
+        this.plans[l] = yield* placeAnew(load, this.plans[l]!, this.#input, this.#cost);
+    }
   }
 
   /** Share of the cost that better places could save at most. */

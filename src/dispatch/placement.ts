@@ -44,6 +44,13 @@ export function* rebalance(
   return yield* placement.finish();
 }
 
+/** Finds all steps of a load that `cost` holds anew, none in the order of another (knapsack.ts). Not for loads with least times. */
+export function* placeAnew(load: EnergyLoad, plan: LoadPlan, input: PlanInput, cost: SiteCost): Sliced<LoadPlan> {
+  const placement = new Placement(load, input, cost, plan);
+  yield* placement.again();
+  return yield* placement.finish();
+}
+
 /**
  * Whether a load that `cost` holds might cost less elsewhere, all others as they are. The cost of consumption is convex: moving energy
  * saves at most what the prices of the next Wh differ by.

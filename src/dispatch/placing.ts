@@ -3,6 +3,7 @@
 // few are asked twice. What is done with a load as a whole is placement.ts.
 
 import { type EnergyLoad, type PlanLoad, type Span, spanOf } from './equipment.ts';
+import { cheapestLevels } from './knapsack.ts';
 import type { LoadPlan, PlanInput } from './plan-types.ts';
 import { bestRuns } from './runs.ts';
 import type { SiteCost } from './site-cost.ts';
@@ -262,6 +263,37 @@ export class Placement {
     } else while (this.leftWh < -ENOUGH_WH && (yield* this.#trim())) {}
     const powersW = this.levels.map((level) => this.powerOf(level));
     return { id: this.#load.id, powersW, met: this.leftWh <= ENOUGH_WH };
+  }
+
+  /** Without least times: all steps anew as if each interval had its own cost, for as long as that saves. */
+  *again(): Sliced<void> {
+    while (this.#allAnew()) if (this.#cost.work.isPauseDue()) yield;
+  }
+
+  #allAnew(): boolean {
+    const before = this.#cost.total();
+    const powersW = [0, ...this.#load.powersW];
+    const energiesWh = powersW.map((powerW) => powerW * this.#hours);
+    const costsUc = this.levels.map((level, t) =>
+      energiesWh.map((energyWh, k) => {
+        if (k === level) return 0;
+        const mayChange = t >= Math.max(this.#span.first, this.#carriedOff) && t < this.#span.end && t !== this.banned;
+        if (!mayChange || (k === 0 && t < this.#carriedOn)) return Number.POSITIVE_INFINITY;
+        return this.#cost.totalWith(t, [energyWh - energiesWh[level]!]) - before;
+      }),
+    );
+    const needWh = this.#load.needWh - Math.max(0, this.leftWh);
+    // Prices below zero are no reason to run on.
+    const mostWh = this.#load.needWh - Math.min(0, this.leftWh);
+    const levels = cheapestLevels(costsUc, energiesWh, needWh, mostWh);
+    if (levels === null) return false;
+    const back = this.#remember();
+    this.#set(levels);
+    this.#forget();
+    const isMore = this.leftWh < this.#load.needWh - mostWh - ENOUGH_WH;
+    if (!isMore && this.#cost.total() < before - WORTH_MOVE_UC) return true;
+    back();
+    return false;
   }
 
   /** What is taken beyond the need, less: a step is left out, or a larger one for a smaller one elsewhere. False: nothing is saved by that. */

@@ -130,7 +130,9 @@ describe('whatever the problem', () => {
             consumptionWh: spread(x.consumptionWh as number),
           })),
         };
-        expect(planSite(quantiles).costUc / planSite(input).costUc).toBeCloseTo(1, 6);
+        const [asQuantiles, asNumbers] = [planSite(quantiles).costUc, planSite(input).costUc];
+        // A move that saves less than 1 µ¤ is none: the last digits decide which of two as good plans it is.
+        expect(Math.abs(asQuantiles - asNumbers)).toBeLessThan(10 + 1e-5 * Math.abs(asNumbers));
       }),
       { numRuns: 15 },
     );
