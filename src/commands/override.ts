@@ -46,12 +46,13 @@ export function overrideCommand(): Command {
     .option('--for <duration>', 'how long, e.g. 90m, 2h, 1d', duration)
     .option('--until <time>', 'its end, ISO 8601 UTC')
     .action((site: string, id: string, mode: string, percent: string | undefined, flags: SetFlags) => {
-      const set = withOverrides(site, (overrides, nowMs) => {
+      const text = withOverrides(site, (overrides, nowMs, equipment) => {
         const until = endOf(flags, nowMs);
         const statement = { id, mode, until, ...(percent === undefined ? {} : { percent: Number(percent) }) };
-        return overrides.accept(new TextEncoder().encode(JSON.stringify(statement)), 'command line');
+        const set = overrides.accept(new TextEncoder().encode(JSON.stringify(statement)), 'command line');
+        return set === null ? null : overrideText(set, equipment);
       });
-      if (set !== null) printLine(overrideText(set, overridable(loadSite(site).site)));
+      if (text !== null) printLine(text);
     });
   command
     .command('end')
@@ -100,10 +101,12 @@ function endOf(flags: SetFlags, nowMs: Millis): string {
   return flags.until ?? isoSeconds(nowMs + (flags.for as Millis));
 }
 
-function withOverrides<T>(siteFile: string, work: (overrides: Overrides, nowMs: Millis) => T): T {
+type Equipment = ReturnType<typeof overridable>;
+
+function withOverrides<T>(siteFile: string, work: (overrides: Overrides, nowMs: Millis, equipment: Equipment) => T): T {
   return withStore(siteFile, (store, genesis, site) => {
     const { clock } = runtime(genesis, site.id);
-    return work(createOverrides({ site, store, clock }), clock.chainMs());
+    return work(createOverrides({ site, store, clock }), clock.chainMs(), overridable(site));
   });
 }
 

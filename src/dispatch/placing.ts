@@ -10,7 +10,7 @@ import type { SiteCost } from './site-cost.ts';
 import type { Sliced } from './slices.ts';
 
 /** Less than this missing is enough. */
-const ENOUGH_WH = 1e-6;
+export const ENOUGH_WH = 1e-6;
 /** Runs of a load are taken out and placed anew this often, unless it has more runs than that. */
 const RUN_TRIES_MAX = 3;
 const RUNS_MOVED_MAX = 12;

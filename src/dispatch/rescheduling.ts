@@ -3,7 +3,7 @@
 
 import { type PlanLoad, spanOf } from './equipment.ts';
 import { placeLoad, placeLoadAt } from './placement.ts';
-import { movesFreely } from './placing.ts';
+import { ENOUGH_WH, movesFreely } from './placing.ts';
 import type { LoadPlan, LoadSchedule, PlanInput, PricedSchedules } from './plan-types.ts';
 import { programFrom } from './programs.ts';
 import type { SiteCost } from './site-cost.ts';
@@ -11,7 +11,6 @@ import type { Sliced } from './slices.ts';
 
 /** Loads that are moved at most each way: those whose moving costs least, alone and together with the ones before. */
 const MOVED_MAX = 3;
-const ENOUGH_WH = 1e-6;
 
 type Way = 'out' | 'in';
 

@@ -137,7 +137,8 @@ export function createSiteTrading(options: {
         gateMs,
       );
     }
-    const generationWh = generation.size === 0 ? null : medianOf(expected[at]?.generationWh ?? 0);
+    const ownWh = expected[at]?.generationWh;
+    const generationWh = generation.size === 0 || ownWh === undefined ? null : medianOf(ownWh);
     emit({ type: 'forecast', interval, generationWh, consumptionWh });
 
     const sell = bounded(plan.bids.sell, site.connection.exportLimitW);
