@@ -266,9 +266,10 @@ describe('bus plan', () => {
       owner.onConnected(done);
       owner.start();
     });
-    const cycles = 5;
-    const startMs = performance.now();
-    for (let cycle = 0; cycle < cycles; cycle++) {
+    // The quickest of five: a busy machine only ever adds to a cycle.
+    let tookMs = Number.POSITIVE_INFINITY;
+    for (let cycle = 0; cycle < 5; cycle++) {
+      const startMs = performance.now();
       for (const [i, { classes }] of plan.devices.entries()) {
         for (const block of classes.find(({ poll }) => poll === 'fast')?.blocks ?? []) {
           await owner.request({ urgency: 'fast', unitId: i + 1, gapMs: 0, afterMs: 0 }, (line) =>
@@ -276,8 +277,8 @@ describe('bus plan', () => {
           );
         }
       }
+      tookMs = Math.min(tookMs, performance.now() - startMs);
     }
-    const tookMs = (performance.now() - startMs) / cycles;
     expect(tookMs / plan.cycleMs).toBeGreaterThan(0.9);
     expect(tookMs / plan.cycleMs).toBeLessThan(1.25);
   });
