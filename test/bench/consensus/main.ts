@@ -1,6 +1,6 @@
 // How fast the validators agree, as they run: a process each, MQTT between, SQLite below.
 //   npm run bench -- consensus [--validators 4] [--warmup N requests] [--latency N requests] [--seconds S of throughput] [--window N outstanding]
-//                              [--grow 7,10,16,31] [--plot FILE.svg]
+//                              [--requests N, instead of --seconds] [--gateways 120] [--grow 7,10,16,31] [--plot FILE.svg] [--steady N: memory of one validator alone]
 // A validator that has been up is warm: `--warmup` lonely requests come first and are not counted.
 // Bounds are measured in the same run: a request needs 5 hops and 5 durable writes; a core can do so many signatures.
 

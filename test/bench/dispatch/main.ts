@@ -3,6 +3,8 @@
 // Prints for people; the last line is one JSON object.
 
 import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { partsOf } from '../parts.ts';
 import { benchBacktests } from './backtests.ts';
 import { benchControl } from './controls.ts';
 import { benchKills } from './kills.ts';
@@ -11,37 +13,42 @@ import { benchPlans } from './plans.ts';
 import { plotControl } from './plot.ts';
 import { DATA, haveData } from './sites.ts';
 
+const PARTS = ['plan', 'control', 'killSafe', 'backtest'] as const;
+
 export async function main(args: string[]): Promise<void> {
-  for (const [flag, plot] of [
-    ['--plot', plotControl],
-    ['--plot-plan', plotPlan],
-  ] as const) {
-    const at = args.indexOf(flag);
-    if (at < 0) continue;
-    const file = args[at + 1] ?? 'plot.svg';
-    writeFileSync(file, plot());
-    process.stdout.write(`${JSON.stringify({ plot: file })}\n`);
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      quick: { type: 'boolean', default: false },
+      seed: { type: 'string', default: '0' },
+      plot: { type: 'string' },
+      'plot-plan': { type: 'string' },
+    },
+  });
+  const drawing = values.plot ?? values['plot-plan'];
+  if (drawing !== undefined) {
+    writeFileSync(drawing, values.plot === undefined ? plotPlan() : plotControl());
+    process.stdout.write(`${JSON.stringify({ plot: drawing })}\n`);
     return;
   }
-  const quick = args.includes('--quick');
-  const seedAt = args.indexOf('--seed');
-  const seed = seedAt < 0 ? 0 : Number(args[seedAt + 1]);
-  const named = args.filter((arg, i) => !arg.startsWith('--') && (seedAt < 0 || i !== seedAt + 1));
-  const wanted = (name: string): boolean => named.length === 0 || named.includes(name);
+  const { quick } = values;
+  const seed = Number(values.seed);
+  const wanted = partsOf(PARTS, positionals);
   const result: Record<string, unknown> = {};
-  if (wanted('plan')) {
+  if (wanted.has('plan')) {
     process.stdout.write('plans against HiGHS\n');
     result.plan = await benchPlans(quick ? 60 : 500, quick ? 12 : 60, quick ? 10 : 40);
   }
-  if (wanted('control')) {
+  if (wanted.has('control')) {
     process.stdout.write('control against the plant’s truth\n');
     result.control = benchControl(quick ? 4 : 25, seed);
   }
-  if (wanted('killSafe')) {
+  if (wanted.has('killSafe')) {
     process.stdout.write('gateways killed while their batteries discharge\n');
     result.control = { ...(result.control ?? {}), killSafe: await benchKills(quick ? 6 : 50) };
   }
-  if (wanted('backtest')) {
+  if (wanted.has('backtest')) {
     if (haveData()) {
       process.stdout.write('backtests on measured days (money in hundreds of ¤)\n');
       result.backtest = benchBacktests(quick ? 14 : 400);

@@ -1,4 +1,5 @@
-// The field bus against libmodbus in C, against the wire, and under load. Needs cc, libmodbus-dev and socat.
+// `npm run bench -- fieldbus [load] [tcp] [rtu] [many] [dead]`: the field bus against libmodbus in C, against the wire, and under load. Needs cc,
+// libmodbus-dev and socat.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -14,6 +15,7 @@ import type { Fieldbus } from '../../../src/fieldbus/types.ts';
 import { loadProfile } from '../../../src/site/load.ts';
 import { parseSite } from '../../../src/site/parse.ts';
 import type { Bus, Device, Point, Profile, SiteFile } from '../../../src/site/types.ts';
+import { partsOf } from '../parts.ts';
 import { benchGatewayLoad } from './gateway-load.ts';
 
 const HERE = import.meta.dirname;
@@ -27,7 +29,6 @@ const children = new Set<ChildProcess>();
 
 type Part = () => Promise<unknown>;
 
-/** Everything, or the parts named: `load tcp rtu many dead`. */
 export async function main(args: string[]): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'wattpact-bench-'));
   const parts: Readonly<Record<string, Part>> = {
@@ -62,8 +63,9 @@ export async function main(args: string[]): Promise<void> {
   };
   try {
     const result: Record<string, unknown> = {};
+    const wanted = partsOf(Object.keys(parts), args);
     for (const [name, part] of Object.entries(parts)) {
-      if (args.length === 0 || args.includes(name)) result[name] = await part();
+      if (wanted.has(name)) result[name] = await part();
     }
     process.stdout.write(`${JSON.stringify(result)}\n`);
   } finally {

@@ -3,6 +3,7 @@
 // milliseconds, so that other work on the machine does not decide. The last line is one JSON object.
 
 import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
 import { allocate } from '../../../src/market/allocate.ts';
 import { certify } from '../../../src/market/certificate.ts';
 import { clear } from '../../../src/market/clear.ts';
@@ -16,6 +17,7 @@ import {
   type Shape,
 } from '../../market/instances.ts';
 import { highsWelfare, loadHighs, searchClearing } from '../../market/oracle.ts';
+import { partsOf } from '../parts.ts';
 import { buildLemon, type Lemon } from './lemon.ts';
 import { growthPlot } from './plot.ts';
 
@@ -37,10 +39,14 @@ interface Timing {
 const PARTS = ['exact', 'speed', 'highs', 'lemon', 'growth'] as const;
 
 export async function main(args: string[]): Promise<void> {
-  const quick = args.includes('--quick');
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: { quick: { type: 'boolean', default: false }, plot: { type: 'string' } },
+  });
+  const { quick, plot } = values;
   const scale = quick ? 0.1 : 1;
-  const named = PARTS.filter((part) => args.includes(part));
-  const wanted = new Set(named.length === 0 ? PARTS : named);
+  const wanted = partsOf(PARTS, positionals);
   const figures: Record<string, unknown> = { bench: 'market' };
   if (wanted.has('exact')) figures.exact = await exactness(quick ? 200 : EXACT_INSTANCES);
   if (wanted.has('speed')) figures.speed = speeds(1_000_000 * scale);
@@ -53,8 +59,7 @@ export async function main(args: string[]): Promise<void> {
   }
   if (wanted.has('growth')) {
     const growth = growths(quick ? [1e3, 1e4, 1e5] : [1e3, 1e4, 1e5, 1e6]);
-    const plot = args[args.indexOf('--plot') + 1];
-    if (args.includes('--plot') && plot !== undefined) writeFileSync(plot, growthPlot(growth));
+    if (plot !== undefined) writeFileSync(plot, growthPlot(growth));
     figures.growth = growth;
   }
   figures.rssMaxMiB = Math.round(process.resourceUsage().maxRSS / 1024);
