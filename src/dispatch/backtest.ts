@@ -5,7 +5,7 @@
 import { intervalAt } from '../base/interval.ts';
 import type { Millis } from '../base/units.ts';
 import { DAY_MS } from '../forecast/calendar.ts';
-import type { Battery } from './equipment.ts';
+import type { Battery } from '../site/types.ts';
 import { type Exchange, exchangeCost } from './exchange.ts';
 import { planSite, storageOf } from './plan.ts';
 import type { BidTerms, PlanInterval, Uncertain } from './plan-types.ts';

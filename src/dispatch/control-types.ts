@@ -2,8 +2,7 @@
 // Two clocks: `Ms` of readings, lags and run times are monotonic wall time; `chain...Ms` are chain time, in which energy counts.
 
 import type { Millis, UcPerWh, WattHours, Watts } from '../base/units.ts';
-import type { Phase } from '../site/types.ts';
-import type { Battery } from './equipment.ts';
+import type { Battery, Phase } from '../site/types.ts';
 import type { StoredValue } from './plan-types.ts';
 
 /** One measured value; null: nothing is known. `quality` as the field bus says it. */

@@ -1,38 +1,8 @@
-// What dispatch can move at a site, as plain values: batteries, loads that can wait, generators that can be held back.
-// Owns the words; the site file says which of them a site has. Signs as in base/units: battery + is discharging.
+// What dispatch can move beside batteries (site/types.ts): loads that can wait, as plain values. Owns the words; the site file says which of
+// them a site has.
 
-import type { Millis, UcPerWh, WattHours, Watts } from '../base/units.ts';
-
-/** `never`: stored energy stays at home. `own-generation`: only what was charged from own generation may leave. `yes`: it may be traded. */
-export type BatteryExport = 'never' | 'own-generation' | 'yes';
-
-/** A limit of power at a state of charge; between two points it is linear, outside them constant. */
-export interface TaperPoint {
-  readonly percent: number;
-  readonly powerW: Watts;
-}
-
-export interface Battery {
-  readonly id: string;
-  /** Energy between 0 and 100 %. */
-  readonly capacityWh: WattHours;
-  /** Most power at the AC terminals, both >= 0. */
-  readonly chargeLimitW: Watts;
-  readonly dischargeLimitW: Watts;
-  /** Tighter limits near full and near empty; empty = none. Concave: as batteries taper. */
-  readonly chargeTaper: readonly TaperPoint[];
-  readonly dischargeTaper: readonly TaperPoint[];
-  /** Stored per AC energy taken, and AC energy given per stored; (0, 1]. */
-  readonly chargeEfficiency: number;
-  readonly dischargeEfficiency: number;
-  /** Lost from the store at all times. */
-  readonly standingLossW: Watts;
-  /** Wear of each Wh that passes through the store, half of it when charged and half when discharged: price / (cycle life x capacity). */
-  readonly cycleCostUcPerWh: UcPerWh;
-  /** Below this the battery is never discharged by economy or trades. */
-  readonly reservePercent: number;
-  readonly export: BatteryExport;
-}
+import type { Millis, WattHours, Watts } from '../base/units.ts';
+import type { Battery, TaperPoint } from '../site/types.ts';
 
 /** A program that runs once started (a dishwasher, a kiln). */
 export interface ProgramLoad {

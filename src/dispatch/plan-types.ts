@@ -1,7 +1,8 @@
 // The faces of the plan: what it is made from and what comes out of it. Energies in Wh an interval, prices in µ¤/Wh.
 
 import type { Millis, UcPerWh, WattHours, Watts } from '../base/units.ts';
-import type { Battery, PlanLoad } from './equipment.ts';
+import type { Battery } from '../site/types.ts';
+import type { PlanLoad } from './equipment.ts';
 import type { Only } from './exchange.ts';
 
 /** Most intervals a plan looks ahead, most batteries and loads it takes. */

@@ -2,17 +2,15 @@
 
 import type { Millis, WattHours } from '../base/units.ts';
 import { createCalendar } from '../forecast/calendar.ts';
-import type { Device, SiteFile, SiteLoad } from '../site/types.ts';
-import type { Battery, PlanLoad } from './equipment.ts';
+import type { Battery, Device, SiteFile, SiteLoad } from '../site/types.ts';
+import type { PlanLoad } from './equipment.ts';
 import type { BidTerms } from './plan-types.ts';
 
 const GENERATORS: readonly Device['role'][] = ['pv', 'wind', 'hybrid'];
 
 /** The batteries that can be driven. */
 export function batteriesOf(site: SiteFile): Battery[] {
-  return site.storage
-    .filter(({ driven }) => driven)
-    .map(({ device: _device, lagMs: _lag, deadBandW: _band, stepW: _step, driven: _driven, ...battery }) => battery);
+  return site.storage.filter(({ driven }) => driven);
 }
 
 /** Whether all of the site's generation may be held back. */

@@ -2,7 +2,8 @@
 // the limits are concave, the cost of everything to come stays convex and is worked out exactly; they count at the middle of an interval.
 
 import type { WattHours, Watts } from '../base/units.ts';
-import { type Battery, limitAtW, type TaperPoint } from './equipment.ts';
+import type { Battery, TaperPoint } from '../site/types.ts';
+import { limitAtW } from './equipment.ts';
 
 /** At most `atEmptyWh + perWh x stored` may be charged or withdrawn in an interval (energy in the store, `stored` at its begin). */
 interface LimitLine {

@@ -2,12 +2,11 @@
 
 import { WattpactError } from '../base/errors.ts';
 import type { ControlConfig } from '../dispatch/control-types.ts';
-import type { Battery } from '../dispatch/equipment.ts';
 import { batteriesOf } from '../dispatch/site-equipment.ts';
 import { alternativesOf } from '../fieldbus/codec.ts';
 import type { ChannelSpec, MeterSpec } from '../metering/types.ts';
 import type { Admission } from '../protocol/genesis.ts';
-import type { Device, Profile, SiteFile } from '../site/types.ts';
+import type { Battery, Device, Profile, SiteFile } from '../site/types.ts';
 
 /** A reading older than this is stale for control, wall ms. */
 const STALE_AFTER_MS = 5_000;

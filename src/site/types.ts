@@ -231,26 +231,41 @@ export interface Device {
   readonly ctFactor: number;
 }
 
-export interface Taper {
+/** `never`: stored energy stays at home. `own-generation`: only what was charged from own generation may leave. `yes`: it may be traded. */
+export type BatteryExport = 'never' | 'own-generation' | 'yes';
+
+/** A limit of power at a state of charge; between two points it is linear, outside them constant. */
+export interface TaperPoint {
   readonly percent: number;
   readonly powerW: Watts;
 }
 
-/** A battery behind a device with `batterySetpointW`. Powers at the AC terminals. */
-export interface Storage {
+/** A battery as plan and control see it. */
+export interface Battery {
   readonly id: string;
-  readonly device: string;
+  /** Energy between 0 and 100 %. */
   readonly capacityWh: WattHours;
+  /** Most power at the AC terminals, both >= 0. */
   readonly chargeLimitW: Watts;
   readonly dischargeLimitW: Watts;
-  readonly chargeTaper: readonly Taper[];
-  readonly dischargeTaper: readonly Taper[];
+  /** Tighter limits near full and near empty; empty = none. Concave: as batteries taper. */
+  readonly chargeTaper: readonly TaperPoint[];
+  readonly dischargeTaper: readonly TaperPoint[];
+  /** Stored per AC energy taken, and AC energy given per stored; (0, 1]. */
   readonly chargeEfficiency: number;
   readonly dischargeEfficiency: number;
+  /** Lost from the store at all times. */
   readonly standingLossW: Watts;
+  /** Wear of each Wh that passes through the store, half of it when charged and half when discharged: price / (cycle life x capacity). */
   readonly cycleCostUcPerWh: UcPerWh;
+  /** Below this the battery is never discharged by economy or trades. */
   readonly reservePercent: number;
-  readonly export: 'never' | 'own-generation' | 'yes';
+  readonly export: BatteryExport;
+}
+
+/** A battery behind a device with `batterySetpointW`. */
+export interface Storage extends Battery {
+  readonly device: string;
   /** How it follows a set-point: time constant, smallest power, resolution. */
   readonly lagMs: Millis;
   readonly deadBandW: Watts;

@@ -4,7 +4,7 @@
 import { describe, expect, test } from 'vitest';
 import { seededRandom } from '../../src/base/random.ts';
 import type { ControlConfig, ControlInput } from '../../src/dispatch/control-types.ts';
-import type { BatteryExport } from '../../src/dispatch/equipment.ts';
+import type { BatteryExport } from '../../src/site/types.ts';
 import { CONFIG, type PlantOptions, run, type Tick } from './plant.ts';
 
 const STEP_S = 60;

@@ -2,9 +2,10 @@
 // Charging and discharging at once is forbidden by a binary where it could pay (prices below zero).
 
 import highsModule from 'highs';
-import type { Battery, PlanLoad, TaperPoint } from '../../src/dispatch/equipment.ts';
+import type { PlanLoad } from '../../src/dispatch/equipment.ts';
 import { medianOf } from '../../src/dispatch/plan.ts';
 import type { PlanInput } from '../../src/dispatch/plan-types.ts';
+import type { Battery, TaperPoint } from '../../src/site/types.ts';
 
 type Highs = Awaited<ReturnType<typeof highsModule.default>>;
 

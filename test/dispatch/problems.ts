@@ -1,8 +1,9 @@
 // Random planning problems from a seed, of the kinds that sites have.
 
 import { seededRandom } from '../../src/base/random.ts';
-import type { Battery, PlanLoad } from '../../src/dispatch/equipment.ts';
+import type { PlanLoad } from '../../src/dispatch/equipment.ts';
 import type { PlanInput, PlanInterval } from '../../src/dispatch/plan-types.ts';
+import type { Battery } from '../../src/site/types.ts';
 
 const QUARTER_MS = 900_000;
 const START_MS = Date.UTC(2026, 5, 21);

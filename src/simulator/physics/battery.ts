@@ -3,20 +3,12 @@
 
 import { clamp } from '../../base/integers.ts';
 import type { Millis, WattHours, Watts } from '../../base/units.ts';
-import { limitAtW, type TaperPoint } from '../../dispatch/equipment.ts';
+import { limitAtW } from '../../dispatch/equipment.ts';
+import type { Battery } from '../../site/types.ts';
 
-export interface BatteryModel {
-  readonly id: string;
-  /** Usable energy. */
-  readonly capacityWh: WattHours;
-  readonly chargeLimitW: Watts;
-  readonly dischargeLimitW: Watts;
-  /** Tighter limits near full and near empty, by state of charge. */
-  readonly chargeTaper: readonly TaperPoint[];
-  readonly dischargeTaper: readonly TaperPoint[];
-  /** Share of the AC energy that reaches the cells, and of the cells' energy that reaches AC. */
-  readonly chargeEfficiency: number;
-  readonly dischargeEfficiency: number;
+export interface BatteryModel
+  extends Pick<Battery, 'id' | 'capacityWh' | 'chargeLimitW' | 'dischargeLimitW'>,
+    Pick<Battery, 'chargeTaper' | 'dischargeTaper' | 'chargeEfficiency' | 'dischargeEfficiency'> {
   /** What its electronics take from AC all the time: consumption of the site. */
   readonly standbyW: Watts;
   /** What it does without a set-point: covers the site's own consumption, or nothing. */

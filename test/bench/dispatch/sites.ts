@@ -6,9 +6,9 @@ import { join, resolve } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { energyOfPowerWh } from '../../../src/base/units.ts';
 import type { MeasuredInterval } from '../../../src/dispatch/backtest.ts';
-import type { Battery } from '../../../src/dispatch/equipment.ts';
 import { createCalendar } from '../../../src/forecast/calendar.ts';
 import { readSeries } from '../../../src/forecast/series-csv.ts';
+import type { Battery } from '../../../src/site/types.ts';
 
 export const DATA = process.env.WATTPACT_DATA ?? resolve(import.meta.dirname, '../../../../shared/data');
 const QUARTER_MS = 900_000;
