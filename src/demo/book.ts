@@ -1,57 +1,35 @@
 // What the demo has seen, interval by interval: gateways' and validators' events in, the terminal's lines, the page's state and the final
 // document out. Owns the bookkeeping; starts nothing and prints nothing.
 
-import type { GatewayEvent, SitePowers } from '../gateway/events.ts';
-import type { SiteOverride } from '../gateway/overrides.ts';
+import type { GatewayEvent } from '../gateway/events.ts';
 import type { ClearingDocument } from '../ledger/types.ts';
 import type { Header } from '../protocol/header.ts';
-import type { Settlement, Trade } from '../protocol/replies.ts';
+import type { Settlement } from '../protocol/replies.ts';
 import type { ValidatorEvent } from '../validator/events.ts';
 
 /** Intervals and requests remembered: more than a person looks back at in a demo. */
 const INTERVALS_KEPT = 400;
 const REQUESTS_KEPT = 2_000;
 
-export interface RequestEntry {
-  readonly id: string;
+/** An event of a gateway, of one type. */
+type Told<Type extends GatewayEvent['type']> = Extract<GatewayEvent, { type: Type }>;
+
+export interface RequestEntry extends Omit<Told<'request'>, 'type'> {
   readonly gateway: string;
-  readonly kind: string;
   readonly interval: number;
-  readonly energyWh: number | null;
-  readonly phase: 'undecided' | 'recorded' | 'refused' | 'expired';
-  readonly reason: string;
-  readonly confirmations: number;
-  readonly needed: number;
-  readonly validators: number;
   /** How far the seed's five phases have come, as the validators tell. */
   readonly stage: 'request' | 'pre-prepare' | 'prepare' | 'commit' | 'reply';
 }
 
 export interface SiteInterval {
-  forecast: { generationWh: number | null; consumptionWh: number } | null;
-  notice: {
-    status: string;
-    positionWh: number;
-    nodalPriceUcPerWh: number;
-    bindingLine: string;
-    trades: readonly Trade[];
-    confirmations: number;
-  } | null;
-  delivery: { deliveredWh: number; quality: string; uncertaintyWh: number } | null;
+  forecast: Told<'forecast'> | null;
+  notice: Told<'notice'> | null;
+  delivery: Told<'delivery'> | null;
   settlement: Settlement | null;
   stateOfChargePercent: number | null;
 }
 
-export interface SiteNow {
-  readonly atMs: number;
-  readonly powers: SitePowers;
-  readonly positionWh: number | null;
-  readonly deliveredWh: number | null;
-  readonly control: string;
-  readonly trouble: string | null;
-  readonly overrides: readonly SiteOverride[];
-  readonly conditions: readonly string[];
-}
+export type SiteNow = Omit<Told<'powers'>, 'type'>;
 
 export interface Book {
   onGateway(gateway: string, event: GatewayEvent): void;
@@ -97,7 +75,7 @@ export function createBook(gateways: readonly string[]): Book {
     return found;
   }
 
-  function onRequest(gateway: string, event: Extract<GatewayEvent, { type: 'request' }>): void {
+  function onRequest(gateway: string, event: Told<'request'>): void {
     if (event.interval === null) return;
     const { type: _type, interval, ...rest } = event;
     const stage =
