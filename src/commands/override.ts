@@ -46,11 +46,11 @@ export function overrideCommand(): Command {
     .option('--for <duration>', 'how long, e.g. 90m, 2h, 1d', duration)
     .option('--until <time>', 'its end, ISO 8601 UTC')
     .action((site: string, id: string, mode: string, percent: string | undefined, flags: SetFlags) => {
-      const text = withOverrides(site, (overrides, nowMs, equipment) => {
+      const text = withOverrides(site, (overrides, nowMs) => {
         const until = endOf(flags, nowMs);
         const statement = { id, mode, until, ...(percent === undefined ? {} : { percent: Number(percent) }) };
         const set = overrides.accept(new TextEncoder().encode(JSON.stringify(statement)), 'command line');
-        return set === null ? null : overrideText(set, equipment);
+        return set === null ? null : overrideText(set);
       });
       if (text !== null) printLine(text);
     });
@@ -82,7 +82,7 @@ export function overrideCommand(): Command {
         printLine(
           override === undefined
             ? `${id}: by plan and trades (${kind.replace('-', ' ')})`
-            : `${overrideText(override, known)}, by the ${override.by}`,
+            : `${overrideText(override)}, by the ${override.by}`,
         );
       }
     });
@@ -101,12 +101,10 @@ function endOf(flags: SetFlags, nowMs: Millis): string {
   return flags.until ?? isoSeconds(nowMs + (flags.for as Millis));
 }
 
-type Equipment = ReturnType<typeof overridable>;
-
-function withOverrides<T>(siteFile: string, work: (overrides: Overrides, nowMs: Millis, equipment: Equipment) => T): T {
+function withOverrides<T>(siteFile: string, work: (overrides: Overrides, nowMs: Millis) => T): T {
   return withStore(siteFile, (store, genesis, site) => {
     const { clock } = runtime(genesis, site.id);
-    return work(createOverrides({ site, store, clock }), clock.chainMs(), overridable(site));
+    return work(createOverrides({ site, store, clock }), clock.chainMs());
   });
 }
 

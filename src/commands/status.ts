@@ -60,8 +60,7 @@ function gatewayStatus(file: string, json: boolean): void {
     );
     printLine(`undecided   ${status.undecided} requests; ${status.outbox} to send; ${status.leases} leases on devices`);
     for (const { text, sinceMs } of status.conditions) printLine(`trouble     since ${isoSeconds(sinceMs)}: ${text}`);
-    for (const override of status.overrides)
-      printLine(`overridden  ${overrideText(override, [])}, by the ${override.by}`);
+    for (const override of status.overrides) printLine(`overridden  ${overrideText(override)}, by the ${override.by}`);
     for (const request of requests) {
       printLine(
         `  ${String(request.sequence).padStart(6)}  ${request.kind.padEnd(9)} ${request.phase.padEnd(9)} ${request.confirmations} confirmed  ${request.id.slice(0, 16)}`,

@@ -343,11 +343,8 @@ class Demo {
     if (event.type === 'condition' && event.what === 'began') this.#tell('warn', `${gateway}: ${event.condition.text}`);
     if (event.type === 'condition' && event.what === 'ended')
       this.#tell('good', `${gateway}: no longer: ${event.condition.text}`);
-    if (event.type === 'override') {
-      const site = this.#consortium.sites.find((each) => each.gateway === gateway)?.loaded.site;
-      const equipment = site === undefined ? [] : overridable(site);
-      this.#tell('warn', `${gateway}: override ${event.what}, ${overrideText(event.override, equipment)}`);
-    }
+    if (event.type === 'override')
+      this.#tell('warn', `${gateway}: override ${event.what}, ${overrideText(event.override)}`);
     if (event.type === 'powers') {
       const curve = this.#curves.get(gateway) ?? [];
       curve.push(event.powers.gridPowerW);

@@ -25,6 +25,7 @@ export type OverrideDoor = 'command line' | 'page' | 'site broker';
 export interface SiteOverride {
   /** A battery (`storage:`) or a load (`loads:`) of the site file. */
   readonly id: string;
+  readonly kind: OverridableKind;
   readonly mode: OverrideMode;
   /** Where `charge-to` stops; null for the other modes. */
   readonly percent: number | null;
@@ -151,7 +152,7 @@ export function createOverrides(options: {
         });
       }
       const percent = statement.mode === 'charge-to' ? statement.percent : null;
-      const override: SiteOverride = { id, mode, percent, setAtMs, untilMs, by };
+      const override: SiteOverride = { id, kind, mode, percent, setAtMs, untilMs, by };
       store.settings.set(keyOf(id), override);
       return override;
     },
@@ -185,13 +186,10 @@ export function asControl(overrides: readonly SiteOverride[]): readonly Override
 }
 
 /** `battery: hold until 18:00` for people; times are UTC. A heat pump's modes are said as what they do to it. */
-export function overrideText(
-  { id, mode, percent, untilMs }: Omit<SiteOverride, 'setAtMs' | 'by'>,
-  equipment: readonly { readonly id: string; readonly kind: OverridableKind }[],
-): string {
+export function overrideText({ id, kind, mode, percent, untilMs }: Omit<SiteOverride, 'setAtMs' | 'by'>): string {
   const until = new Date(untilMs).toISOString().slice(0, 16).replace('T', ' ');
-  const isPump = equipment.some((each) => each.id === id && each.kind === 'heat-pump');
-  const words = isPump ? (PUMP_WORDS[mode] ?? mode) : mode === 'charge-to' ? `charge to ${percent} %` : mode;
+  const words =
+    kind === 'heat-pump' ? (PUMP_WORDS[mode] ?? mode) : mode === 'charge-to' ? `charge to ${percent} %` : mode;
   return `${id}: ${words} until ${until} UTC`;
 }
 

@@ -130,7 +130,7 @@ test('after the notice the loads of the interval follow what was traded', async 
 test('a load that the owner switches off is planned for later; one that he switches on is told as consumption', async () => {
   const untilMs = chainMs + 2 * 3_600_000;
   const word = (mode: 'on' | 'off'): SiteOverride => {
-    return { id: 'boiler', mode, percent: null, setAtMs: chainMs, untilMs, by: 'page' };
+    return { id: 'boiler', kind: 'load', mode, percent: null, setAtMs: chainMs, untilMs, by: 'page' };
   };
   overrides = [word('off')];
   price = cheapAt(INTERVAL + 3);

@@ -214,7 +214,7 @@ test('a store that was lost does not say that nothing was offered', () => {
 
 const HOUR_MS = 3_600_000;
 const word = (mode: SiteOverride['mode'], percent: number | null, ms: number): SiteOverride => {
-  return { id: 'battery', mode, percent, setAtMs: chainMs, untilMs: chainMs + ms, by: 'page' };
+  return { id: 'battery', kind: 'battery', mode, percent, setAtMs: chainMs, untilMs: chainMs + ms, by: 'page' };
 };
 const sellableWh = (): number =>
   (said('offer').at(-1) as RequestBody<'offer'>).sell.reduce((sum, { energyWh }) => sum + energyWh, 0);
