@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { fromBase64url } from '../../src/base/bytes.ts';
 import { generateKey, keyIdOf, loadKey, newKey } from '../../src/keys/files.ts';
 import { fastVerify } from '../../src/keys/verify.ts';
@@ -68,6 +68,20 @@ test('loose permissions are refused with what to do', () => {
   }
   chmodSync(folder, 0o755);
   expect(() => loadKey(path)).not.toThrow();
+});
+
+test('a key of another user is refused, except by root', () => {
+  const path = join(folder, 'node.pem');
+  generateKey(path);
+  const owner = statSync(path).uid;
+  const self = vi.spyOn(process as { getuid: () => number }, 'getuid').mockReturnValue(owner + 1);
+  try {
+    expect(() => loadKey(path)).toThrow(`key file ${path} belongs to another user (uid ${owner})`);
+    self.mockReturnValue(0);
+    expect(() => loadKey(path)).not.toThrow();
+  } finally {
+    self.mockRestore();
+  }
 });
 
 test('what is no key is refused in one line', () => {

@@ -1,8 +1,9 @@
 // A node on its brokers: what it says arrives once, what it must not lose is sent until acknowledged, and brokers may come and go.
 
-import { Socket } from 'node:net';
+import { type AddressInfo, createServer, Socket } from 'node:net';
 import { MqttClient } from 'mqtt';
 import { expect, test, vi } from 'vitest';
+import { ACKNOWLEDGE_TIMEOUT_MS } from '../../src/messaging/connection.ts';
 import { openGatewayStore } from '../../src/store/gateway.ts';
 import { afterwards, bytes, connectedClient, recordingLog, startBroker, startClient, text, until } from './fixtures.ts';
 
@@ -230,4 +231,70 @@ test('what is subscribed between the connection and its first subscriptions is h
 test('a certificate that is none is one plain line', async () => {
   const tls = { cert: 'nonsense', key: 'nonsense' };
   expect(() => startClient('gateway-farm', ['mqtts://127.0.0.1:1'], { tls })).toThrow(/cannot connect to mqtts:.*127/);
+});
+
+/** A broker that takes what is published and acknowledges as many of the messages as it is told to. */
+async function sparingBroker(acknowledging: () => boolean): Promise<string> {
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    let kept = Buffer.alloc(0);
+    socket.on('data', (chunk) => {
+      kept = Buffer.concat([kept, chunk]);
+      // Packets of this test: a remaining length of one or two bytes.
+      for (;;) {
+        const long = ((kept[1] ?? 0) & 0x80) !== 0;
+        const length = long ? (kept[1]! & 0x7f) + 128 * (kept[2] ?? 0) : (kept[1] ?? Number.POSITIVE_INFINITY);
+        const head = long ? 3 : 2;
+        if (kept.length < head + length) return;
+        const [packet, rest] = [kept.subarray(0, head + length), kept.subarray(head + length)];
+        kept = rest;
+        const type = packet[0]! >> 4;
+        const topicBytes = type === 3 ? packet.readUInt16BE(head) + 2 : 0;
+        const id = packet.subarray(head + topicBytes, head + topicBytes + 2);
+        if (type === 1) socket.write(Buffer.of(0x20, 2, 0, 0));
+        if (type === 8) socket.write(Buffer.of(0x90, 3, ...id, 1));
+        if (type === 12) socket.write(Buffer.of(0xd0, 0));
+        if (type === 3 && acknowledging()) socket.write(Buffer.of(0x40, 2, ...id));
+      }
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  afterwards(() => server.close());
+  return `mqtt://127.0.0.1:${(server.address() as AddressInfo).port}?broker=sparing`;
+}
+
+test('a broker that takes messages and acknowledges none is left when the oldest has waited its time, not before', async () => {
+  let nowMs = 0;
+  let isSparing = false;
+  const url = await sparingBroker(() => !isSparing);
+  // The waits of messages in flight are driven by hand.
+  const waits: { run: () => void; ms: number }[] = [];
+  const { setTimeout: really } = globalThis;
+  const spy = vi.spyOn(globalThis, 'setTimeout').mockImplementation(((run: () => void, ms: number) => {
+    if (ms !== ACKNOWLEDGE_TIMEOUT_MS && ms !== 6_000) return really(run, ms);
+    waits.push({ run, ms });
+    return really(() => undefined, 0);
+  }) as typeof setTimeout);
+  afterwards(() => spy.mockRestore());
+  const clock = { chainMs: () => Date.now(), monotonicMs: () => nowMs };
+  const gateway = await connectedClient('gateway-farm', [url], { clock });
+  const [broker] = gateway.status().brokers.map(({ broker }) => broker);
+  waits.length = 0;
+
+  expect(await gateway.publish('request', ['gateway-farm'], bytes('first'))).toEqual([broker]);
+  nowMs = 6_000;
+  isSparing = true;
+  const second = gateway.publish('request', ['gateway-farm'], bytes('second'));
+  nowMs = ACKNOWLEDGE_TIMEOUT_MS;
+  expect(waits.map(({ ms }) => ms)).toEqual([ACKNOWLEDGE_TIMEOUT_MS]);
+  waits.shift()?.run();
+  expect(gateway.status().brokers[0]?.state).toBe('connected');
+  expect(waits.map(({ ms }) => ms)).toEqual([6_000]);
+  nowMs = 6_000 + ACKNOWLEDGE_TIMEOUT_MS;
+  waits.shift()?.run();
+  expect(await second).toEqual([]);
+  expect(gateway.status().brokers[0]).toMatchObject({
+    state: 'waiting',
+    reason: expect.stringMatching(/^nothing acknowledged for 10000 ms/),
+  });
 });
