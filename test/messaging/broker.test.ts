@@ -9,7 +9,7 @@ import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import { describe, expect, test } from 'vitest';
 import { toBase64url } from '../../src/base/bytes.ts';
 import { generateKey, type Key, newKey } from '../../src/keys/files.ts';
-import { siteAccess } from '../../src/messaging/access.ts';
+import { LIMITS_OF_ROLES, siteAccess } from '../../src/messaging/access.ts';
 import { LOGIN_KIND, LOGIN_VALID_MS, makeLogin } from '../../src/messaging/login.ts';
 import { encodeEnvelope, seal } from '../../src/protocol/envelope.ts';
 import { openGatewayStore } from '../../src/store/gateway.ts';
@@ -276,6 +276,20 @@ describe('hostile bytes', () => {
     }
     expect(closed(), `closed after ${said} messages of 500 kB`).toBe(true);
     await until('everything', () => heard === said);
+    let isGone = false;
+    deaf.once('close', () => {
+      isGone = true;
+    });
+    (deaf.stream as unknown as Socket).resume();
+    await until('its end', () => isGone);
+  });
+
+  test('every role has room for its largest packet, at once and again each second', () => {
+    for (const [role, limits] of Object.entries(LIMITS_OF_ROLES)) {
+      expect(limits.bytesBurst, role).toBeGreaterThanOrEqual(limits.packetBytesMax);
+      expect(limits.bytesPerSecond, role).toBeGreaterThanOrEqual(limits.packetBytesMax);
+      expect(limits.backlogBytesMax, role).toBeGreaterThan(limits.packetBytesMax);
+    }
   });
 
   test('who floods is read more slowly, not the others', async () => {
