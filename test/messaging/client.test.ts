@@ -111,6 +111,16 @@ test('what is sent while no broker is there arrives when one comes, byte for byt
   expect(store.outbox.size()).toBe(0);
 });
 
+test('what was just said still arrives when a node stops', async () => {
+  const { url } = await startBroker();
+  const validator = await connectedClient('validator-1', [`${url}?broker=broker-1`]);
+  const heard = listenTo(validator);
+  const gateway = await connectedClient('gateway-farm', [`${url}?broker=broker-1`]);
+  for (let i = 0; i < 20; i++) void gateway.publish('request', ['gateway-farm'], bytes(`last ${i}`));
+  await gateway.stop();
+  await until('all of it', () => heard.length === 20);
+});
+
 test('the same id with other bytes is never sent', async () => {
   const { url } = await startBroker();
   const gateway = await connectedClient('gateway-farm', [`${url}?broker=broker-1`]);
