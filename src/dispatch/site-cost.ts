@@ -3,6 +3,7 @@
 
 import { type Adaptable, type Exchange, type Only, pricePerWhBelow } from './exchange.ts';
 import { type Sliced, Work } from './slices.ts';
+import { isAtLimit } from './taper.ts';
 import {
   acWh,
   type Choices,
@@ -33,8 +34,12 @@ const NO_STORAGE: Storage = {
 };
 
 const NOTHING_WH = 1e-6;
+/** Energy by which a price is found where it follows from nothing simpler; whoever adds energy adds no less. */
+const PROBED_WH = 1;
 /** A smaller saving is none. */
 const SAVING_UC = 1e-3;
+/** A step within limits by what is stored takes as long as so many others. */
+const TAPERED_WORK = 5;
 /** Two functions with segments this close are the same but for a constant. */
 const SAME_WH = 1e-7;
 
@@ -51,13 +56,11 @@ class Chain {
   /** What the results ahead that are not `changed` must be moved by; null: the function itself has changed. */
   #moveUc: number | null = 0;
   readonly #step: (from: CostToGo, i: number) => CostToGo;
-  readonly #work: Work;
 
-  constructor(first: CostToGo, count: number, step: (from: CostToGo, i: number) => CostToGo, work: Work) {
+  constructor(first: CostToGo, count: number, step: (from: CostToGo, i: number) => CostToGo) {
     this.costs = [first];
     this.#changed = new Array<boolean>(count).fill(true);
     this.#step = step;
-    this.#work = work;
   }
 
   /** The function after `count` steps. */
@@ -67,7 +70,6 @@ class Chain {
       const old = this.costs[i + 1];
       if (this.#changed[i] || this.#moveUc === null || old === undefined) {
         const next = this.#step(this.costs[i]!, i);
-        this.#work.add(1);
         this.costs[i + 1] = next;
         this.#changed[i] = false;
         this.#moveUc = old !== undefined && sameShape(old, next) ? next.costAtLowUc - old.costAtLowUc : null;
@@ -122,6 +124,7 @@ export class SiteCost {
   readonly #only: Only[];
   readonly #upTo: Chain;
   readonly #from: Chain;
+  readonly #stepWork: number;
   /** Steps of dynamic programming made so far: how long planning takes, the same on every machine. */
   readonly work: Work;
   /** As they were last asked for; null when something has changed since. */
@@ -135,8 +138,8 @@ export class SiteCost {
     work = new Work(),
   ) {
     this.work = work;
-    // Where loads run is found without tapers; how the battery then serves them is planned with them.
-    const usable = { ...(storage ?? NO_STORAGE), tapers: null };
+    // Tapers that cannot be followed in both directions count only when the battery is planned around the loads.
+    const usable = storage?.tapers?.backwards === null ? { ...storage, tapers: null } : (storage ?? NO_STORAGE);
     const choices = exchanges.map((x) => choicesOf(usable, x));
     const n = exchanges.length;
     const start = { lowWh: storage === null ? 0 : storedWh, costAtLowUc: 0, values: [], widthsWh: [] };
@@ -146,8 +149,17 @@ export class SiteCost {
     this.#netWh = Float64Array.from(exchanges, ({ netWh }) => netWh);
     this.#choices = choices;
     this.#only = exchanges.map(() => 'charge');
-    this.#upTo = new Chain(start, n, (before, i) => stepForward(before, choices[i]!, usable), work);
-    this.#from = new Chain(end, n, (after, i) => stepBack(after, choices[n - 1 - i]!, usable), work);
+    this.#stepWork = usable.tapers === null ? 1 : TAPERED_WORK;
+    this.#upTo = new Chain(start, n, (before, i) => this.#forward(before, choices[i]!));
+    this.#from = new Chain(end, n, (after, i) => {
+      work.add(this.#stepWork);
+      return stepBack(after, choices[n - 1 - i]!, usable);
+    });
+  }
+
+  #forward(before: CostToGo, choices: Choices): CostToGo {
+    this.work.add(this.#stepWork);
+    return stepForward(before, choices, this.#storage);
   }
 
   /** What the next Wh of consumption costs in each interval: no energy added there or elsewhere will ever cost less. */
@@ -177,6 +189,9 @@ export class SiteCost {
           : (valueUcPerWh - storage.wearUcPerWh) * storage.chargeEfficiency;
         prices[t] = Math.min(prices[t]!, fromStore);
       }
+      // At such a limit the store gives more if it holds more, which its value on either side does not tell.
+      if (storage.tapers !== null && isAtLimit(storage.tapers, storedWh, withdrawnWh))
+        prices[t] = Math.min(prices[t]!, (this.totalWith(t, [PROBED_WH]) - this.total()) / PROBED_WH);
       storedWh = storedEndWh;
     }
     return prices;
@@ -192,9 +207,7 @@ export class SiteCost {
         const only = this.#only[t] === 'discharge' ? 'charge' : 'discharge';
         const turned = choicesOf(this.#storage, this.#exchanges[t]!, this.#netWh[t], only);
         const before = this.total();
-        this.work.add(1);
-        if (leastTotal(stepForward(this.#upTo.at(t), turned, this.#storage), this.#after(t + 1)) >= before - SAVING_UC)
-          continue;
+        if (leastTotal(this.#forward(this.#upTo.at(t), turned), this.#after(t + 1)) >= before - SAVING_UC) continue;
         this.#only[t] = only;
         this.#choices[t] = turned;
         this.#changed(t);
@@ -222,7 +235,6 @@ export class SiteCost {
   /** Least cost if consumption from interval `t` on were larger by these energies. */
   totalWith(t: number, moreWh: readonly number[]): number {
     let upTo = this.#upTo.at(t);
-    this.work.add(moreWh.length);
     for (let i = 0; i < moreWh.length; i++) {
       const more = moreWh[i]!;
       const at = t + i;
@@ -230,7 +242,7 @@ export class SiteCost {
         more === 0
           ? this.#choices[at]!
           : choicesOf(this.#storage, this.#exchanges[at]!, this.#netWh[at]! + more, this.#only[at]);
-      upTo = stepForward(upTo, choices, this.#storage);
+      upTo = this.#forward(upTo, choices);
     }
     return leastTotal(upTo, this.#after(t + moreWh.length));
   }
@@ -268,10 +280,7 @@ export class SiteCost {
   stepWith(t: number, moreWh: number): (before: CostToGo) => CostToGo {
     const { adaptable: _without, ...x } = this.#exchanges[t]!;
     const choices = choicesOf(this.#storage, x, this.#netWh[t]! + moreWh, this.#only[t]);
-    return (before) => {
-      this.work.add(1);
-      return stepForward(before, choices, this.#storage);
-    };
+    return (before) => this.#forward(before, choices);
   }
 
   /** Gives back a way (to be gone once) to how things stand now, without computing them again. */

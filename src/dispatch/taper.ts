@@ -11,15 +11,27 @@ interface LimitLine {
   readonly perWh: number;
 }
 
-/** The least of its lines limits each way; no line is no limit. */
-export interface Tapers {
+/** Limits of what goes in and out of the store, by what is stored; the least of its lines limits each way, no line is no limit. */
+export interface Limits {
   readonly charge: readonly LimitLine[];
   readonly discharge: readonly LimitLine[];
+  /** Where one of them turns, rising. */
+  readonly corners: readonly WattHours[];
 }
 
-/** Knots closer than this are one; a value that differs by less is the same. */
-const SAME_WH = 1e-2;
-const SAME_UC_PER_WH = 1e-2;
+/** By what is stored at an interval's begin. */
+export interface Tapers extends Limits {
+  /** The same by what is stored at its end, seen from there: what was charged goes out, what was discharged comes in. Null: too steep to be seen so. */
+  readonly backwards: Limits | null;
+}
+
+/** What lies closer together is one place. */
+const SAME_PLACE_WH = 1e-7;
+/** Pieces of a function that are shorter go to their neighbour; those whose values differ by less are one. */
+const SHORTEST_WH = 1e-3;
+const SAME_UC_PER_WH = 1e-4;
+/** A limit under which what is stored at the end rises by less for each Wh at the begin is not told by its end. */
+const FLATTEST = 0.05;
 
 /** Limits of batteries that are planned as one; null where none tapers. What is not concave counts as its concave hull. */
 export function tapersOf(
@@ -42,25 +54,27 @@ export function tapersOf(
       })),
     );
   };
-  const { charge, discharge } = efficiencies;
-  return {
-    charge: lines(
+  const limits = limitsOf(
+    lines(
       hull(
         (b) => b.chargeTaper,
         (b) => b.chargeLimitW,
       ),
-      charge * hours,
+      efficiencies.charge * hours,
       1,
     ),
-    discharge: lines(
+    lines(
       hull(
         (b) => b.dischargeTaper,
         (b) => b.dischargeLimitW,
       ),
-      hours / discharge,
+      hours / efficiencies.discharge,
       -1,
     ),
-  };
+  );
+  const lossWh = hours * all.reduce((sum, battery) => sum + battery.standingLossW, 0);
+  const [charge, discharge] = [byEnd(limits.discharge, -1, lossWh), byEnd(limits.charge, 1, lossWh)];
+  return { ...limits, backwards: charge === null || discharge === null ? null : limitsOf(charge, discharge) };
 }
 
 interface Point {
@@ -102,6 +116,21 @@ function lines(hull: readonly Point[], storedPerW: number, direction: 1 | -1): L
   });
 }
 
+function limitsOf(charge: readonly LimitLine[], discharge: readonly LimitLine[]): Limits {
+  return { charge, discharge, corners: [...cornersOf(charge), ...cornersOf(discharge)].sort((a, b) => a - b) };
+}
+
+/** Limits by what is stored at an interval's end: its begin is `lossWh` and what was withdrawn more, or what was charged less. */
+function byEnd(limits: readonly LimitLine[], direction: 1 | -1, lossWh: WattHours): LimitLine[] | null {
+  const byEnds: LimitLine[] = [];
+  for (const { atEmptyWh, perWh } of limits) {
+    const rest = 1 + direction * perWh;
+    if (rest < FLATTEST) return null;
+    byEnds.push({ atEmptyWh: (atEmptyWh + perWh * lossWh) / rest, perWh: perWh / rest });
+  }
+  return byEnds;
+}
+
 /** Most that may be charged into or withdrawn from the store in an interval that begins with so much stored. */
 export function mostWh(limits: readonly LimitLine[], storedWh: WattHours): WattHours {
   let least = Number.POSITIVE_INFINITY;
@@ -110,113 +139,245 @@ export function mostWh(limits: readonly LimitLine[], storedWh: WattHours): WattH
 }
 
 /** What is withdrawn (- charged) when no more than the limits allow. */
-export function withinTapers({ charge, discharge }: Tapers, storedWh: WattHours, withdrawnWh: WattHours): WattHours {
+export function withinTapers({ charge, discharge }: Limits, storedWh: WattHours, withdrawnWh: WattHours): WattHours {
   return Math.min(Math.max(withdrawnWh, -mostWh(charge, storedWh)), mostWh(discharge, storedWh));
 }
 
-interface Lengths {
+/** Whether a withdrawal (- charging) is all that a limit allows. */
+export function isAtLimit({ charge, discharge }: Limits, storedWh: WattHours, withdrawnWh: WattHours): boolean {
+  const atCharge = charge.length > 0 && -withdrawnWh > mostWh(charge, storedWh) - SAME_PLACE_WH;
+  return atCharge || (discharge.length > 0 && withdrawnWh > mostWh(discharge, storedWh) - SAME_PLACE_WH);
+}
+
+/** A convex function: pieces of falling value from `lowWh` on. */
+interface Pieces {
+  readonly lowWh: WattHours;
+  readonly costAtLowUc: number;
+  readonly values: readonly number[];
   readonly widthsWh: readonly number[];
 }
 
 /**
- * A function of what is stored within the limits from the one without them, `before`. `free` withdraws what is best without limits,
- * `costOf` is the cost of a withdrawal; `after` is what it leads to, `choices` what it is made of, both with their knots.
+ * Least cost by x in [lowWh, highWh] of `known` at y and of withdrawing w among `choices`, x being y + lossWh + w, and w within limits by x. For each x that
+ * is the best w without limits, or the limit: cost is convex in w.
  */
-export function tapered<T extends { lowWh: number; costAtLowUc: number; values: readonly number[] } & Lengths>(
-  before: T,
-  tapers: Tapers,
-  about: {
-    readonly after: { readonly lowWh: number } & Lengths;
-    readonly choices: { readonly chargeStoredWh: number } & Lengths;
-    readonly lossWh: number;
-    readonly free: (storedWh: number) => number;
-    readonly costOf: (storedWh: number, withdrawnWh: number) => number;
-  },
-): Pick<T, 'lowWh' | 'costAtLowUc' | 'values' | 'widthsWh'> {
-  const { lowWh } = before;
-  const ends = sums(lowWh, before.widthsWh);
-  const highWh = ends.at(-1)!;
-  // What is best is straight between these knots and limits are concave: none that is kept at every knot is broken between them.
-  if (ends.every((at) => withinTapers(tapers, at, about.free(at)) === about.free(at))) return before;
-  const binds = (limits: readonly LimitLine[], sign: number, at: number): boolean =>
-    limits.length > 0 && about.free(at) * sign > mostWh(limits, at) - SAME_WH;
-  const knots = [
-    ...ends,
-    ...limitKnots(tapers, about).filter(
-      (at) => at > lowWh && at < highWh && (binds(tapers.charge, -1, at) || binds(tapers.discharge, 1, at)),
-    ),
-  ];
-  knots.sort((a, b) => a - b);
-  for (const [knot, next] of pairs([...knots])) {
-    // Between two knots what is best without limits and the limits are straight: they meet at most once each.
-    for (const [limits, sign] of [
-      [tapers.charge, -1],
-      [tapers.discharge, 1],
-    ] as const) {
-      if (limits.length === 0 || next - knot < SAME_WH) continue;
-      const over = (at: number): number => about.free(at) * sign - mostWh(limits, at);
-      const [a, b] = [over(knot), over(next)];
-      if (a > 0 !== b > 0) knots.push(knot + (a / (a - b)) * (next - knot));
+export function mergedWithin(
+  known: Pieces,
+  choices: Pieces,
+  lossWh: WattHours,
+  lowWh: WattHours,
+  highWh: WattHours,
+  limits: Limits,
+): Pieces {
+  const result = new Collected(known, choices, lossWh);
+  const [n, m] = [known.values.length, choices.values.length];
+  let withdrawnWh = choices.lowWh;
+  let at = known.lowWh + lossWh + withdrawnWh;
+  let wasWithin = isWithin(limits, at, withdrawnWh);
+  for (let i = 0, j = 0; (i < n || j < m) && at < highWh; ) {
+    const fromChoices = i >= n || (j < m && choices.values[j]! >= known.values[i]!);
+    const value = fromChoices ? choices.values[j]! : known.values[i]!;
+    const widthWh = fromChoices ? choices.widthsWh[j++]! : known.widthsWh[i++]!;
+    const rises = fromChoices ? 1 : 0;
+    const isNowWithin = isWithin(limits, at + widthWh, withdrawnWh + rises * widthWh);
+    const from = Math.max(at, lowWh);
+    const until = Math.min(at + widthWh, highWh);
+    const free = { atEmptyWh: withdrawnWh - rises * at, perWh: rises };
+    if (until > from) {
+      // What is best is straight between these places and limits are concave: none that is kept at both is broken between them.
+      if (wasWithin && isNowWithin) result.free(from, until, free, value);
+      else limited(from, until, free, limits, result);
     }
+    withdrawnWh += rises * widthWh;
+    at += widthWh;
+    wasWithin = isNowWithin;
   }
-  knots.sort((a, b) => a - b);
-  const costAt = (at: number): number => about.costOf(at, withinTapers(tapers, at, about.free(at)));
-  const values: number[] = [];
-  const widthsWh: number[] = [];
-  const costAtLowUc = costAt(lowWh);
-  let [from, fromUc] = [lowWh, costAtLowUc];
-  for (const knot of knots) {
-    const widthWh = knot - from;
-    if (widthWh < SAME_WH) continue;
-    const untilUc = costAt(knot);
-    const value = (fromUc - untilUc) / widthWh;
-    if (values.length > 0 && Math.abs(values.at(-1)! - value) < SAME_UC_PER_WH)
-      widthsWh[widthsWh.length - 1]! += widthWh;
-    else {
-      values.push(value);
-      widthsWh.push(widthWh);
-    }
-    [from, fromUc] = [knot, untilUc];
-  }
-  return { lowWh, costAtLowUc, values, widthsWh };
+  return result.function();
 }
 
-/** Where a limit turns, or where keeping to it comes to the next piece of what lies after it or of what it is made of. */
-function limitKnots(
-  { charge, discharge }: Tapers,
-  {
-    after,
-    choices,
-    lossWh,
-  }: {
-    readonly after: { readonly lowWh: number } & Lengths;
-    readonly choices: { readonly chargeStoredWh: number } & Lengths;
-    readonly lossWh: number;
-  },
-): number[] {
-  const knots: number[] = [];
-  const afterKnots = sums(after.lowWh, after.widthsWh);
-  const choiceKnots = sums(-choices.chargeStoredWh, choices.widthsWh);
-  for (const [limits, sign] of [
-    [charge, -1],
-    [discharge, 1],
-  ] as const) {
-    for (const [i, { atEmptyWh, perWh }] of limits.entries()) {
-      for (const other of limits.slice(i + 1)) knots.push((other.atEmptyWh - atEmptyWh) / (perWh - other.perWh));
-      // Withdrawn is sign x (atEmpty + perWh x stored).
-      const slope = 1 - sign * perWh;
-      for (const knot of afterKnots) knots.push((knot + lossWh + sign * atEmptyWh) / slope);
-      for (const knot of choiceKnots) if (perWh !== 0) knots.push((sign * knot - atEmptyWh) / perWh);
-    }
-  }
-  return knots.filter(Number.isFinite);
+function isWithin({ charge, discharge }: Limits, at: WattHours, withdrawnWh: WattHours): boolean {
+  return withdrawnWh < 0
+    ? -withdrawnWh <= mostWh(charge, at) + SAME_PLACE_WH
+    : withdrawnWh <= mostWh(discharge, at) + SAME_PLACE_WH;
 }
 
-function sums(from: number, widthsWh: readonly number[]): number[] {
+/** A straight stretch of what is best without limits, where these count. */
+function limited(from: number, until: number, free: LimitLine, limits: Limits, result: Collected): void {
   let at = from;
-  return [from, ...widthsWh.map((width) => (at += width))];
+  for (const corner of limits.corners) {
+    if (corner <= at || corner >= until) continue;
+    stretch(at, corner, free, limits, result);
+    at = corner;
+  }
+  stretch(at, until, free, limits, result);
 }
 
-function pairs(values: readonly number[]): (readonly [number, number])[] {
-  return values.slice(1).map((value, i) => [values[i]!, value] as const);
+/** Between two places without a corner each limit is one line and crosses what is best without it at most once. */
+function stretch(from: number, until: number, free: LimitLine, limits: Limits, result: Collected): void {
+  const middle = (from + until) / 2;
+  const charge = leastLine(limits.charge, middle, -1);
+  const discharge = leastLine(limits.discharge, middle, 1);
+  const [one, two] = [crossing(charge, free, from, until), crossing(discharge, free, from, until)];
+  const [first, second] = [Math.min(one, two), Math.max(one, two)];
+  for (let at = from; at < until; ) {
+    const next = at < first ? first : at < second ? second : until;
+    const middle = (at + next) / 2;
+    const freeWh = free.atEmptyWh + free.perWh * middle;
+    let best = free;
+    if (charge !== null && charge.atEmptyWh + charge.perWh * middle > freeWh) best = charge;
+    if (discharge !== null && discharge.atEmptyWh + discharge.perWh * middle < freeWh) best = discharge;
+    result.add(at, next, best);
+    at = next;
+  }
+}
+
+/** Where a limit crosses what is best without it; the end if it does not. */
+function crossing(line: LimitLine | null, free: LimitLine, from: number, until: number): number {
+  if (line === null || line.perWh === free.perWh) return until;
+  const at = (line.atEmptyWh - free.atEmptyWh) / (free.perWh - line.perWh);
+  return at > from && at < until ? at : until;
+}
+
+/** Withdrawal at the limit that counts at a place. */
+function leastLine(limits: readonly LimitLine[], at: number, sign: 1 | -1): LimitLine | null {
+  let [least, leastWh] = [null as LimitLine | null, Number.POSITIVE_INFINITY];
+  for (const line of limits) {
+    const wh = line.atEmptyWh + line.perWh * at;
+    if (wh < leastWh) [least, leastWh] = [line, wh];
+  }
+  if (least === null) return null;
+  return leastWh <= 0 ? { atEmptyWh: 0, perWh: 0 } : { atEmptyWh: sign * least.atEmptyWh, perWh: sign * least.perWh };
+}
+
+/** Where a limit turns. */
+function cornersOf(limits: readonly LimitLine[]): number[] {
+  return limits.slice(1).flatMap(({ atEmptyWh, perWh }, i) => {
+    const before = limits[i]!;
+    return perWh === before.perWh ? [] : [(atEmptyWh - before.atEmptyWh) / (before.perWh - perWh)];
+  });
+}
+
+/** A place among the pieces of a function, moved along as it is asked for. */
+class Place {
+  readonly #of: Pieces;
+  #i = 0;
+  #startWh: number;
+
+  constructor(of: Pieces) {
+    this.#of = of;
+    this.#startWh = of.lowWh;
+  }
+
+  /** Value of the piece at a place, seen in a direction, and how far it goes on. Infinite beyond the function's ends. */
+  seek(atWh: number, rises: boolean): void {
+    const { widthsWh } = this.#of;
+    const last = widthsWh.length - 1;
+    const back = rises ? SAME_PLACE_WH : -SAME_PLACE_WH;
+    while (this.#i < last && this.#startWh + widthsWh[this.#i]! <= atWh + back) this.#startWh += widthsWh[this.#i++]!;
+    while (this.#i > 0 && this.#startWh > atWh + back) this.#startWh -= widthsWh[--this.#i]!;
+  }
+
+  get value(): number {
+    return this.#of.values[this.#i] ?? 0;
+  }
+
+  /** From a place to the piece's end in a direction; the first and the last piece have no end. */
+  restWh(atWh: number, rises: boolean): number {
+    const { widthsWh } = this.#of;
+    if (rises)
+      return this.#i < widthsWh.length - 1 ? this.#startWh + widthsWh[this.#i]! - atWh : Number.POSITIVE_INFINITY;
+    return this.#i > 0 ? atWh - this.#startWh : Number.POSITIVE_INFINITY;
+  }
+}
+
+/** Pieces of the least cost, as they come. */
+class Collected {
+  readonly #known: Pieces;
+  readonly #choices: Pieces;
+  readonly #lossWh: number;
+  readonly #inKnown: Place;
+  readonly #inChoices: Place;
+  readonly #knownHighWh: number;
+  #lowWh: number | null = null;
+  #costAtLowUc = 0;
+  readonly #values: number[] = [];
+  readonly #widthsWh: number[] = [];
+
+  constructor(known: Pieces, choices: Pieces, lossWh: number) {
+    this.#known = known;
+    this.#choices = choices;
+    this.#lossWh = lossWh;
+    this.#inKnown = new Place(known);
+    this.#inChoices = new Place(choices);
+    this.#knownHighWh = known.widthsWh.reduce((sum, width) => sum + width, known.lowWh);
+  }
+
+  /** From one place to another w is what is best, and each Wh has one value. */
+  free(from: number, until: number, { atEmptyWh, perWh }: LimitLine, value: number): void {
+    if (this.#lowWh === null) this.#begin(from, atEmptyWh + perWh * from);
+    this.#push(value, until - from);
+  }
+
+  #begin(x: number, w: number): void {
+    this.#lowWh = x;
+    this.#costAtLowUc = costOf(this.#known, x - this.#lossWh - w) + costOf(this.#choices, w);
+  }
+
+  /** From one place to another w is on a line. Where y would be none that is known, x cannot be. */
+  add(from: number, until: number, { atEmptyWh, perWh }: LimitLine): void {
+    const rise = 1 - perWh;
+    let x = from;
+    while (x < until - SAME_PLACE_WH / 10) {
+      const w = atEmptyWh + perWh * x;
+      const y = x - this.#lossWh - w;
+      const missingWh = this.#known.lowWh - y;
+      if (missingWh > SAME_PLACE_WH) {
+        if (rise <= 0) return;
+        x += missingWh / rise;
+        continue;
+      }
+      if (y > this.#knownHighWh + SAME_PLACE_WH) return;
+      this.#inKnown.seek(y, rise > 0);
+      this.#inChoices.seek(w, perWh > 0);
+      let restWh = until - x;
+      if (rise !== 0) restWh = Math.min(restWh, this.#inKnown.restWh(y, rise > 0) / Math.abs(rise));
+      if (rise > 0 && y < this.#knownHighWh)
+        restWh = Math.min(restWh, Math.max((this.#knownHighWh - y) / rise, SAME_PLACE_WH));
+      if (perWh !== 0) restWh = Math.min(restWh, this.#inChoices.restWh(w, perWh > 0) / Math.abs(perWh));
+      if (this.#lowWh === null) this.#begin(x, w);
+      this.#push(perWh * this.#inChoices.value + rise * this.#inKnown.value, restWh);
+      x += restWh;
+    }
+  }
+
+  #push(value: number, widthWh: number): void {
+    const last = this.#values.length - 1;
+    const lastWh = last < 0 ? 0 : this.#widthsWh[last]!;
+    const isSame =
+      last >= 0 &&
+      (lastWh < SHORTEST_WH || widthWh < SHORTEST_WH || Math.abs(this.#values[last]! - value) < SAME_UC_PER_WH);
+    if (!isSame) {
+      this.#values.push(value);
+      this.#widthsWh.push(widthWh);
+      return;
+    }
+    this.#values[last] = (this.#values[last]! * lastWh + value * widthWh) / (lastWh + widthWh);
+    this.#widthsWh[last] = lastWh + widthWh;
+  }
+
+  function(): Pieces {
+    const lowWh = this.#lowWh ?? this.#known.lowWh + this.#lossWh;
+    return { lowWh, costAtLowUc: this.#costAtLowUc, values: this.#values, widthsWh: this.#widthsWh };
+  }
+}
+
+function costOf({ lowWh, costAtLowUc, values, widthsWh }: Pieces, atWh: number): number {
+  let costUc = costAtLowUc;
+  let leftWh = atWh - lowWh;
+  for (let i = 0; i < values.length && leftWh > 0; i++) {
+    const width = Math.min(widthsWh[i]!, leftWh);
+    costUc -= width * values[i]!;
+    leftWh -= width;
+  }
+  return costUc;
 }

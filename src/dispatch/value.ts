@@ -5,7 +5,7 @@
 
 import type { UcPerWh, WattHours } from '../base/units.ts';
 import { type Exchange, exportPrices, priceAround } from './exchange.ts';
-import { type Tapers, tapered, withinTapers } from './taper.ts';
+import { mergedWithin, type Tapers, withinTapers } from './taper.ts';
 
 /** Segments kept at most in an averaged value function; beyond it the least different neighbours are joined. */
 export const SEGMENTS_MAX = 48;
@@ -164,46 +164,46 @@ function merged(
 
 /** Cost-to-go before the interval from the cost-to-go after it. */
 export function stepBack(after: CostToGo, choices: Choices, storage: Storage): CostToGo {
-  const startWh = after.lowWh + storage.standingLossWh - choices.chargeStoredWh;
+  const { lowWh, highWh, standingLossWh: lossWh, tapers } = storage;
+  const startWh = after.lowWh + lossWh - choices.chargeStoredWh;
   const startCostUc = after.costAtLowUc + choices.costAtFullChargeUc;
-  const before = merged(after, choices, startWh, startCostUc, storage.lowWh, storage.highWh);
-  const missing = before.lowWh - storage.lowWh;
-  if (missing <= 0) return storage.tapers === null ? before : withTapers(before, after, choices, storage);
+  const before =
+    tapers === null
+      ? merged(after, choices, startWh, startCostUc, lowWh, highWh)
+      : mergedWithin(after, withdrawalsOf(choices), lossWh, lowWh, highWh, tapers);
+  const missing = before.lowWh - lowWh;
+  if (missing <= 0) return before;
   // Nothing can be charged against the standing loss: the lowest Wh count as the dearest ones, which keeps the function convex.
   const value = Math.max(before.values[0] ?? 0, 0);
   return {
-    lowWh: storage.lowWh,
+    lowWh,
     costAtLowUc: before.costAtLowUc + missing * value,
     values: [value, ...before.values],
     widthsWh: [missing, ...before.widthsWh],
   };
 }
 
-function withTapers(before: CostToGo, after: CostToGo, choices: Choices, storage: Storage): CostToGo {
-  const { standingLossWh: lossWh, tapers } = storage;
-  const choiceCosts = {
-    lowWh: -choices.chargeStoredWh,
-    costAtLowUc: choices.costAtFullChargeUc,
-    values: choices.values,
-    widthsWh: choices.widthsWh,
-  };
-  return tapered(before, tapers!, {
-    after,
-    choices,
-    lossWh,
-    free: (storedWh) => freely(after, choices, storage, storedWh),
-    costOf: (storedWh, withdrawnWh) =>
-      costAt(choiceCosts, withdrawnWh) + costAt(after, storedWh - lossWh - withdrawnWh),
-  });
+/** The same forwards: least cost up to the end of the interval, by what is stored then. */
+export function stepForward(before: CostToGo, choices: Choices, storage: Storage): CostToGo {
+  const { lowWh, highWh, standingLossWh: lossWh } = storage;
+  const startWh = before.lowWh - lossWh - choices.dischargeStoredWh;
+  const startCostUc = before.costAtLowUc + choices.costAtFullDischargeUc;
+  const limits = storage.tapers?.backwards ?? null;
+  const after =
+    limits === null
+      ? merged(before, choices.backwards, startWh, startCostUc, lowWh, highWh)
+      : mergedWithin(before, chargesOf(choices), -lossWh, lowWh, highWh, limits);
+  // A store that cannot even cover its standing loss stays at its lowest.
+  return after.values.length === 0 && after.lowWh < lowWh ? { ...after, lowWh } : after;
 }
 
-/** The same forwards, whatever the tapers: least cost up to the end of the interval, by what is stored then. */
-export function stepForward(before: CostToGo, choices: Choices, storage: Storage): CostToGo {
-  const startWh = before.lowWh - storage.standingLossWh - choices.dischargeStoredWh;
-  const startCostUc = before.costAtLowUc + choices.costAtFullDischargeUc;
-  const after = merged(before, choices.backwards, startWh, startCostUc, storage.lowWh, storage.highWh);
-  // A store that cannot even cover its standing loss stays at its lowest.
-  return after.values.length === 0 && after.lowWh < storage.lowWh ? { ...after, lowWh: storage.lowWh } : after;
+/** Cost of what is withdrawn in an interval, and of what is charged. */
+function withdrawalsOf({ chargeStoredWh, costAtFullChargeUc, values, widthsWh }: Choices): CostToGo {
+  return { lowWh: -chargeStoredWh, costAtLowUc: costAtFullChargeUc, values, widthsWh };
+}
+
+function chargesOf({ dischargeStoredWh, costAtFullDischargeUc, backwards }: Choices): CostToGo {
+  return { lowWh: -dischargeStoredWh, costAtLowUc: costAtFullDischargeUc, ...backwards };
 }
 
 /** Least sum of the cost up to an instant and the cost from it on. */

@@ -4,7 +4,7 @@ import { adaptFreely, adaptNoMore } from '../../src/dispatch/adapting.ts';
 import type { EnergyLoad } from '../../src/dispatch/equipment.ts';
 import type { Exchange } from '../../src/dispatch/exchange.ts';
 import { fillFreely } from '../../src/dispatch/filling.ts';
-import { planSite } from '../../src/dispatch/plan.ts';
+import { planSite, storageOf } from '../../src/dispatch/plan.ts';
 import type { PlanInput } from '../../src/dispatch/plan-types.ts';
 import { bestRuns, type RunRules } from '../../src/dispatch/runs.ts';
 import { SiteCost } from '../../src/dispatch/site-cost.ts';
@@ -79,20 +79,7 @@ test('the best runs are those of a search of all patterns', () => {
 
 /** The cost of a problem's site without its loads. */
 function siteCostOf(input: PlanInput): SiteCost {
-  const { battery, storedWh } = input.batteries[0]!;
-  const storage = {
-    lowWh: Math.min(storedWh, (battery.capacityWh * battery.reservePercent) / 100),
-    highWh: battery.capacityWh,
-    chargeAcWh: battery.chargeLimitW / 4,
-    dischargeAcWh: battery.dischargeLimitW / 4,
-    chargeEfficiency: battery.chargeEfficiency,
-    dischargeEfficiency: battery.dischargeEfficiency,
-    standingLossWh: battery.standingLossW / 4,
-    wearUcPerWh: battery.cycleCostUcPerWh / 2,
-    exports: true,
-    chargesFromGrid: true,
-    tapers: null,
-  };
+  const storage = storageOf(input.batteries, 0.25)!;
   const value = input.endValueUcPerWh!;
   const end = {
     lowWh: storage.lowWh,
@@ -113,16 +100,17 @@ function siteCostOf(input: PlanInput): SiteCost {
       penaltyUcPerWh: 1e6,
     }),
   );
-  return new SiteCost(exchanges, storage, storedWh, end);
+  return new SiteCost(exchanges, storage, input.batteries[0]!.storedWh, end);
 }
 
 test('the cost with a load here and there is the cost of planning it anew', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 1e9 }),
+      fc.boolean(),
       fc.array(fc.tuple(fc.nat(20), fc.integer({ min: -50, max: 900 })), { minLength: 1, maxLength: 5 }),
-      (seed, changes) => {
-        const input = randomProblem(seed, { intervals: 24 });
+      (seed, tapers, changes) => {
+        const input = randomProblem(seed, { intervals: 24, tapers });
         const cost = siteCostOf(input);
         const more = new Map<number, number>();
         const planned = (): number =>
@@ -143,7 +131,20 @@ test('the cost with a load here and there is the cost of planning it anew', () =
         }
       },
     ),
-    { numRuns: 40 },
+    { numRuns: 60 },
+  );
+});
+
+test('what comes in an interval never costs less than the next Wh there, limits by what is stored or not', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 1e9 }), fc.boolean(), (seed, tapers) => {
+      const cost = siteCostOf(randomProblem(seed, { intervals: 48, tapers }));
+      const [total, prices] = [cost.total(), cost.nextPrices()];
+      for (const [t, price] of prices.entries())
+        for (const energyWh of [1, 50, 700])
+          expect((cost.totalWith(t, [energyWh]) - total) / energyWh).toBeGreaterThan(price - 1e-2);
+    }),
+    { numRuns: 60 },
   );
 });
 
