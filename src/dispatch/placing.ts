@@ -362,10 +362,12 @@ export class Placement {
       if (this.banned < 0 && this.wanted < 0 && !this.mayGain(this.#cost.nextPrices())) return;
       const before = this.#cost.total();
       const levels = this.levels;
-      // With the whole load on, adding tells little: prices are taken as between one more and one less.
-      const pricesUc = levels.map((level, t) =>
-        level > 0 ? before - this.#cost.totalWith(t, [-energyWh]) : this.#cost.totalWith(t, [energyWh]) - before,
-      );
+      // With the whole load on, adding tells little: prices are taken as between one more and one less. Outside its time none counts.
+      const pricesUc = levels.map((level, t) => {
+        if (level > 0) return before - this.#cost.totalWith(t, [-energyWh]);
+        const isInside = t >= this.#span.first && t < this.#span.end;
+        return isInside ? this.#cost.totalWith(t, [energyWh]) - before : BANNED_UC;
+      });
       if (this.banned >= 0) pricesUc[this.banned] = BANNED_UC;
       if (this.wanted >= 0) pricesUc[this.wanted] = -BANNED_UC;
       const pattern = this.#patternAt(pricesUc);
