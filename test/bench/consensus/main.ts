@@ -1,6 +1,7 @@
 // How fast the validators agree, as they run: a process each, MQTT between, SQLite below.
 //   npm run bench -- consensus [--validators 4] [--warmup N requests] [--latency N requests] [--seconds S of throughput] [--window N outstanding]
 //                              [--requests N, instead of --seconds] [--gateways 120] [--grow 7,10,16,31] [--plot FILE.svg] [--steady N: memory of one validator alone]
+//                              [--block N: what a request of a block of N costs one validator alone]
 // A validator that has been up is warm: `--warmup` lonely requests come first and are not counted.
 // Bounds are measured in the same run: a request needs 5 hops and 5 durable writes; a core can do so many signatures.
 
@@ -8,6 +9,7 @@ import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { pbftTerms } from '../../../src/consensus/pbft/core/terms.ts';
+import { blockParts } from './block.ts';
 import { startCluster } from './cluster.ts';
 import { type Latency, lonelyLatency } from './growth.ts';
 import { startLoad } from './load.ts';
@@ -38,11 +40,16 @@ export async function main(args: string[]): Promise<void> {
       gateways: { type: 'string', default: '120' },
       grow: { type: 'string' },
       steady: { type: 'string' },
+      block: { type: 'string' },
       plot: { type: 'string' },
     },
   });
   if (values.steady !== undefined) {
     process.stdout.write(`${JSON.stringify({ steady: await steadyMemory(Number(values.steady)) })}\n`);
+    return;
+  }
+  if (values.block !== undefined) {
+    process.stdout.write(`${JSON.stringify({ blockUsPerRequest: await blockParts(Number(values.block)) })}\n`);
     return;
   }
   const n = Number(values.validators);
