@@ -48,7 +48,7 @@ const EFFORTS: readonly Effort[] = [
     below: 0.07,
     work: 140_000,
     filled: 420_000,
-    worthFilling: 0.008,
+    worthFilling: 0.005,
     kept: 64,
     urgencies: [1.05, 1.2],
     others: 6,
@@ -230,16 +230,22 @@ class Schedule {
     }
     for (const l of freely) this.#take(l);
     let adapted = yield* adaptFreely(free, this.#input, this.#cost, urgency);
-    const isWorthIt = leastUc - adapted.boundUc > this.#effort.worthFilling * Math.abs(leastUc);
-    if (isWorthIt) {
+    const isWorthIt = (): boolean => leastUc - adapted.boundUc > this.#effort.worthFilling * Math.abs(leastUc);
+    let isFilled = isWorthIt();
+    if (isFilled) {
       this.#workMax = this.#effort.filled;
       yield* filled();
-      this.#active = others;
-      yield* this.#settle();
-      adapted = yield* adaptFreely(free, this.#input, this.#cost, urgency);
-      if (!(yield* filled())) for (const l of others) this.#replace(l, best[l]!);
     }
-    for (let better = isWorthIt; better; ) {
+    // The others' best places with the rest moving around them at once: these may be far from where they are.
+    this.#active = others;
+    yield* isFilled ? this.#search() : this.#settle();
+    if (isFilled || others.some((l) => this.plans[l] !== best[l])) {
+      adapted = yield* adaptFreely(free, this.#input, this.#cost, urgency);
+      isFilled ||= isWorthIt();
+      if (isFilled) this.#workMax = this.#effort.filled;
+      if (!isFilled || !(yield* filled())) for (const l of others) this.#replace(l, best[l]!);
+    }
+    for (let better = isFilled; better; ) {
       better = false;
       for (const l of others) {
         for (const plan of yield* this.#alternatives(l)) {
@@ -255,7 +261,7 @@ class Schedule {
     this.#active = this.#order;
     for (const l of others) this.#replace(l, best[l]!);
     for (const l of freely) this.#put(l, best[l]!);
-    return isWorthIt;
+    return isFilled;
   }
 
   /** Loads that move freely and can be filled together. */

@@ -34,7 +34,13 @@ describe('the plan is as cheap as the linear program', () => {
     expect(gap).toBeLessThan(0.5);
   });
 
-  test.each([339, 424])('a day on which loads stand in each other’s way, seed %i', async (seed) => {
+  test.each([5026])('a battery whose limits taper, and loads, seed %i', async (seed) => {
+    const input = randomProblem(seed, { intervals: 96, loads: seed % 6, tapers: true });
+    const { costUc } = await oracle(input, 1e-3, 60);
+    expect(gapPercent(planSite(input).costUc, costUc)).toBeLessThan(0.25);
+  });
+
+  test.each([339, 424, 5259])('a day on which loads stand in each other’s way, seed %i', async (seed) => {
     const input = randomProblem(seed, { intervals: 96, loads: seed % 6 });
     const { costUc } = await oracle(input, 1e-3, 60);
     expect(gapPercent(planSite(input).costUc, costUc)).toBeLessThan(0.5);
