@@ -1,19 +1,49 @@
 // Replies as validators make them, signed with the vectors' keys, and a stand-in for messaging that a test feeds by hand.
 
 import { toHex } from '../../src/base/bytes.ts';
+import type { Clock } from '../../src/base/clock.ts';
+import { SILENT } from '../../src/base/log.ts';
 import { newRequest, type RequestLife } from '../../src/contract/life.ts';
+import type { Consortium } from '../../src/demo/consortium.ts';
 import { fastVerify } from '../../src/keys/verify.ts';
+import { chainAccess } from '../../src/messaging/access.ts';
+import { createBroker } from '../../src/messaging/broker.ts';
 import type { Message, MessageHandler, Messaging } from '../../src/messaging/client.ts';
 import { type Envelope, encodeEnvelope, seal } from '../../src/protocol/envelope.ts';
 import { attest, type Header, NO_PARENT, validatorSetHash } from '../../src/protocol/header.ts';
 import { leafHash, merklePath, merkleRoot } from '../../src/protocol/merkle.ts';
 import { encodeProof, type Leaf, leafBytes, type Proof } from '../../src/protocol/replies.ts';
 import type { RequestKind } from '../../src/protocol/requests.ts';
+import { afterwards } from '../messaging/fixtures.ts';
 import { GENESIS, salt, T0_MS, testKey } from '../vectors/examples.ts';
 
 export { GENESIS, salt, T0_MS, testKey };
 export const chain = GENESIS.chain;
 export const verify = fastVerify;
+
+/** A broker for the consortium's parties, closed after the test; returns its address. */
+export async function brokerOf({ genesis, keys }: Consortium, clock: Clock): Promise<string> {
+  const parties = [
+    ...genesis.gateways.map(({ gateway }) => ({ id: gateway, role: 'gateway' as const })),
+    ...genesis.validators.map(({ id }) => ({ id, role: 'validator' as const })),
+    ...genesis.operators.map(({ id }) => ({ id, role: 'operator' as const })),
+  ];
+  const broker = await createBroker({
+    host: '127.0.0.1',
+    port: 0,
+    access: chainAccess({
+      chain: genesis.chain,
+      broker: 'broker',
+      partyOf: (keyId) => parties.find(({ id }) => keys.get(id)?.keyId === keyId) ?? null,
+      verify: fastVerify,
+      clock,
+    }),
+    log: SILENT,
+    monotonicMs: clock.monotonicMs,
+  });
+  afterwards(() => broker.close());
+  return `mqtt://127.0.0.1:${broker.port}?broker=broker`;
+}
 
 export interface Fed {
   readonly messaging: Pick<Messaging, 'subscribe'>;

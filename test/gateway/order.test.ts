@@ -7,15 +7,13 @@ import { expect, test } from 'vitest';
 import { SILENT } from '../../src/base/log.ts';
 import { startGateway } from '../../src/gateway/gateway.ts';
 import type { Key } from '../../src/keys/files.ts';
-import { fastVerify } from '../../src/keys/verify.ts';
-import { chainAccess } from '../../src/messaging/access.ts';
-import { createBroker } from '../../src/messaging/broker.ts';
 import { connect } from '../../src/messaging/client.ts';
 import { encodeEnvelope, seal } from '../../src/protocol/envelope.ts';
 import { createVirtualSite } from '../../src/simulator/virtual-site.ts';
 import { openGatewayStore } from '../../src/store/gateway.ts';
 import { afterwards, clock, until } from '../messaging/fixtures.ts';
 import { constant } from '../simulator/fixtures.ts';
+import { brokerOf } from './fixtures.ts';
 import { siteIn } from './killing.ts';
 
 /** The design's bound, from the operator's hand on. */
@@ -30,25 +28,7 @@ test('the command leaves within a second of the order', { timeout: 60_000 }, asy
   const { consortium, site } = siteIn(dir, { battery: 'fox-ess/h3', roof: 'sunspec/inverter-three-phase' });
   const { genesis, keys } = consortium;
   const { chain } = genesis;
-  const parties = [
-    ...genesis.gateways.map(({ gateway }) => ({ id: gateway, role: 'gateway' as const })),
-    ...genesis.operators.map(({ id }) => ({ id, role: 'operator' as const })),
-  ];
-  const broker = await createBroker({
-    host: '127.0.0.1',
-    port: 0,
-    access: chainAccess({
-      chain,
-      broker: 'broker',
-      partyOf: (keyId) => parties.find(({ id }) => keys.get(id)?.keyId === keyId) ?? null,
-      verify: fastVerify,
-      clock,
-    }),
-    log: SILENT,
-    monotonicMs: clock.monotonicMs,
-  });
-  afterwards(() => broker.close());
-  const url = `mqtt://127.0.0.1:${broker.port}?broker=broker`;
+  const url = await brokerOf(consortium, clock);
 
   const limits: { readonly atMs: number; readonly limitW: number }[] = [];
   const { loaded } = site;
