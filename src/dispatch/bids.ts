@@ -1,14 +1,23 @@
 // The bid curve of one interval: at which price the site sells and buys which net energy at the grid connection.
 // The marginal value of stored energy prices each Wh of the battery; surplus and need of the site stand at what they
-// bring and cost without a trade; loads that can be elsewhere make their own steps (offers.ts). Integers, at most eight
-// steps a side; joined steps keep the price nobody loses by.
+// bring and cost without a trade; loads that can be elsewhere make their own steps (offers.ts). What is uncertain counts by
+// its expected cost, Wh by Wh. Integers, at most eight steps a side; joined steps keep the price nobody loses by.
 
 import { QUANTILES } from '../forecast/types.ts';
 import { type Exchange, exchangeCost } from './exchange.ts';
-import { cheapestOf, type Piece, type Side, withOther } from './offers.ts';
+import { cheapestOf, expectedOf, type Piece, type Side, withOther } from './offers.ts';
 import { BID_STEPS_MAX, type BidCurve, type BidStep, type BidTerms } from './plan-types.ts';
 import { mostWh } from './taper.ts';
 import { acWh, type CostToGo, choicesOf, costAt, decide, type Storage } from './value.ts';
+
+/** Share of all outcomes that each quantile of a forecast stands for: what is nearer to it than to its neighbours. */
+const OUTCOME_SHARES: readonly number[] = QUANTILES.map((at, k) => {
+  const [below, above] = [QUANTILES[k - 1], QUANTILES[k + 1]];
+  return (above === undefined ? 1 : (at + above) / 2) - (below === undefined ? 0 : (below + at) / 2);
+});
+
+/** What fractions get wrong of a price: no reason to ask for one more. */
+const NOTHING_UC_PER_WH = 1e-6;
 
 /** The interval offered for, with loads in their places. */
 export interface PricedInterval {
@@ -36,31 +45,51 @@ export function bidCurve({ exchanges, storage, storedWh, after, others, terms }:
   const low = Math.max(terms.floorUcPerWh, terms.priceMinUcPerWh);
   const high = Math.min(terms.ceilingUcPerWh, terms.priceMaxUcPerWh);
   const wanted = demand.map(({ energyWh, priceUcPerWh }) => ({ energyWh, priceUcPerWh: -priceUcPerWh }));
-  const buy = steps(wanted, (price) => Math.floor(Math.min(price, high)), -1, terms);
+  const buy = steps(wanted, (price) => Math.floor(Math.min(price, high) + NOTHING_UC_PER_WH), -1, terms);
   const lowestSell = buy[0] === undefined ? Number.NEGATIVE_INFINITY : buy[0].priceUcPerWh + 1;
-  const sell = steps(supply, (price) => Math.ceil(Math.max(price, low, lowestSell)), 1, terms);
+  const sell = steps(supply, (price) => Math.ceil(Math.max(price, low, lowestSell) - NOTHING_UC_PER_WH), 1, terms);
   return { sell, buy };
 }
 
-/** What selling and buying cost with loads in their places; a Wh bought costs what it is worth, below zero. */
-function sidesOf(
-  { exchanges, after }: PricedInterval,
-  storage: Storage | null,
-  storedWh: number,
-  terms: BidTerms,
-): { readonly sell: Side; readonly buy: Side } {
-  const x = atRisk(exchanges, terms.riskQuantile);
+interface Sides {
+  readonly sell: Side;
+  readonly buy: Side;
+}
+
+/** What selling and buying cost with loads in their places: expected, or at the quantile that the contract names. */
+function sidesOf(priced: PricedInterval, storage: Storage | null, storedWh: number, terms: BidTerms): Sides {
+  const { exchanges, after } = priced;
+  const sides = (x: Exchange): Sides => certainSidesOf(x, after, storage, storedWh);
+  if (exchanges.length === 1) return sides(exchanges[0]!);
+  if (terms.riskQuantile !== null) return sides(atRisk(exchanges, terms.riskQuantile));
+  const all = exchanges.map(sides);
+  return {
+    sell: expectedOf(
+      all.map(({ sell }) => sell),
+      OUTCOME_SHARES,
+    ),
+    buy: expectedOf(
+      all.map(({ buy }) => buy),
+      OUTCOME_SHARES,
+    ),
+  };
+}
+
+/** The same when what the site takes is known; a Wh bought costs what it is worth, below zero. */
+function certainSidesOf(x: Exchange, after: CostToGo, storage: Storage | null, storedWh: number): Sides {
   const { pieces, startWh } = batteryPieces(x, storage, storedWh, after);
+  // Surplus that would cost something to give away is held back instead.
+  const surplusUcPerWh = x.curtailable ? Math.max(x.sellUcPerWh, 0) : x.sellUcPerWh;
   const supply: Piece[] = [];
   const demand: Piece[] = [];
   let at = startWh;
-  if (at > 0) supply.push({ energyWh: Math.min(at, x.exportLimitWh), priceUcPerWh: x.sellUcPerWh });
+  if (at > 0) supply.push({ energyWh: Math.min(at, x.exportLimitWh), priceUcPerWh: surplusUcPerWh });
   for (const piece of pieces) {
     const end = at + piece.energyWh;
     const bought = Math.min(end, 0) - Math.max(at, -x.importLimitWh);
     if (bought > 0) demand.unshift({ energyWh: bought, priceUcPerWh: -Math.min(piece.priceUcPerWh, x.buyUcPerWh) });
     const sold = Math.min(end, x.exportLimitWh) - Math.max(at, 0);
-    if (sold > 0) supply.push({ energyWh: sold, priceUcPerWh: Math.max(piece.priceUcPerWh, x.sellUcPerWh) });
+    if (sold > 0) supply.push({ energyWh: sold, priceUcPerWh: Math.max(piece.priceUcPerWh, surplusUcPerWh) });
     at = end;
   }
   if (at < 0) demand.unshift({ energyWh: Math.min(-at, x.importLimitWh), priceUcPerWh: -x.buyUcPerWh });

@@ -46,6 +46,19 @@ export function withOther(fixed: Side, other: Side): Piece[] {
   return pieces;
 }
 
+/** What trading costs in the mean of several outcomes with these shares: Wh by Wh, as which of them it is shows later. */
+export function expectedOf(sides: readonly Side[], shares: readonly number[]): Side {
+  const mean = (of: (side: Side) => number): number => sides.reduce((sum, side, k) => sum + shares[k]! * of(side), 0);
+  const pieces: Piece[] = [];
+  let from = 0;
+  for (const end of endsOf(sides.map((side) => side.pieces))) {
+    const middle = (from + end) / 2;
+    pieces.push({ energyWh: end - from, priceUcPerWh: mean((side) => priceAt(side.pieces, middle, side)) });
+    from = end;
+  }
+  return { untradedUc: mean((side) => side.untradedUc), pieces, beyondUcPerWh: mean((side) => side.beyondUcPerWh) };
+}
+
 /** Of several ways to price the same side the lowest price for each Wh. Each way alone never loses; neither does this. */
 export function cheapestOf(ways: readonly (readonly Piece[])[]): Piece[] {
   const pieces: Piece[] = [];

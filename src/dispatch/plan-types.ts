@@ -36,8 +36,11 @@ export interface BidTerms {
   /** Nothing is sold below, nothing is bought above. */
   readonly floorUcPerWh: UcPerWh;
   readonly ceilingUcPerWh: UcPerWh;
-  /** Surplus is priced as if this share of possible outcomes were at most what is offered: 0.5 is the median; lower offers less. */
-  readonly riskQuantile: number;
+  /**
+   * Null: each Wh stands at what it costs in the mean of all outcomes. Else surplus is priced as if this share of possible outcomes were at
+   * most what is offered: 0.5 is the median; lower offers less.
+   */
+  readonly riskQuantile: number | null;
   /** Price range within which a marginal price is asked, e.g. the exchange's. Steps outside are cut to it. */
   readonly priceMinUcPerWh: UcPerWh;
   readonly priceMaxUcPerWh: UcPerWh;

@@ -23,7 +23,7 @@ export function curtailableOf(site: SiteFile): boolean {
 export function bidTermsOf(site: SiteFile, priceMaxUcPerWh: number): BidTerms {
   const { floorUcPerWh, ceilingUcPerWh, riskQuantile } = site.contract;
   const priceMinUcPerWh = -priceMaxUcPerWh;
-  return { floorUcPerWh, ceilingUcPerWh, riskQuantile: riskQuantile ?? 0.5, priceMinUcPerWh, priceMaxUcPerWh };
+  return { floorUcPerWh, ceilingUcPerWh, riskQuantile, priceMinUcPerWh, priceMaxUcPerWh };
 }
 
 /** What is known of a load when a plan is made. */

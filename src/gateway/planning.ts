@@ -4,14 +4,7 @@
 import type { Clock } from '../base/clock.ts';
 import { clamp } from '../base/integers.ts';
 import { intervalAt, intervalEndMs, intervalStartMs } from '../base/interval.ts';
-import {
-  energyOfPowerWh,
-  type Millis,
-  PRICE_UC_PER_WH_MAX,
-  type UcPerWh,
-  type WattHours,
-  type Watts,
-} from '../base/units.ts';
+import { energyOfPowerWh, type Millis, PRICE_UC_PER_WH_MAX, type WattHours, type Watts } from '../base/units.ts';
 import type { PlanLoad } from '../dispatch/equipment.ts';
 import { medianOf, planInPieces } from '../dispatch/plan.ts';
 import type { Plan, PlanInput, PlanInterval, StoredBattery, Uncertain } from '../dispatch/plan-types.ts';
@@ -26,8 +19,6 @@ import type { SiteOverride } from './overrides.ts';
 import type { MarketPrices } from './prices.ts';
 import { keepStored } from './stored.ts';
 
-/** Bands are not to be trusted nearer to their ends. */
-const RISK_LEAST = 0.1;
 const AGREED = 'loads agreed';
 /** What is missing of a load's need below this share of its smallest step is what measuring gets wrong, no reason to run once more. */
 const NEED_REST = 0.1;
@@ -173,9 +164,9 @@ export function createSitePlanning(options: {
           i > bidAt
             ? options.prices.expected(startMs + i * lengthMs)
             : {
-                // What is traded already is met or paid for as imbalance; what is not can still be traded.
-                buyUcPerWh: contract.ceilingUcPerWh + (i < bidAt || isCleared ? shortfallPenaltyUcPerWh : 0),
-                sellUcPerWh: contract.floorUcPerWh - (i < bidAt || isCleared ? surplusPenaltyUcPerWh : 0),
+                // What differs from the trade is paid for as imbalance, also where what is offered finds no partner.
+                buyUcPerWh: contract.ceilingUcPerWh + shortfallPenaltyUcPerWh,
+                sellUcPerWh: contract.floorUcPerWh - surplusPenaltyUcPerWh,
               };
         return {
           startMs: startMs + i * lengthMs,
@@ -198,11 +189,7 @@ export function createSitePlanning(options: {
         loads,
         curtailable: curtailableOf(site),
         endValueUcPerWh: null,
-        terms: {
-          ...bidTermsOf(site, PRICE_UC_PER_WH_MAX),
-          riskQuantile:
-            contract.riskQuantile ?? newsvendor(genesis, contract, options.prices.expected(startMs + bidAt * lengthMs)),
-        },
+        terms: bidTermsOf(site, PRICE_UC_PER_WH_MAX),
         ...(isCleared && current?.firstInterval === first ? { priced: current.plan.priced } : {}),
       };
       const plan = await inPieces(planInPieces(input));
@@ -241,21 +228,6 @@ function partsOfDoubt(
     consumption: netWh.map((wh) => middleWh + rest * (wh - middleWh)),
     generation: netWh.map((_, k) => -share * ((netWh[last - k] as number) - middleWh)),
   };
-}
-
-/**
- * The share of outcomes that shall not exceed what is offered: what a Wh too little costs, of what one too little and one too much cost
- * together. Too little was sold when a Wh goes as surplus that the market had paid for; too much when it has to be bought as shortfall.
- */
-export function newsvendor(
-  { settlement }: Pick<Genesis, 'settlement'>,
-  { floorUcPerWh, ceilingUcPerWh }: Pick<SiteFile['contract'], 'floorUcPerWh' | 'ceilingUcPerWh'>,
-  expected: { readonly buyUcPerWh: UcPerWh; readonly sellUcPerWh: UcPerWh },
-): number {
-  const price = (expected.buyUcPerWh + expected.sellUcPerWh) / 2;
-  const tooLittle = Math.max(0, price - floorUcPerWh + settlement.surplusPenaltyUcPerWh);
-  const tooMuch = Math.max(0, ceilingUcPerWh + settlement.shortfallPenaltyUcPerWh - price);
-  return tooLittle + tooMuch === 0 ? 0.5 : clamp(tooLittle / (tooLittle + tooMuch), RISK_LEAST, 1 - RISK_LEAST);
 }
 
 /** What a load may still be placed for: not in the intervals that are settled, and less what it takes in them. */

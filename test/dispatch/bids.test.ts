@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { seededRandom } from '../../src/base/random.ts';
 import type { PlanLoad } from '../../src/dispatch/equipment.ts';
-import { planSite } from '../../src/dispatch/plan.ts';
+import { medianOf, planSite } from '../../src/dispatch/plan.ts';
 import {
   BID_STEPS_MAX,
   type BidCurve,
@@ -9,6 +10,8 @@ import {
   type PlanInput,
   type PlanInterval,
   type PricedSchedules,
+  type StoredBattery,
+  type Uncertain,
 } from '../../src/dispatch/plan-types.ts';
 import { offerSchema } from '../../src/protocol/requests.ts';
 import { problem, randomProblem, TERMS } from './problems.ts';
@@ -39,27 +42,6 @@ test('an offer is one that may be requested', () => {
   );
 });
 
-test('whatever the price, trading by the offer costs no more than not trading', () => {
-  fc.assert(
-    fc.property(anyProblem, fc.double({ min: 0, max: 1, noNaN: true }), (input, share) => {
-      const plan = planSite(input);
-      const prices = [...plan.bids.buy, ...plan.bids.sell].map((step) => step.priceUcPerWh);
-      const [low, high] = [Math.min(...prices, 0), Math.max(...prices, 0)];
-      const price = Math.round(low + share * (high - low));
-      const positionWh = tradedAt(plan.bids, price);
-      const traded: PlanInput = {
-        ...input,
-        intervals: input.intervals.map((x, t) => (t === 0 ? { ...x, positionWh } : x)),
-      };
-      const cost = planSite(traded).costUc - price * positionWh;
-      // Steps are whole Wh: less than one Wh a step may be missing from either side.
-      const rounding = BID_STEPS_MAX * Math.abs(high - low);
-      expect(cost).toBeLessThanOrEqual(plan.costUc + rounding);
-    }),
-    { numRuns: 100 },
-  );
-});
-
 const anyLoaded = fc
   .record({
     seed: fc.integer({ min: 1, max: 1e9 }),
@@ -83,30 +65,127 @@ function afterTrade(input: PlanInput, { priced }: Plan, positionWh: number): Pla
   return planSite({ ...input, priced, intervals: input.intervals.map((x, t) => (t === 0 ? { ...x, positionWh } : x)) });
 }
 
-test('loads that can wait: at any price, filled in whole or in part, trading by the offer costs no more than not trading', {
-  timeout: 120_000,
-}, () => {
-  fc.assert(
-    fc.property(
-      anyLoaded,
-      fc.double({ min: 0, max: 1, noNaN: true }),
-      fc.double({ min: 0, max: 1, noNaN: true }),
-      (input, share, part) => {
+/** Which step of an offer sets the price, and how much of it is filled, both as shares. */
+const anyFill = fc.record({
+  share: fc.double({ min: 0, max: 1, noNaN: true }),
+  part: fc.oneof(fc.constantFrom(0, 1), fc.double({ min: 0, max: 1, noNaN: true })),
+});
+
+/** What an offer trades (+ sold) at the price of one of its steps, that step filled in part; null without steps. */
+function filled(bids: BidCurve, { share, part }: { share: number; part: number }) {
+  const steps = [...bids.buy, ...bids.sell];
+  if (steps.length === 0) return null;
+  const { priceUcPerWh } = steps[Math.floor(share * (steps.length - 1e-9))]!;
+  const [without, whole] = [priceUcPerWh - 0.5, priceUcPerWh + 0.5]
+    .map((near) => tradedAt(bids, near))
+    .sort((a, b) => Math.abs(a) - Math.abs(b));
+  return { priceUcPerWh, positionWh: without! + Math.round(part * (whole! - without!)) };
+}
+
+/** One µ¤: what is computed with fractions, and compared. */
+const NOTHING_UC = 1;
+
+test.each([
+  ['a battery', anyProblem, 100],
+  ['loads that can wait', anyLoaded, 40],
+])(
+  '%s: at any price, filled in whole or in part, trading by the offer costs no more than not trading',
+  {
+    timeout: 300_000,
+  },
+  (_what, anyInput, numRuns) => {
+    fc.assert(
+      fc.property(anyInput, anyFill, (input, fill) => {
         const plan = planSite(input);
-        const steps = [...plan.bids.buy, ...plan.bids.sell];
-        if (steps.length === 0) return;
-        const price = steps[Math.floor(share * (steps.length - 1e-9))]!.priceUcPerWh;
-        // The step at the price itself may be filled in part.
-        const [without, whole] = [price - 0.5, price + 0.5]
-          .map((near) => tradedAt(plan.bids, near))
-          .sort((a, b) => Math.abs(a) - Math.abs(b));
-        const positionWh = without! + Math.round(part * (whole! - without!));
-        const costUc = afterTrade(input, plan, positionWh).costUc - price * positionWh;
-        expect(costUc).toBeLessThanOrEqual(plan.costUc + 1);
-      },
-    ),
-    { numRuns: 40 },
-  );
+        const trade = filled(plan.bids, fill);
+        if (trade === null) return;
+        const costUc = afterTrade(input, plan, trade.positionWh).costUc - trade.priceUcPerWh * trade.positionWh;
+        expect(costUc).toBeLessThanOrEqual(plan.costUc + NOTHING_UC);
+      }),
+      { numRuns },
+    );
+  },
+);
+
+describe('an uncertain interval', () => {
+  /** Quantiles stand for the shares of outcomes next to them: 5, 10, 25, 50, 75, 90, 95 %. */
+  const SHARES = [0.075, 0.1, 0.2, 0.25, 0.2, 0.1, 0.075];
+
+  /** Sites without or with several batteries, sun or consumption that is not known, prices below zero too, and penalties on what differs from the trade. */
+  const anyDoubtful = fc.integer({ min: 1, max: 1e9 }).map((seed): PlanInput => {
+    const next = seededRandom(seed);
+    const between = (low: number, high: number): number => low + (high - low) * next();
+    const input = randomProblem(seed, { intervals: 16, negative: next() < 0.5 });
+    const [{ battery }] = input.batteries as [StoredBattery];
+    const batteries = Array.from({ length: Math.floor(between(0, 4)) }, (_, i): StoredBattery => {
+      const capacityWh = between(1_000, 12_000);
+      const limits = { chargeLimitW: between(500, 5_000), dischargeLimitW: between(500, 5_000) };
+      const exports = (['yes', 'yes', 'never', 'own-generation'] as const)[Math.floor(between(0, 4))]!;
+      const efficiencies = { chargeEfficiency: between(0.8, 1), dischargeEfficiency: between(0.8, 1) };
+      const made = { ...battery, ...limits, ...efficiencies, id: `battery-${i}`, capacityWh, export: exports };
+      return { battery: made, storedWh: capacityWh * between(0, 1) };
+    });
+    const spread = (middleWh: number): number[] =>
+      Array.from({ length: 7 }, () => Math.max(0, middleWh * between(0, 2))).sort((a, b) => a - b);
+    const sunIsDoubtful = next() < 0.5;
+    const penaltyUcPerWh = next() < 0.5 ? 0 : between(0, 10_000);
+    return {
+      ...input,
+      batteries,
+      curtailable: next() < 0.5,
+      intervals: input.intervals.map((x, t) => ({
+        ...x,
+        generationWh: sunIsDoubtful ? spread(medianOf(x.generationWh)) : medianOf(x.generationWh),
+        consumptionWh: sunIsDoubtful ? medianOf(x.consumptionWh) : spread(medianOf(x.consumptionWh)),
+        ...(t > 0 ? {} : { buyUcPerWh: x.buyUcPerWh + penaltyUcPerWh, sellUcPerWh: x.sellUcPerWh - penaltyUcPerWh }),
+      })),
+    };
+  });
+
+  /** Mean cost over the outcomes of the first interval; what comes after it stays as uncertain as it is. */
+  function expectedUc(input: PlanInput, positionWh: number): number {
+    const certain = (energy: Uncertain, k: number): number => (typeof energy === 'number' ? energy : energy[k]!);
+    return SHARES.reduce((sum, share, k) => {
+      const intervals = input.intervals.map((x, t) => {
+        if (t > 0) return x;
+        const [generationWh, consumptionWh] = [certain(x.generationWh, k), certain(x.consumptionWh, k)];
+        return { ...x, generationWh, consumptionWh, positionWh };
+      });
+      return sum + share * planSite({ ...input, intervals }).costUc;
+    }, 0);
+  }
+
+  test('whatever comes in it: at any price, filled in whole or in part, trading by the offer costs no more in the mean', {
+    timeout: 300_000,
+  }, () => {
+    fc.assert(
+      fc.property(anyDoubtful, anyFill, (input, fill) => {
+        const trade = filled(planSite({ ...input, terms: { ...TERMS, riskQuantile: null } }).bids, fill);
+        if (trade === null) return;
+        const costUc = expectedUc(input, trade.positionWh) - trade.priceUcPerWh * trade.positionWh;
+        expect(costUc).toBeLessThanOrEqual(expectedUc(input, 0) + NOTHING_UC);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test('more of a doubtful surplus is sold the dearer it is, none of it at what its lack costs', () => {
+    const generationWh = [100, 200, 400, 600, 800, 900, 1000];
+    const terms = { ...TERMS, riskQuantile: null };
+    const { sell } = planSite(problem([{ generationWh }], { batteries: [], terms })).bids;
+    expect(sell.map(({ energyWh }) => energyWh)).toEqual([100, 100, 200, 200, 200, 100, 100]);
+    // 8 is what surplus brings, 30 what a lack costs: by the share of outcomes that have less.
+    const shares = [0, 0.075, 0.175, 0.375, 0.625, 0.825, 0.925];
+    expect(sell.map(({ priceUcPerWh }) => priceUcPerWh)).toEqual(shares.map((share) => 8_000 + 22_000 * share));
+  });
+
+  test('a careful site offers less of an uncertain surplus', () => {
+    const generationWh = [100, 200, 400, 600, 800, 900, 1000];
+    const offered = (riskQuantile: number): number =>
+      planSite(problem([{ generationWh }], { batteries: [], terms: { ...TERMS, riskQuantile } })).bids.sell[0]!
+        .energyWh;
+    expect([0.1, 0.25, 0.5].map(offered)).toEqual([200, 400, 600]);
+  });
 });
 
 test('once it is traded, a schedule that the offer was priced with is taken where it costs less, unless the load has changed', () => {
@@ -241,11 +320,4 @@ describe('a load of 500 Wh that can wait', () => {
     const { bids } = planSite(problem([{}, { buyUcPerWh: 10_000 }], { batteries: [], loads: [boiler] }));
     expect(bids.buy).toEqual([{ energyWh: 500, priceUcPerWh: 8000 }]);
   });
-});
-
-test('a careful site offers less of an uncertain surplus', () => {
-  const generationWh = [100, 200, 400, 600, 800, 900, 1000];
-  const offered = (riskQuantile: number): number =>
-    planSite(problem([{ generationWh }], { batteries: [], terms: { ...TERMS, riskQuantile } })).bids.sell[0]!.energyWh;
-  expect([0.1, 0.25, 0.5].map(offered)).toEqual([200, 400, 600]);
 });

@@ -2,7 +2,7 @@
 
 import { beforeEach, expect, test } from 'vitest';
 import type { SiteOverride } from '../../src/gateway/overrides.ts';
-import { createSitePlanning, type ExpectedInterval, newsvendor } from '../../src/gateway/planning.ts';
+import { createSitePlanning, type ExpectedInterval } from '../../src/gateway/planning.ts';
 import { loadSite } from '../../src/site/load.ts';
 import type { SiteFile } from '../../src/site/types.ts';
 import { type GatewayStore, openGatewayStore } from '../../src/store/gateway.ts';
@@ -186,16 +186,4 @@ test('a program that began goes on to its end, also over a restart', async () =>
   expect([INTERVAL, INTERVAL + 1, INTERVAL + 2, INTERVAL + 3].map((interval) => boilerW(again, interval))).toEqual([
     2_000, 1_500, 1_000, 0,
   ]);
-});
-
-test.each([
-  // floor 5, ceiling 40, penalties 2 and 1: in the middle both cost alike; dear energy is better sold than left, cheap the other way.
-  [22_000, 0.46],
-  [38_000, 0.87],
-  [6_000, 0.1],
-])('at %i the quantile offered follows from the imbalance prices', (price, expected) => {
-  const terms = { floorUcPerWh: 5_000, ceilingUcPerWh: 40_000 };
-  const settlement = { ...GENESIS.settlement, shortfallPenaltyUcPerWh: 2_000, surplusPenaltyUcPerWh: 1_000 };
-  const risk = newsvendor({ settlement }, terms, { buyUcPerWh: price + 1_000, sellUcPerWh: price - 1_000 });
-  expect(risk).toBeCloseTo(expected, 1);
 });
