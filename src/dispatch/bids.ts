@@ -45,9 +45,9 @@ export function bidCurve({ exchanges, storage, storedWh, after, others, terms }:
   const low = Math.max(terms.floorUcPerWh, terms.priceMinUcPerWh);
   const high = Math.min(terms.ceilingUcPerWh, terms.priceMaxUcPerWh);
   const wanted = demand.map(({ energyWh, priceUcPerWh }) => ({ energyWh, priceUcPerWh: -priceUcPerWh }));
-  const buy = steps(wanted, (price) => Math.floor(Math.min(price, high) + NOTHING_UC_PER_WH), -1, terms);
+  const buy = steps(wanted, (price) => Math.floor(Math.min(price, high) + NOTHING_UC_PER_WH) + 0, -1, terms);
   const lowestSell = buy[0] === undefined ? Number.NEGATIVE_INFINITY : buy[0].priceUcPerWh + 1;
-  const sell = steps(supply, (price) => Math.ceil(Math.max(price, low, lowestSell) - NOTHING_UC_PER_WH), 1, terms);
+  const sell = steps(supply, (price) => Math.ceil(Math.max(price, low, lowestSell) - NOTHING_UC_PER_WH) + 0, 1, terms);
   return { sell, buy };
 }
 

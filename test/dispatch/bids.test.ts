@@ -129,16 +129,22 @@ describe('an uncertain interval', () => {
       Array.from({ length: 7 }, () => Math.max(0, middleWh * between(0, 2))).sort((a, b) => a - b);
     const sunIsDoubtful = next() < 0.5;
     const penaltyUcPerWh = next() < 0.5 ? 0 : between(0, 10_000);
+    const sunWh = next() < 0.3 ? 0 : between(0, 3_000);
+    const buyUcPerWh = between(-5_000, 40_000);
+    const sellUcPerWh = Math.min(buyUcPerWh, between(-20_000, 20_000)) - penaltyUcPerWh;
     return {
       ...input,
       batteries,
       curtailable: next() < 0.5,
-      intervals: input.intervals.map((x, t) => ({
-        ...x,
-        generationWh: sunIsDoubtful ? spread(medianOf(x.generationWh)) : medianOf(x.generationWh),
-        consumptionWh: sunIsDoubtful ? medianOf(x.consumptionWh) : spread(medianOf(x.consumptionWh)),
-        ...(t > 0 ? {} : { buyUcPerWh: x.buyUcPerWh + penaltyUcPerWh, sellUcPerWh: x.sellUcPerWh - penaltyUcPerWh }),
-      })),
+      intervals: input.intervals.map((x, t) => {
+        const [generationWh, consumptionWh] = [t === 0 ? sunWh : medianOf(x.generationWh), medianOf(x.consumptionWh)];
+        return {
+          ...x,
+          generationWh: sunIsDoubtful ? spread(generationWh) : generationWh,
+          consumptionWh: sunIsDoubtful ? consumptionWh : spread(consumptionWh),
+          ...(t > 0 ? {} : { buyUcPerWh: buyUcPerWh + penaltyUcPerWh, sellUcPerWh }),
+        };
+      }),
     };
   });
 
@@ -177,6 +183,13 @@ describe('an uncertain interval', () => {
     // 8 is what surplus brings, 30 what a lack costs: by the share of outcomes that have less.
     const shares = [0, 0.075, 0.175, 0.375, 0.625, 0.825, 0.925];
     expect(sell.map(({ priceUcPerWh }) => priceUcPerWh)).toEqual(shares.map((share) => 8_000 + 22_000 * share));
+  });
+
+  test('surplus that costs something to give away is not sold for less than that when it can be held back', () => {
+    const offer = (curtailable: boolean): BidCurve['sell'] =>
+      planSite(problem([{ generationWh: 500, sellUcPerWh: -5000 }], { batteries: [], curtailable })).bids.sell;
+    expect(offer(true)).toEqual([{ energyWh: 500, priceUcPerWh: 0 }]);
+    expect(offer(false)).toEqual([{ energyWh: 500, priceUcPerWh: -5000 }]);
   });
 
   test('a careful site offers less of an uncertain surplus', () => {

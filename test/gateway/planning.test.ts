@@ -1,6 +1,7 @@
 // The plan of an interval stands once it was traded: what loads take then, and what is left of their needs.
 
 import { beforeEach, expect, test } from 'vitest';
+import type { BidCurve } from '../../src/dispatch/plan-types.ts';
 import type { SiteOverride } from '../../src/gateway/overrides.ts';
 import { createSitePlanning, type ExpectedInterval } from '../../src/gateway/planning.ts';
 import { loadSite } from '../../src/site/load.ts';
@@ -125,6 +126,28 @@ test('after the notice the loads of the interval follow what was traded', async 
   price = () => 20_000;
   await site.plan({ bidAt: 1, isCleared: true, expected: expected() });
   expect(boilerW(site, INTERVAL + 1)).toBe(0);
+});
+
+test('loads that could wait are offered once: after the notice they follow what was traded, and are not for sale again', async () => {
+  const site = planning(withNeed(500));
+  // The boiler waits for the cheap interval, and would be bought for at once at what it costs there.
+  price = cheapAt(INTERVAL + 3);
+  const boughtWh = ({ bids }: { readonly bids: BidCurve }) => bids.buy.reduce((sum, step) => sum + step.energyWh, 0);
+  expect(boughtWh(await request(site))).toBe(600);
+  positions.set(INTERVAL + 1, -100);
+  const cleared = await site.plan({ bidAt: 1, isCleared: true, expected: expected() });
+  expect(boilerW(site, INTERVAL + 1)).toBe(0);
+  expect(boughtWh(cleared)).toBe(100);
+});
+
+test('what differs from the trade pays its penalty: before the clearing it is priced as after it', async () => {
+  // Alone at the site, a part of the boiler is worth what surplus brings: the floor less the penalty.
+  const site = planning(withNeed(500));
+  price = cheapAt(INTERVAL + 3);
+  const nothing = Array.from({ length: COUNT }, () => ({ netWh: Array.from({ length: 7 }, () => 0), generationWh: 0 }));
+  const { bids } = await site.plan({ bidAt: 1, isCleared: false, expected: nothing });
+  const { floorUcPerWh } = flat.contract;
+  expect(bids.buy).toEqual([{ energyWh: 500, priceUcPerWh: floorUcPerWh - GENESIS.settlement.surplusPenaltyUcPerWh }]);
 });
 
 test('a load that the owner switches off is planned for later; one that he switches on is told as consumption', async () => {
