@@ -94,7 +94,8 @@ async function runPlan(siteFile: string, flags: PlanFlags): Promise<void> {
     return;
   }
   const percent = given ?? ASSUMED_PERCENT;
-  const { measured, prices } = readDays(flags.csv);
+  const { measured, prices } = readDays(site, flags.csv);
+  if (!flags.json) tellSoldDearer(prices);
   const now = measured.length;
   const count = Math.min(HORIZON, prices.length - now);
   if (count < 1) {
@@ -179,7 +180,8 @@ function print(site: SiteFile, plan: Plan, bidAt: number, explain: boolean): voi
 
 function runBacktest(flags: BacktestFlags): void {
   const { site } = loadSite(flags.site);
-  const { measured } = readDays(flags.csv);
+  const { measured } = readDays(site, flags.csv);
+  if (!flags.json) tellSoldDearer(measured);
   const warmupDays = numberIn(flags.warmupDays, '--warmup-days', 0, 3650);
   const scoredFrom = Math.round((warmupDays * DAY_MS) / INTERVAL_MS);
   if (scoredFrom >= measured.length) {
@@ -239,7 +241,12 @@ interface PricedInterval {
 }
 
 /** Measured intervals, and all intervals with prices (those after the last measured one are the future). */
-function readDays(file: string | undefined): { measured: MeasuredInterval[]; prices: PricedInterval[] } {
+interface Days {
+  readonly measured: MeasuredInterval[];
+  readonly prices: PricedInterval[];
+}
+
+function readDays(site: SiteFile, file: string | undefined): Days {
   // Not a required option: commander would ask for it on both levels.
   if (file === undefined) throw new WattpactError('usage.csv', 'give the measured days: --csv <file>');
   const text = readText(file);
@@ -249,7 +256,7 @@ function readDays(file: string | undefined): { measured: MeasuredInterval[]; pri
     .map((name) => name.trim());
   const column = (name: string): Map<number, number> | null => {
     if (!header.includes(name)) return null;
-    const { samples, sourceStepMs } = readSeries(text, file, INTERVAL_MS, name);
+    const { samples, sourceStepMs } = readSeries(text, file, INTERVAL_MS, name, 'held');
     // Columns that end in _wh are read as energies of a step; a price is that number itself.
     const factor = name.endsWith('_uc_per_wh') ? sourceStepMs / 3_600_000 : 1;
     return new Map(samples.map(({ startMs, powerW }: Sample) => [startMs, (powerW ?? 0) * factor]));
@@ -257,8 +264,17 @@ function readDays(file: string | undefined): { measured: MeasuredInterval[]; pri
   const needed = (name: string): Map<number, number> => {
     const values = column(name);
     if (values !== null) return values;
-    throw new WattpactError('csv.header', `${file}:1: no column ${name}`, { hint: `Columns: ${header.join(', ')}` });
+    throw new WattpactError('csv.header', `${file}:1: no column ${name}`, {
+      hint: `It has: ${header.join(', ') || 'nothing'}. Wanted, separated by commas: time (UTC), load_w, pv_w and wind_w where they generate (W), buy_uc_per_wh, sell_uc_per_wh (µ¤/Wh)`,
+    });
   };
+  for (const { id, role } of site.devices) {
+    // What a generator gave is not nothing because no column tells it.
+    if ((role === 'pv' || role === 'wind') && !header.includes(`${role}_w`))
+      throw new WattpactError('csv.header', `${file}:1: no column ${role}_w, and ${site.id} has ${id}`, {
+        hint: 'Add what it gave, or plan with a site file without it',
+      });
+  }
   const [load, buy, sell] = [needed('load_w'), needed('buy_uc_per_wh'), needed('sell_uc_per_wh')];
   const generations = ['pv_w', 'wind_w'].map(column).filter((values) => values !== null);
   const first = Math.min(...load.keys());
@@ -296,6 +312,13 @@ function readDays(file: string | undefined): { measured: MeasuredInterval[]; pri
     });
   }
   return { measured, prices };
+}
+
+/** One meter cannot buy and sell at once: nothing is won by buying what is sold dearer. */
+function tellSoldDearer(prices: readonly PricedInterval[]): void {
+  const dearer = prices.filter(({ buyUcPerWh, sellUcPerWh }) => sellUcPerWh > buyUcPerWh).length;
+  if (dearer > 0)
+    printLine(`${dearer} intervals sell for more than buying costs: counted as sold for what buying costs`);
 }
 
 function readText(file: string): string {

@@ -15,8 +15,17 @@ export interface MeasuredSeries {
   readonly contradictions: number;
 }
 
-/** Reads a column (the first after `time` unless named) as mean power of steps, in whatever order the rows are. Throws `csv.*`. */
-export function readSeries(text: string, file: string, stepMs: Millis, column?: string): MeasuredSeries {
+/**
+ * Reads a column (the first after `time` unless named) as mean power of steps, in whatever order the rows are. A series with a longer step is
+ * refused, or `held`: each of its values stands for all the steps in it. Throws `csv.*`.
+ */
+export function readSeries(
+  text: string,
+  file: string,
+  stepMs: Millis,
+  column?: string,
+  longer: 'refused' | 'held' = 'refused',
+): MeasuredSeries {
   const { header, rows } = readTable(text, file);
   const timeAt = header.indexOf('time');
   if (timeAt < 0) throw new WattpactError('csv.header', `${file}:1: no column "time"`);
@@ -38,7 +47,7 @@ export function readSeries(text: string, file: string, stepMs: Millis, column?: 
   if (values.size < 2) throw new WattpactError('csv.empty', `${file}: fewer than two values in ${wanted}`);
   const times = [...values.keys()].sort((a, b) => a - b);
   const sourceStepMs = usualStep(times);
-  if (sourceStepMs > stepMs) {
+  if (sourceStepMs > stepMs && longer === 'refused') {
     throw new WattpactError('csv.step', `${file}: its step of ${sourceStepMs / 60_000} min is longer than --step`, {
       hint: `Give at least as much, e.g. --step ${sourceStepMs / 60_000}m`,
     });

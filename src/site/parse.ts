@@ -3,7 +3,7 @@
 import { WattpactError } from '../base/errors.ts';
 import { type ProfileInput, profileOf, profileProblems, profileSchema } from './profile-schema.ts';
 import { type SiteInput, siteOf, siteProblems, siteSchema } from './site-schema.ts';
-import type { LoadedSite, Profile, SiteFile } from './types.ts';
+import type { LoadedSite, Profile, SiteFile, SiteLoad } from './types.ts';
 import { type Path, type Problem, parseYaml, placed } from './yaml.ts';
 
 /** What becomes of a battery whose profile names no watchdog in the device. */
@@ -56,15 +56,32 @@ export function withProfiles(site: SiteFile, profiles: ReadonlyMap<string, Profi
 
 /** What is no error and yet not what its owner may expect, each as `file:line:column message`; `text` is the file's own. */
 export function siteNotes({ site, file }: Pick<LoadedSite, 'site' | 'file'>, text: string): readonly string[] {
-  const undriven = site.storage.filter(({ driven }) => !driven);
-  return placed(
-    text,
-    file,
-    undriven.map(({ id, device }) => {
+  const undriven = site.storage
+    .filter(({ driven }) => !driven)
+    .map(({ id, device }) => {
       const profile = site.devices.find((entry) => entry.id === device)?.profile;
       return { path: ['storage', id, 'device'], message: `profile ${profile} names no watchdog: ${UNDRIVEN}` };
-    }),
-  );
+    });
+  return placed(text, file, [...undriven, ...site.loads.flatMap(neverMet)]);
+}
+
+/** A need that does not fit into its hours. */
+function neverMet({ id, kind, need, ratedW, minOnMs }: SiteLoad): Problem[] {
+  if (need === null) return [];
+  const [from = 0, until = 0] = [need.from, need.until].map((time) => {
+    const [hours = 0, minutes = 0] = time.split(':').map(Number);
+    return hours * 60 + minutes;
+  });
+  const minutes = (until - from + 1440) % 1440 || 1440;
+  const hours = `from ${need.from} until ${need.until}`;
+  if (kind === 'program') {
+    if (minOnMs <= minutes * 60_000) return [];
+    return [{ path: ['loads', id, 'need'], message: `the program lasts longer than ${hours}: it never runs` }];
+  }
+  const mostWh = Math.floor((ratedW * minutes) / 60);
+  if (need.energyWh === null || need.energyWh <= mostWh) return [];
+  const message = `${ratedW} W ${hours} are ${mostWh} Wh: it never gets all that it needs`;
+  return [{ path: ['loads', id, 'need', 'energyWh'], message }];
 }
 
 function profileOfDevice(site: SiteFile, profiles: ReadonlyMap<string, Profile>, id: string): Profile | undefined {

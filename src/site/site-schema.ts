@@ -31,7 +31,13 @@ const price = z.int().min(-PRICE_UC_PER_WH_MAX).max(PRICE_UC_PER_WH_MAX);
 const percent = z.number().min(0).max(100);
 const efficiency = z.number().gt(0).max(1);
 const clockTime = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'a local time is HH:MM');
-const taper = z.array(z.strictObject({ percent, powerW: watts })).max(16);
+const taper = z
+  .array(z.strictObject({ percent, powerW: watts }))
+  .max(16)
+  .refine(
+    (points) => points.every(({ percent: at }, i) => at > (points[i - 1]?.percent ?? -1)),
+    'percent must rise from one point to the next',
+  );
 
 const shareSchema = z.strictObject({
   host: text.default('127.0.0.1'),

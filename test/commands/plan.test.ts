@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { keepIssued } from '../../src/gateway/issued.ts';
 import { keepStored } from '../../src/gateway/stored.ts';
 import { openGatewayStore } from '../../src/store/gateway.ts';
@@ -85,4 +85,46 @@ test.each([
   expect(out).toBe('');
   expect(err).toContain(what);
   expect(err).toContain('--csv <file>');
+});
+
+describe('measured days from a file', () => {
+  const NAMES = 'time,pv_w,load_w,buy_uc_per_wh,sell_uc_per_wh';
+  /** Five days in steps of so many minutes; what comes in an hour is the same in each of its steps. */
+  function days(minutes: number, row: (hour: number) => string): string {
+    const rows = Array.from({ length: (5 * 1440) / minutes }, (_, i) => {
+      const at = new Date(Date.UTC(2026, 2, 26) + i * minutes * 60_000);
+      return `${at.toISOString().slice(0, 19)}Z,${row(at.getUTCHours())}`;
+    });
+    return `${rows.join('\n')}\n`;
+  }
+  const usual = (hour: number): string =>
+    `${hour > 8 && hour < 16 ? 4000 : 0},${400 + 50 * hour},${hour > 16 ? 38000 : 22000},8000`;
+  function backtest(text: string, ...more: string[]): ReturnType<typeof wattpact> {
+    writeFileSync(join(dir, 'days.csv'), text);
+    return wattpact('plan', 'backtest', '--site', 'nomarket.yaml', '--csv', 'days.csv', '--warmup-days', '3', ...more);
+  }
+
+  test('hours stand for their quarters, five minutes for a part of one', () => {
+    const [hours, quarters, minutes] = [60, 15, 5].map((step) => {
+      const { out, err } = backtest(`${NAMES}\n${days(step, usual)}`, '--json');
+      expect(err).toBe('');
+      return JSON.parse(out);
+    });
+    expect(quarters.days).toBe(2);
+    expect({ ...hours, msPerPlan: 0 }).toEqual({ ...quarters, msPerPlan: 0 });
+    expect({ ...minutes, msPerPlan: 0 }).toEqual({ ...quarters, msPerPlan: 0 });
+  });
+
+  test('a column that is missing is named, with what is wanted; nothing counts as no generation', () => {
+    const withoutPv = `${NAMES.replace('pv_w,', '')}\n${days(15, (hour) => usual(hour).replace(/^\d+,/, ''))}`;
+    expect(backtest(withoutPv).err).toMatch(/days\.csv:1: no column pv_w, and house has pv\. Add what it gave/);
+    const inKw = `${NAMES.replace('load_w', 'load_kw')}\n${days(15, usual)}`;
+    expect(backtest(inKw).err).toMatch(/days\.csv:1: no column load_w\. It has: time, pv_w, load_kw.*load_w.*\(W\)/);
+    expect(backtest(`${NAMES}\n${days(15, usual)}`.replaceAll(',', ';')).err).toMatch(/separated by commas/);
+  });
+
+  test('what is sold dearer than it is bought is said', () => {
+    const { out } = backtest(`${NAMES}\n${days(15, () => '0,400,20000,30000')}`);
+    expect(out).toMatch(/^480 intervals sell for more than buying costs/m);
+  });
 });

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { WattpactError } from '../../src/base/errors.ts';
 import { loadProfile, loadSite, notesOfSite, profileNames } from '../../src/site/load.ts';
 import { nearest } from '../../src/site/nearest.ts';
-import { checkProfiles, parseProfile, parseSite, profileName } from '../../src/site/parse.ts';
+import { checkProfiles, parseProfile, parseSite, profileName, siteNotes } from '../../src/site/parse.ts';
 import { YAML_CHARACTERS_MAX } from '../../src/site/yaml.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -220,6 +220,12 @@ describe('site files', () => {
       expected: /loads\.pump\.block: is the second contact of a load of kind sg-ready/,
     },
     {
+      name: 'a taper that goes backwards',
+      change: (t) =>
+        `${t}storage:\n  wall: { device: meter, capacityWh: 5000, chargeLimitW: 2500, dischargeLimitW: 2500, chargeTaper: [{ percent: 90, powerW: 500 }, { percent: 50, powerW: 2500 }] }\n`,
+      expected: /storage\.wall\.chargeTaper: percent must rise/,
+    },
+    {
       name: 'a load without its power',
       change: (t) => `${t}loads:\n  boiler: { device: meter, control: switch1 }\n`,
       expected: /^s\.yaml:13:11 loads\.boiler\.ratedW: is missing/,
@@ -316,6 +322,25 @@ describe('site files', () => {
     } finally {
       rmSync(dir, { recursive: true, force: true });
     }
+  });
+
+  test.each([
+    ['energyWh: 4000', null],
+    ['energyWh: 4001', /loads\.boiler\.need\.energyWh: 2000 W from 22:00 until 00:00 are 4000 Wh: it never gets all/],
+  ])('a need of a load that fits into its hours or not: %s', (energy, expected) => {
+    const text = `${SITE}loads:
+  boiler: { device: meter, control: switch1, ratedW: 2000, need: { ${energy}, from: "22:00", until: "00:00" } }
+`;
+    const notes = siteNotes({ site: parseSite(text, 's.yaml'), file: 's.yaml' }, text);
+    expect(notes).toEqual(expected === null ? [] : [expect.stringMatching(expected)]);
+  });
+
+  test('a program longer than its hours is said to run never', () => {
+    const text = `${SITE}loads:
+  kiln: { device: meter, control: switch1, kind: program, ratedW: 2000, powersW: [2000], minOnSeconds: 7200, need: { from: "12:00", until: "13:00" } }
+`;
+    const notes = siteNotes({ site: parseSite(text, 's.yaml'), file: 's.yaml' }, text);
+    expect(notes).toEqual([expect.stringMatching(/loads\.kiln\.need: the program lasts longer than from 12:00/)]);
   });
 
   test('an unknown profile is named with the nearest one', () => {
