@@ -268,6 +268,7 @@ function readDays(site: SiteFile, file: string | undefined): Days {
       hint: `It has: ${header.join(', ') || 'nothing'}. Wanted, separated by commas: time (UTC), load_w, pv_w and wind_w where they generate (W), buy_uc_per_wh, sell_uc_per_wh (µ¤/Wh)`,
     });
   };
+  const [load, buy, sell] = [needed('load_w'), needed('buy_uc_per_wh'), needed('sell_uc_per_wh')];
   for (const { id, role } of site.devices) {
     // What a generator gave is not nothing because no column tells it.
     if ((role === 'pv' || role === 'wind') && !header.includes(`${role}_w`))
@@ -275,7 +276,6 @@ function readDays(site: SiteFile, file: string | undefined): Days {
         hint: 'Add what it gave, or plan with a site file without it',
       });
   }
-  const [load, buy, sell] = [needed('load_w'), needed('buy_uc_per_wh'), needed('sell_uc_per_wh')];
   const generations = ['pv_w', 'wind_w'].map(column).filter((values) => values !== null);
   const first = Math.min(...load.keys());
   const until = Math.max(...buy.keys());
