@@ -186,7 +186,7 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
     const look = nowMs - held.lookedAtMs >= LOOK_MS;
     if (value === held.written && !feed && !look) return;
     const writing = await target.writing();
-    await refuseForeign(held, writing);
+    await refuseForeign(held, writing, ttlMs);
     if (value === held.written && !feed) return;
     const current = await currentOf(control.write, writing);
     const steps = writesOf(control, value, writing.baseOf, current, writing.layout);
@@ -233,12 +233,14 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
   }
 
   /** Somebody else's value in our register is reported and not fought: looked for before a new value, and every LOOK_MS while one stands. */
-  async function refuseForeign(held: Held, writing: Writing): Promise<void> {
+  async function refuseForeign(held: Held, writing: Writing, ttlMs: Millis): Promise<void> {
     if (held.written === null) return;
     const { control, target } = held;
     const differences = await differencesOf(held, writing);
     held.lookedAtMs = clock.monotonicMs();
     if (differences.length === 0) return;
+    // Not fed for its watchdog's time, since this program stood still or the line was away: the device went back by itself.
+    if (held.lookedAtMs - held.writtenAtMs >= watchdogMs(control, ttlMs)) return forget(held);
     held.foreignUntilMs = held.lookedAtMs + FOREIGN_MS;
     log.warn({ device: target.device.id, control: control.control, differences }, foreignText(held));
     throw foreignError(held);
@@ -305,12 +307,17 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
     const block = blocking(held);
     if (block !== null) await revert(block);
     if (clock.monotonicMs() >= held.foreignUntilMs) await writeRevert(held);
-    held.words.clear();
-    held.written = null;
+    forget(held);
     held.value = null;
     if (held.persisted) store.remove(held.target.device.id, held.control.control);
     held.persisted = false;
     held.left = false;
+  }
+
+  /** What was written is no longer taken to stand in the device. */
+  function forget(held: Held): void {
+    held.words.clear();
+    held.written = null;
   }
 
   async function writeRevert(held: Held): Promise<void> {
@@ -451,15 +458,14 @@ function limitsOf(
   }
 }
 
-/** When an unchanged value is written again: to feed the device's watchdog, otherwise never. */
-function feedAfterMs(control: Control, ttlMs: Millis): Millis {
-  if (control.watchdog === null) return Number.POSITIVE_INFINITY;
-  const timeoutMs =
-    control.watchdog.kind === 'fixed'
-      ? control.watchdog.timeoutMs
-      : clamp(ttlMs, control.watchdog.minMs, control.watchdog.maxMs);
-  return timeoutMs * FEED_SHARE;
+/** How long after the last feed the device goes back to its own: never without a watchdog. */
+function watchdogMs({ watchdog }: Control, ttlMs: Millis): Millis {
+  if (watchdog === null) return Number.POSITIVE_INFINITY;
+  return watchdog.kind === 'fixed' ? watchdog.timeoutMs : clamp(ttlMs, watchdog.minMs, watchdog.maxMs);
 }
+
+/** When an unchanged value is written again: to feed the device's watchdog, otherwise never. */
+const feedAfterMs = (control: Control, ttlMs: Millis): Millis => watchdogMs(control, ttlMs) * FEED_SHARE;
 
 /** What encoding needs to know before: scale registers, and the other bits of shared registers. */
 async function currentOf(steps: readonly Pick<WriteStep, 'part'>[], writing: Writing) {

@@ -1,11 +1,12 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import type { Clock } from '../../src/base/clock.ts';
 import { FieldbusError } from '../../src/fieldbus/errors.ts';
 import { compareVersions } from '../../src/fieldbus/firmware.ts';
 import { findModels, MODELS_MAX } from '../../src/fieldbus/sunspec.ts';
 import type { Fieldbus, Reading } from '../../src/fieldbus/types.ts';
 import { loadProfile } from '../../src/site/load.ts';
 import { parseProfile } from '../../src/site/parse.ts';
-import { fieldbusOf, memoryLeases, serve, served, siteOn } from './served.ts';
+import { clock, fieldbusOf, memoryLeases, serve, served, siteOn } from './served.ts';
 
 const SDM = loadProfile('eastron/sdm630');
 const PV = loadProfile('sunspec/inverter-three-phase');
@@ -295,7 +296,7 @@ describe('SunSpec', () => {
 });
 
 describe('leases', () => {
-  async function house(initial: Parameters<typeof memoryLeases>[0] = []) {
+  async function house(initial: Parameters<typeof memoryLeases>[0] = [], at: Clock = clock) {
     const [battery, pv, relay] = [served(HYBRID), served(PV, 8000), served(RELAY, null)];
     const server = await serve({ 1: pv.answer, 2: battery.answer, 3: relay.answer, 4: served(SDM).answer });
     ends.push(() => server.close());
@@ -310,7 +311,7 @@ describe('leases', () => {
       'storage: { battery: { device: battery, capacityWh: 10000, chargeLimitW: 3000, dischargeLimitW: 4000 } }',
     );
     const store = memoryLeases(initial);
-    const fieldbus = await started(fieldbusOf(site, [SDM, PV, HYBRID, RELAY], store));
+    const fieldbus = await started(fieldbusOf(site, [SDM, PV, HYBRID, RELAY], store, at));
     await until(() => expect(reading(fieldbus, 'battery', 'batteryPowerW').quality).toBe('good'));
     await until(() => expect(reading(fieldbus, 'pv', 'ratedPowerW').value).toBe(8000));
     return { fieldbus, store, battery, pv, relay };
@@ -432,6 +433,17 @@ describe('leases', () => {
     });
     expect(writes()).toBe(before);
     expect(battery.image.control('batterySetpointW')).toBe(500);
+  });
+
+  test('a device that was not fed and went back by itself is no other controller', async () => {
+    let aheadMs = 0;
+    const { fieldbus, battery } = await house([], { ...clock, monotonicMs: () => clock.monotonicMs() + aheadMs });
+    expect(await fieldbus.lease('battery', 'batterySetpointW', 1000, 60_000)).toMatchObject({ state: 'active' });
+    // Longer than any watchdog of this test nobody fed it: it stands at 500 W.
+    battery.image.write('holding', 0xe010, [0x0000, 0x43fa]);
+    aheadMs = 3_600_000;
+    expect(await fieldbus.lease('battery', 'batterySetpointW', 1100, 60_000)).toMatchObject({ state: 'active' });
+    expect(battery.image.control('batterySetpointW')).toBe(1100);
   });
 
   test('a device that shows something else has not taken it', async () => {

@@ -117,12 +117,13 @@ test('a minute without a word: default limits, told to the people, until it is h
   const last = powers().at(-1);
   if (clock.monotonicMs() - saidAtMs < SILENCE_MS) {
     expect(last?.control).not.toMatch(/operator not heard/);
-    expect(isWide()).toBe(true);
+    // A device that was not fed meanwhile may be on its own for a moment, held to nothing.
+    expect(isNarrow()).toBe(false);
   }
 
   skippedMs += SILENCE_MS / 2;
   await until('the roof is held to the default limit', isNarrow, WITHIN_MS);
-  expect(powers().at(-1)?.control).toMatch(/operator not heard: default limits/);
+  await until('it is said', () => /operator not heard: default limits/.test(powers().at(-1)?.control ?? ''), WITHIN_MS);
   skippedMs += 5_000;
   await until('it is told', () => conditions('began').includes('operator-silent'), WITHIN_MS);
   await until('it is on the page', () => /default limits/.test(powers().at(-1)?.conditions.join() ?? ''), WITHIN_MS);
