@@ -19,3 +19,9 @@ export function intervalEndMs(interval: number, lengthMs: number): number {
 export function isoSeconds(instantMs: number): string {
   return `${new Date(instantMs).toISOString().slice(0, 19)}Z`;
 }
+
+/** Minutes since midnight of a time of day, HH:MM. */
+export function minuteOfDay(time: string): number {
+  const [hours = 0, minutes = 0] = time.split(':').map(Number);
+  return hours * 60 + minutes;
+}

@@ -46,13 +46,12 @@ export function overrideCommand(): Command {
     .option('--for <duration>', 'how long, e.g. 90m, 2h, 1d', duration)
     .option('--until <time>', 'its end, ISO 8601 UTC')
     .action((site: string, id: string, mode: string, percent: string | undefined, flags: SetFlags) => {
-      const text = withOverrides(site, (overrides, nowMs) => {
+      const set = withOverrides(site, (overrides, nowMs) => {
         const until = endOf(flags, nowMs);
         const statement = { id, mode, until, ...(percent === undefined ? {} : { percent: Number(percent) }) };
-        const set = overrides.accept(new TextEncoder().encode(JSON.stringify(statement)), 'command line');
-        return set === null ? null : overrideText(set);
+        return overrides.accept(new TextEncoder().encode(JSON.stringify(statement)), 'command line');
       });
-      if (text !== null) printLine(text);
+      if (set !== null) printLine(overrideText(set));
     });
   command
     .command('end')

@@ -6,11 +6,12 @@ import { intervalAt } from '../base/interval.ts';
 import type { Millis } from '../base/units.ts';
 import { DAY_MS } from '../forecast/calendar.ts';
 import type { Battery } from '../site/types.ts';
+import type { CostToGo } from './cost-to-go.ts';
 import { type Exchange, exchangeCost } from './exchange.ts';
 import { planSite, storageOf } from './plan.ts';
 import type { BidTerms, PlanInterval, Uncertain } from './plan-types.ts';
 import { withinTapers } from './taper.ts';
-import { acWh, type CostToGo, choicesOf, decide, type Storage, stepBack } from './value.ts';
+import { acWh, choicesOf, decide, type Storage, stepBack } from './value.ts';
 
 export interface MeasuredInterval {
   readonly startMs: Millis;

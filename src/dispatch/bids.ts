@@ -4,11 +4,12 @@
 // its expected cost, Wh by Wh. Integers, at most eight steps a side; joined steps keep the price nobody loses by.
 
 import { QUANTILES } from '../forecast/types.ts';
+import { type CostToGo, costAt } from './cost-to-go.ts';
 import { type Exchange, exchangeCost } from './exchange.ts';
 import { cheapestOf, expectedOf, type Piece, type Side, withOther } from './offers.ts';
 import { BID_STEPS_MAX, type BidCurve, type BidStep, type BidTerms } from './plan-types.ts';
 import { mostWh } from './taper.ts';
-import { acWh, type CostToGo, choicesOf, costAt, decide, type Storage } from './value.ts';
+import { acWh, choicesOf, decide, type Storage } from './value.ts';
 
 /** Share of all outcomes that each quantile of a forecast stands for: what is nearer to it than to its neighbours. */
 const OUTCOME_SHARES: readonly number[] = QUANTILES.map((at, k) => {

@@ -1,11 +1,12 @@
 // Where loads run that move freely, all of them at once: interval by interval the most promising choices of powers are kept, each
 // judged by its exact cost so far and the cost from there on with what is still needed at its price (adapting.ts).
 
+import type { CostToGo } from './cost-to-go.ts';
 import { type EnergyLoad, spanOf } from './equipment.ts';
 import type { LoadPlan, PlanInput } from './plan-types.ts';
 import type { SiteCost } from './site-cost.ts';
 import type { Sliced } from './slices.ts';
-import { type CostToGo, leastTotal } from './value.ts';
+import { leastTotal } from './value.ts';
 
 const TOO_DEAR = Number.NEGATIVE_INFINITY;
 /** Ways to have used energy are told apart by whole Wh of each load. */

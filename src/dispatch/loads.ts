@@ -3,6 +3,7 @@
 
 import { seededRandom } from '../base/random.ts';
 import { adaptFreely, adaptNoMore } from './adapting.ts';
+import type { CostToGo } from './cost-to-go.ts';
 import { type EnergyLoad, type ProgramLoad, type Span, spanOf } from './equipment.ts';
 import type { Exchange } from './exchange.ts';
 import { fillFreely } from './filling.ts';
@@ -12,7 +13,7 @@ import type { LoadPlan, LoadSchedule, PlanInput } from './plan-types.ts';
 import { programFrom, programStarts } from './programs.ts';
 import { SiteCost } from './site-cost.ts';
 import type { Sliced, Work } from './slices.ts';
-import type { CostToGo, Storage } from './value.ts';
+import type { Storage } from './value.ts';
 
 /** How much is done for a day, by how far its cost is from what it would be with loads that could be divided at will, as a share of it. */
 interface Effort {

@@ -5,6 +5,7 @@
 import { WattpactError } from '../base/errors.ts';
 import { MEDIAN, QUANTILES } from '../forecast/types.ts';
 import { bidCurve, type PricedInterval } from './bids.ts';
+import { type CostToGo, costAt } from './cost-to-go.ts';
 import { reserveWh } from './equipment.ts';
 import { type Exchange, exchangeCost, type Only } from './exchange.ts';
 import { explainPlan } from './explain.ts';
@@ -25,7 +26,7 @@ import {
 import { fittingSchedules, otherSchedules } from './rescheduling.ts';
 import { atOnce, type Sliced, Work } from './slices.ts';
 import { tapersOf } from './taper.ts';
-import { acWh, average, type CostToGo, choicesOf, costAt, decide, type Storage, stepBack } from './value.ts';
+import { acWh, average, choicesOf, decide, type Storage, stepBack } from './value.ts';
 
 /** Outcomes that stand for a whole distribution, with their probabilities (Swanson's rule: 10, 50 and 90 %). */
 const OUTCOMES = [

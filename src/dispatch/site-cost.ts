@@ -1,13 +1,13 @@
 // The cost of a site's whole plan with its battery used at best, kept so that a change of load in a few intervals is
 // priced exactly by recomputing only those: cost up to each instant and cost from it on, by what is stored then.
 
+import type { CostToGo } from './cost-to-go.ts';
 import { type Adaptable, type Exchange, type Only, pricePerWhBelow } from './exchange.ts';
 import { type Sliced, Work } from './slices.ts';
 import { isAtLimit } from './taper.ts';
 import {
   acWh,
   type Choices,
-  type CostToGo,
   choicesOf,
   decide,
   leastTotal,

@@ -1,5 +1,6 @@
 // A site file's equipment as a plan wants it. Owns the translation, nothing else.
 
+import { minuteOfDay } from '../base/interval.ts';
 import type { Millis, WattHours } from '../base/units.ts';
 import { createCalendar } from '../forecast/calendar.ts';
 import type { Battery, Device, SiteFile, SiteLoad } from '../site/types.ts';
@@ -51,7 +52,7 @@ export function planLoadsOf(
   const loads: PlanLoad[] = [];
   for (const load of site.loads) {
     if (load.need === null) continue;
-    const [from, until] = [minuteOf(load.need.from), minuteOf(load.need.until)];
+    const [from, until] = [minuteOfDay(load.need.from), minuteOfDay(load.need.until)];
     // Equal times mean the whole day, which ends at that time.
     const inside = (t: number): boolean => {
       const since = (minutes[t]! - from + 1440) % 1440;
@@ -107,9 +108,4 @@ function planLoad(
 function programPowers(load: SiteLoad, intervalMs: Millis): number[] {
   const length = Math.max(1, Math.ceil(load.minOnMs / intervalMs));
   return Array.from({ length }, (_, i) => load.powersW[Math.min(load.powersW.length - 1, i)] ?? load.ratedW);
-}
-
-function minuteOf(time: string): number {
-  const [hours = 0, minutes = 0] = time.split(':').map(Number);
-  return hours * 60 + minutes;
 }

@@ -3,6 +3,7 @@
 
 import type { WattHours, Watts } from '../base/units.ts';
 import type { Battery, TaperPoint } from '../site/types.ts';
+import { type CostToGo, costAt } from './cost-to-go.ts';
 import { limitAtW } from './equipment.ts';
 
 /** At most `atEmptyWh + perWh x stored` may be charged or withdrawn in an interval (energy in the store, `stored` at its begin). */
@@ -149,26 +150,18 @@ export function isAtLimit({ charge, discharge }: Limits, storedWh: WattHours, wi
   return atCharge || (discharge.length > 0 && withdrawnWh > mostWh(discharge, storedWh) - SAME_PLACE_WH);
 }
 
-/** A convex function: pieces of falling value from `lowWh` on. */
-interface Pieces {
-  readonly lowWh: WattHours;
-  readonly costAtLowUc: number;
-  readonly values: readonly number[];
-  readonly widthsWh: readonly number[];
-}
-
 /**
  * Least cost by x in [lowWh, highWh] of `known` at y and of withdrawing w among `choices`, x being y + lossWh + w, and w within limits by x. For each x that
  * is the best w without limits, or the limit: cost is convex in w.
  */
 export function mergedWithin(
-  known: Pieces,
-  choices: Pieces,
+  known: CostToGo,
+  choices: CostToGo,
   lossWh: WattHours,
   lowWh: WattHours,
   highWh: WattHours,
   limits: Limits,
-): Pieces {
+): CostToGo {
   const result = new Collected(known, choices, lossWh);
   const [n, m] = [known.values.length, choices.values.length];
   let withdrawnWh = choices.lowWh;
@@ -259,16 +252,16 @@ function cornersOf(limits: readonly LimitLine[]): number[] {
 
 /** A place among the pieces of a function, moved along as it is asked for. */
 class Place {
-  readonly #of: Pieces;
+  readonly #of: CostToGo;
   #i = 0;
   #startWh: number;
 
-  constructor(of: Pieces) {
+  constructor(of: CostToGo) {
     this.#of = of;
     this.#startWh = of.lowWh;
   }
 
-  /** Value of the piece at a place, seen in a direction, and how far it goes on. Infinite beyond the function's ends. */
+  /** Moves to the piece at a place, seen in a direction: at a knot the one that lies ahead. */
   seek(atWh: number, rises: boolean): void {
     const { widthsWh } = this.#of;
     const last = widthsWh.length - 1;
@@ -292,8 +285,8 @@ class Place {
 
 /** Pieces of the least cost, as they come. */
 class Collected {
-  readonly #known: Pieces;
-  readonly #choices: Pieces;
+  readonly #known: CostToGo;
+  readonly #choices: CostToGo;
   readonly #lossWh: number;
   readonly #inKnown: Place;
   readonly #inChoices: Place;
@@ -303,7 +296,7 @@ class Collected {
   readonly #values: number[] = [];
   readonly #widthsWh: number[] = [];
 
-  constructor(known: Pieces, choices: Pieces, lossWh: number) {
+  constructor(known: CostToGo, choices: CostToGo, lossWh: number) {
     this.#known = known;
     this.#choices = choices;
     this.#lossWh = lossWh;
@@ -320,7 +313,7 @@ class Collected {
 
   #begin(x: number, w: number): void {
     this.#lowWh = x;
-    this.#costAtLowUc = costOf(this.#known, x - this.#lossWh - w) + costOf(this.#choices, w);
+    this.#costAtLowUc = costAt(this.#known, x - this.#lossWh - w) + costAt(this.#choices, w);
   }
 
   /** From one place to another w is on a line. Where y would be none that is known, x cannot be. */
@@ -365,19 +358,8 @@ class Collected {
     this.#widthsWh[last] = lastWh + widthWh;
   }
 
-  function(): Pieces {
+  function(): CostToGo {
     const lowWh = this.#lowWh ?? this.#known.lowWh + this.#lossWh;
     return { lowWh, costAtLowUc: this.#costAtLowUc, values: this.#values, widthsWh: this.#widthsWh };
   }
-}
-
-function costOf({ lowWh, costAtLowUc, values, widthsWh }: Pieces, atWh: number): number {
-  let costUc = costAtLowUc;
-  let leftWh = atWh - lowWh;
-  for (let i = 0; i < values.length && leftWh > 0; i++) {
-    const width = Math.min(widthsWh[i]!, leftWh);
-    costUc -= width * values[i]!;
-    leftWh -= width;
-  }
-  return costUc;
 }

@@ -4,6 +4,7 @@
 // Owns the arithmetic of one battery in one interval; which prices and loads there are is plan.ts.
 
 import type { UcPerWh, WattHours } from '../base/units.ts';
+import { type CostToGo, costAt } from './cost-to-go.ts';
 import { type Exchange, exportPrices, priceAround } from './exchange.ts';
 import { mergedWithin, type Tapers, withinTapers } from './taper.ts';
 
@@ -11,14 +12,6 @@ import { mergedWithin, type Tapers, withinTapers } from './taper.ts';
 export const SEGMENTS_MAX = 48;
 /** Shorter pieces of an averaged function are left to their neighbours. */
 const SHORTEST_WH = 1e-6;
-
-/** Cost of everything from here on, by energy stored: `costAtLowUc` at `lowWh`, then falling by `values[i]` a Wh over `widthsWh[i]`. Values fall. */
-export interface CostToGo {
-  readonly lowWh: WattHours;
-  readonly costAtLowUc: number;
-  readonly values: readonly number[];
-  readonly widthsWh: readonly number[];
-}
 
 /** One battery (or several planned as one) over one interval: energies an interval, not powers. */
 export interface Storage {
@@ -266,18 +259,6 @@ function freely(after: CostToGo, choices: Choices, storage: Storage, storedWh: W
 /** AC energy of a withdrawal, + discharging. */
 export function acWh(storage: Storage, withdrawnWh: WattHours): WattHours {
   return withdrawnWh > 0 ? withdrawnWh * storage.dischargeEfficiency : withdrawnWh / storage.chargeEfficiency;
-}
-
-/** Cost-to-go at an energy stored. */
-export function costAt(cost: CostToGo, storedWh: WattHours): number {
-  let left = storedWh - cost.lowWh;
-  let uc = cost.costAtLowUc;
-  for (let i = 0; i < cost.values.length && left > 0; i++) {
-    const width = Math.min(cost.widthsWh[i]!, left);
-    uc -= width * cost.values[i]!;
-    left -= width;
-  }
-  return uc;
 }
 
 /** Value of the next Wh above an energy stored; beyond the function's end no energy can be stored. */

@@ -1,6 +1,7 @@
 // Profiles and site files from their text, and one against the other. load.ts reads the disk.
 
 import { WattpactError } from '../base/errors.ts';
+import { minuteOfDay } from '../base/interval.ts';
 import { type ProfileInput, profileOf, profileProblems, profileSchema } from './profile-schema.ts';
 import { type SiteInput, siteOf, siteProblems, siteSchema } from './site-schema.ts';
 import type { LoadedSite, Profile, SiteFile, SiteLoad } from './types.ts';
@@ -68,11 +69,7 @@ export function siteNotes({ site, file }: Pick<LoadedSite, 'site' | 'file'>, tex
 /** A need that does not fit into its hours. */
 function neverMet({ id, kind, need, ratedW, minOnMs }: SiteLoad): Problem[] {
   if (need === null) return [];
-  const [from = 0, until = 0] = [need.from, need.until].map((time) => {
-    const [hours = 0, minutes = 0] = time.split(':').map(Number);
-    return hours * 60 + minutes;
-  });
-  const minutes = (until - from + 1440) % 1440 || 1440;
+  const minutes = (minuteOfDay(need.until) - minuteOfDay(need.from) + 1440) % 1440 || 1440;
   const hours = `from ${need.from} until ${need.until}`;
   if (kind === 'program') {
     if (minOnMs <= minutes * 60_000) return [];

@@ -110,11 +110,13 @@ test('the one that can be driven does not answer: nothing is asked of either', (
   expect(leasedOf((device, measurand) => device !== 'battery' || measurand !== 'batteryPowerW')).toEqual(new Map());
 });
 
+/** What was metered in the interval. */
+const row = (subject: string, quantity: string, energyWh: number) => ({
+  ...{ subject, quantity, energyWh, interval: INTERVAL, uncertaintyWh: 1, quality: 'measured', curtailed: false },
+});
+
 test('beside one that can be driven: consumption is without the flow of that one, with the flow of the other', () => {
   const store = openGatewayStore(':memory:');
-  const row = (subject: string, quantity: string, energyWh: number) => ({
-    ...{ subject, quantity, energyWh, interval: INTERVAL, uncertaintyWh: 1, quality: 'measured', curtailed: false },
-  });
   // 600 Wh are consumed: 100 from the grid, 200 and 300 from the batteries.
   store.energies.save([
     ...[row(SITE, 'import', 100), row(SITE, 'export', 0), row('pv', 'generation', 0)],
@@ -133,9 +135,6 @@ test('beside one that can be driven: consumption is without the flow of that one
 
 test('what it takes and gives is consumption', () => {
   const store = openGatewayStore(':memory:');
-  const row = (subject: string, quantity: string, energyWh: number) => ({
-    ...{ subject, quantity, energyWh, interval: INTERVAL, uncertaintyWh: 1, quality: 'measured', curtailed: false },
-  });
   // 300 Wh are consumed, 200 of them from the battery.
   store.energies.save([
     ...[row(SITE, 'import', 100), row(SITE, 'export', 0), row('pv', 'generation', 0)],
