@@ -3,9 +3,9 @@
 import type { Clock } from '../base/clock.ts';
 import { WattpactError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import { nearest } from '../base/nearest.ts';
 import type { BusOwner } from '../fieldbus/bus.ts';
 import { ownerOf } from '../fieldbus/fieldbus.ts';
-import { nearest } from '../site/nearest.ts';
 import type { Bus, Device, LineTraits, LoadedSite } from '../site/types.ts';
 import { printLine } from './output.ts';
 

@@ -1,7 +1,6 @@
 // `wattpact forecast`: how good the forecasts of a measured series would have been.
 
-import { readFileSync, writeFileSync } from 'node:fs';
-import { gunzipSync } from 'node:zlib';
+import { writeFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { WattpactError } from '../base/errors.ts';
 import { isoSeconds } from '../base/interval.ts';
@@ -13,10 +12,9 @@ import { readSeries } from '../forecast/series-csv.ts';
 import { type ForecasterOptions, QUANTILES, type SeriesKind } from '../forecast/types.ts';
 import { readWeather } from '../forecast/weather-csv.ts';
 import { addForecastShow } from './forecast-show.ts';
+import { readMeasured } from './measured-file.ts';
 import { fail, printJson, printLine } from './output.ts';
 
-/** Largest series file, unpacked. */
-const FILE_BYTES_MAX = 512 * 1024 * 1024;
 /** Longest forecast of a backtest, steps. */
 const HORIZON_MAX = 1_000;
 /** Days that a plot shows: the last ones. */
@@ -88,7 +86,7 @@ function runBacktest(flags: BacktestFlags): void {
   const issueEveryMs = duration(flags.issueEvery, '--issue-every');
   if (issueEveryMs % stepMs !== 0) throw usage(`--issue-every ${flags.issueEvery} is no multiple of --step`);
   const options = optionsOf(flags, stepMs);
-  const { column, samples } = readSeries(readText(flags.csv), flags.csv, stepMs, flags.column);
+  const { column, samples } = readSeries(readMeasured(flags.csv), flags.csv, stepMs, flags.column);
   const rows: string[] = [];
   const plotted: PlottedStep[] = [];
   const plotFromMs = (samples.at(-1)?.startMs ?? 0) - PLOT_DAYS * DAY_MS;
@@ -99,7 +97,7 @@ function runBacktest(flags: BacktestFlags): void {
     warmupDays: whole(flags.warmupDays, '--warmup-days', 0, 3_650),
     issueEveryMs,
     monotonicMs: () => performance.now(),
-    ...(flags.weather === undefined ? {} : { weather: readWeather(readText(flags.weather), flags.weather) }),
+    ...(flags.weather === undefined ? {} : { weather: readWeather(readMeasured(flags.weather), flags.weather) }),
     onForecast: (issuedMs, startMs, quantilesW, actualW) => {
       if (flags.out !== undefined) {
         const shown = quantilesW.map((value) => Number(value.toPrecision(7)));
@@ -137,18 +135,6 @@ function optionsOf(flags: BacktestFlags, stepMs: Millis): ForecasterOptions {
     ...(capacityW === undefined ? {} : { capacityW }),
     ...(flags.holidays === undefined ? {} : { holidays: flags.holidays.split(',').map(dateOf) }),
   };
-}
-
-function readText(file: string): string {
-  try {
-    const bytes = readFileSync(file);
-    const isPacked = bytes[0] === 0x1f && bytes[1] === 0x8b;
-    const unpacked = isPacked ? gunzipSync(bytes, { maxOutputLength: FILE_BYTES_MAX }) : bytes;
-    if (unpacked.length > FILE_BYTES_MAX) throw new Error(`larger than ${FILE_BYTES_MAX} bytes`);
-    return unpacked.toString('utf8');
-  } catch (cause) {
-    throw new WattpactError('csv.file', `cannot read ${file}: ${(cause as Error).message}`, { cause });
-  }
 }
 
 function print(column: string, stepMs: Millis, result: BacktestResult): void {

@@ -6,7 +6,7 @@ import { gatewayIdOf } from '../gateway/equipment.ts';
 import { startGateway } from '../gateway/gateway.ts';
 import { startFollowing } from '../gateway/reload.ts';
 import { loadKey } from '../keys/files.ts';
-import { filesOfSite, loadSite } from '../site/load.ts';
+import { filesOfSite, loadSite, notesOfSite } from '../site/load.ts';
 import { createNotifier } from './notify.ts';
 import { fail } from './output.ts';
 import { runtime, runUntilSignal, tellParent } from './runtime.ts';
@@ -65,6 +65,7 @@ async function gateway(siteFile: string, flags: Flags): Promise<void> {
   const { market, genesis } = marketOf(siteFile, loaded.site);
   const id = flags.id ?? gatewayIdOf(loaded.site);
   const { log, ...machine } = runtime(genesis, id);
+  for (const note of notesOfSite(loaded)) log.warn({}, note);
   const fixed = {
     genesis,
     gateway: id,

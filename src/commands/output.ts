@@ -11,6 +11,11 @@ export function printLine(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
+/** What the reader should know and no program reads: on standard error, so that JSON stays one document. */
+export function printNote(text: string): void {
+  process.stderr.write(`note: ${text}\n`);
+}
+
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);
 }
@@ -24,6 +29,7 @@ const INPUT_ERRORS = [
     'consortium',
     'csv',
     'demand',
+    'file',
     'forecast',
     'genesis',
     'key',

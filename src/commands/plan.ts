@@ -1,8 +1,6 @@
 // `wattpact plan SITE`: what a site with its batteries and loads would do over the coming day and a half, and what it
 // would have earned on measured days (`plan backtest`). Composes site file, series, forecasts and plan; decides nothing.
 
-import { readFileSync } from 'node:fs';
-import { gunzipSync } from 'node:zlib';
 import { Command } from 'commander';
 import { WattpactError } from '../base/errors.ts';
 import { isoSeconds } from '../base/interval.ts';
@@ -16,6 +14,7 @@ import { readSeries } from '../forecast/series-csv.ts';
 import type { Sample } from '../forecast/types.ts';
 import { loadSite } from '../site/load.ts';
 import type { SiteFile } from '../site/types.ts';
+import { readMeasured } from './measured-file.ts';
 import { fail, printJson, printLine } from './output.ts';
 import { ASSUMED_PERCENT, type PlannedStored, planKept } from './plan-kept.ts';
 
@@ -23,8 +22,6 @@ const INTERVAL_MS = 900_000;
 const DAY_MS = 86_400_000;
 /** A plan looks a day and a half ahead. */
 const HORIZON = 144;
-/** Largest series file, unpacked. */
-const FILE_BYTES_MAX = 512 * 1024 * 1024;
 /** Longest gap that is bridged by the day before, steps. */
 const GAP_MAX = 96;
 
@@ -199,7 +196,7 @@ function runBacktest(flags: BacktestFlags): void {
     terms: bidTermsOf(site, PRICE_UC_PER_WH_MAX),
     scoredFrom,
     horizon: HORIZON,
-    replanEvery: numberIn(flags.replan, '--replan', 1, HORIZON),
+    replanEvery: wholeIn(flags.replan, '--replan', 1, HORIZON),
     pricesPublishedMs: DAY_MS / 2,
     forecast: forecasterOf(site, measured),
     stopwatch: () => performance.now(),
@@ -249,7 +246,7 @@ interface Days {
 function readDays(site: SiteFile, file: string | undefined): Days {
   // Not a required option: commander would ask for it on both levels.
   if (file === undefined) throw new WattpactError('usage.csv', 'give the measured days: --csv <file>');
-  const text = readText(file);
+  const text = readMeasured(file);
   const header = text
     .slice(0, Math.max(0, text.indexOf('\n')))
     .split(',')
@@ -321,15 +318,10 @@ function tellSoldDearer(prices: readonly PricedInterval[]): void {
     printLine(`${dearer} intervals sell for more than buying costs: counted as sold for what buying costs`);
 }
 
-function readText(file: string): string {
-  try {
-    const bytes = readFileSync(file);
-    const unpacked = file.endsWith('.gz') ? gunzipSync(bytes, { maxOutputLength: FILE_BYTES_MAX }) : bytes;
-    if (unpacked.length > FILE_BYTES_MAX) throw new Error(`larger than ${FILE_BYTES_MAX} bytes`);
-    return unpacked.toString('utf8');
-  } catch (cause) {
-    throw new WattpactError('csv.file', `cannot read ${file}: ${(cause as Error).message}`, { cause });
-  }
+function wholeIn(text: string, name: string, min: number, max: number): number {
+  const value = numberIn(text, name, min, max);
+  if (Number.isInteger(value)) return value;
+  throw new WattpactError('usage.number', `${name} must be a whole number from ${min} to ${max}, not ${text}`);
 }
 
 function numberIn(text: string, name: string, min: number, max: number): number {

@@ -7,6 +7,7 @@ import { type Clock, chainClock } from '../base/clock.ts';
 import { describeError, WattpactError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { RandomBytes } from '../base/random.ts';
+import { decodeText, fileReason } from '../base/text.ts';
 import { type Genesis, parseGenesis } from '../protocol/genesis.ts';
 
 /** Largest genesis file read: a feeder of 200,000 buses fits. */
@@ -42,13 +43,13 @@ export function runtime(genesis: Genesis, name: string): Runtime {
 
 /** Reads a text file that the user named; `what` says what it should be. */
 export function readUserFile(path: string, what: string): string {
+  let bytes: Uint8Array;
   try {
-    return readFileSync(path, 'utf8');
+    bytes = readFileSync(path);
   } catch (cause) {
-    const reason =
-      (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (cause as Error).message;
-    throw new WattpactError('usage.file', `cannot read the ${what} ${path}: ${reason}`, { cause });
+    throw new WattpactError('usage.file', `cannot read the ${what} ${path}: ${fileReason(cause)}`, { cause });
   }
+  return decodeText(bytes, path);
 }
 
 export function loadGenesis(path: string): Genesis {

@@ -3,11 +3,11 @@
 import { createInterface } from 'node:readline';
 import { Command } from 'commander';
 import { describeError, WattpactError } from '../base/errors.ts';
+import { nearest } from '../base/nearest.ts';
 import { createServedDevice } from '../simulator/device.ts';
 import { type BusServer, serveSerial, serveTcp, type Units } from '../simulator/modbus/server.ts';
 import { loadProfile } from '../site/load.ts';
 import { MEASURANDS } from '../site/measurands.ts';
-import { nearest } from '../site/nearest.ts';
 import type { Device, Profile } from '../site/types.ts';
 import { machineClock } from './bus-tools.ts';
 import { printLine } from './output.ts';

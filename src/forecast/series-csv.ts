@@ -6,6 +6,9 @@ import { type Millis, meanPowerW, type Watts } from '../base/units.ts';
 import { readNumber, readTable, readTime } from './csv.ts';
 import type { Sample } from './types.ts';
 
+/** Largest mean power: as a connection of the market may have. */
+const POWER_W_MAX = 4_000_000_000;
+
 export interface MeasuredSeries {
   readonly column: string;
   readonly sourceStepMs: Millis;
@@ -41,6 +44,15 @@ export function readSeries(
     const atMs = readTime(fields[timeAt] ?? '', file, line);
     const value = readNumber(fields[valueAt] ?? '', file, line);
     if (value === null) continue;
+    if (Math.abs(value) > POWER_W_MAX) {
+      throw new WattpactError(
+        'csv.value',
+        `${file}:${line}: ${wanted} is ${value}, beyond anything that can be measured`,
+        {
+          hint: `Largest is ${POWER_W_MAX}; _w are watts, _wh watt-hours of a step`,
+        },
+      );
+    }
     const other = values.get(atMs);
     values.set(atMs, other === undefined || other === value ? value : null);
   }

@@ -21,6 +21,10 @@ export interface CsvColumn {
   readonly series: Series;
 }
 
+/** Largest mean power of a step, W (or energy, Wh), and largest share of the rated power. */
+const POWER_W_MAX = 4_000_000_000;
+const PER_UNIT_MAX = 10;
+
 const COLUMN = /^([a-z][a-z0-9_]*)_(w|wh|pu)$/;
 const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?Z$/;
 const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
@@ -35,6 +39,11 @@ interface Row {
 export function parseSeriesCsv(text: string, file: string): readonly CsvColumn[] {
   const lines = text.replace(/^\uFEFF/, '').split(/\r?\n/);
   const header = (lines[0] ?? '').split(',').map((name) => name.trim());
+  if (text.trim() === '') throw wrong(file, 1, 'the file is empty');
+  if (/^"?time"?[;\t]/.test(lines[0] as string))
+    throw wrong(file, 1, 'columns are separated by commas, and decimals written with a point');
+  const twice = header.find((name, i) => name !== '' && header.indexOf(name) !== i);
+  if (twice !== undefined) throw wrong(file, 1, `column ${twice} appears twice`);
   if (header[0] !== 'time') throw wrong(file, 1, `the first column must be 'time', not '${header[0]}'`);
   const columns = header.flatMap((column, index) => {
     const match = COLUMN.exec(column);
@@ -64,8 +73,9 @@ export function parseSeriesCsv(text: string, file: string): readonly CsvColumn[]
       if (field === '') return;
       if (!NUMBER.test(field)) throw wrong(file, row.line, `${column.column} is not a number: '${field.slice(0, 40)}'`);
       const value = Number(field);
-      if (!Number.isFinite(value))
-        throw wrong(file, row.line, `${column.column} is too large: '${field.slice(0, 40)}'`);
+      const most = column.unit === 'pu' ? PER_UNIT_MAX : POWER_W_MAX;
+      if (Math.abs(value) > most)
+        throw wrong(file, row.line, `${column.column} is ${field.slice(0, 40)}, more than the ${most} that can be`);
       values[i]![step] = column.unit === 'wh' ? (value * 3_600_000) / stepMs : value;
     });
   }

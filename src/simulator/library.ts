@@ -11,8 +11,9 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { WattpactError } from '../base/errors.ts';
+import { isWattpactError, WattpactError } from '../base/errors.ts';
 import { compareStrings } from '../base/integers.ts';
+import { decodeText, fileReason } from '../base/text.ts';
 import type { Watts } from '../base/units.ts';
 import { type CsvColumn, parseSeriesCsv } from './csv.ts';
 import { meanW } from './physics/series.ts';
@@ -128,8 +129,10 @@ function readText(file: string): string {
     const bytes = readFileSync(file);
     const plain = file.endsWith('.gz') ? gunzipSync(bytes, { maxOutputLength: FILE_BYTES_MAX }) : bytes;
     if (plain.length > FILE_BYTES_MAX) throw new WattpactError('series.csv', `larger than ${FILE_BYTES_MAX} bytes`);
-    return new TextDecoder('utf-8', { fatal: true }).decode(plain);
+    return decodeText(plain, file);
   } catch (cause) {
-    throw new WattpactError('series.csv', `cannot read ${file}: ${(cause as Error).message}`, { cause });
+    if (isWattpactError(cause) && cause.code === 'file.encoding') throw cause;
+    const reason = isWattpactError(cause) ? cause.message : fileReason(cause);
+    throw new WattpactError('series.csv', `cannot read ${file}: ${reason}`, { cause });
   }
 }

@@ -3,7 +3,8 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { WattpactError } from '../base/errors.ts';
-import { nearest } from './nearest.ts';
+import { nearest } from '../base/nearest.ts';
+import { decodeText, fileReason } from '../base/text.ts';
 import { checkProfiles, parseProfile, parseSite, siteNotes, withProfiles } from './parse.ts';
 import type { LoadedSite, Profile, SiteFile } from './types.ts';
 import { YAML_CHARACTERS_MAX } from './yaml.ts';
@@ -96,14 +97,14 @@ function withAbsolutePaths(site: SiteFile, folder: string): SiteFile {
 }
 
 function readText(file: string, what: 'site' | 'profile'): string {
+  let bytes: Uint8Array;
   try {
     if (statSync(file).size > 4 * YAML_CHARACTERS_MAX) throw new Error('it is far too long');
-    return readFileSync(file, 'utf8');
+    bytes = readFileSync(file);
   } catch (cause) {
-    const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
-    const reason = missing ? 'there is no such file' : (cause as Error).message;
-    throw new WattpactError(`${what}.file`, `cannot read the ${what} file ${file}: ${reason}`, { cause });
+    throw new WattpactError(`${what}.file`, `cannot read the ${what} file ${file}: ${fileReason(cause)}`, { cause });
   }
+  return decodeText(bytes, file);
 }
 
 function entriesOf(dir: string): string[] {

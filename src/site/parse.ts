@@ -2,6 +2,7 @@
 
 import { WattpactError } from '../base/errors.ts';
 import { minuteOfDay } from '../base/interval.ts';
+import { doubtsOf } from './plausible.ts';
 import { type ProfileInput, profileOf, profileProblems, profileSchema } from './profile-schema.ts';
 import { type SiteInput, siteOf, siteProblems, siteSchema } from './site-schema.ts';
 import type { LoadedSite, Profile, SiteFile, SiteLoad } from './types.ts';
@@ -63,7 +64,7 @@ export function siteNotes({ site, file }: Pick<LoadedSite, 'site' | 'file'>, tex
       const profile = site.devices.find((entry) => entry.id === device)?.profile;
       return { path: ['storage', id, 'device'], message: `profile ${profile} names no watchdog: ${UNDRIVEN}` };
     });
-  return placed(text, file, [...undriven, ...site.loads.flatMap(neverMet)]);
+  return placed(text, file, [...undriven, ...site.loads.flatMap(neverMet), ...doubtsOf(site)]);
 }
 
 /** A need that does not fit into its hours. */

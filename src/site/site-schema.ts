@@ -1,9 +1,9 @@
 // How a site file is written in YAML: which devices a site has, where, with which profile, and its contract terms.
 
 import { z } from 'zod';
+import { nearest } from '../base/nearest.ts';
 import { PRICE_UC_PER_WH_MAX } from '../base/units.ts';
 import { CONTROLS } from './measurands.ts';
-import { nearest } from './nearest.ts';
 import { recordAt, recordOf } from './raw.ts';
 import type { Bus, Device, Phase, SiteFile, SiteLoad, Storage } from './types.ts';
 import type { Problem } from './yaml.ts';
@@ -39,8 +39,11 @@ const taper = z
     'percent must rise from one point to the next',
   );
 
+/** Where a socket leads or listens: the port has a key of its own. */
+const host = text.refine(isHost, 'is a name or an address alone, such as 192.168.1.20; the port has its own key');
+
 const shareSchema = z.strictObject({
-  host: text.default('127.0.0.1'),
+  host: host.default('127.0.0.1'),
   port,
   writes: z.boolean().default(false),
 });
@@ -48,7 +51,7 @@ const shareSchema = z.strictObject({
 const busSchema = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.enum(['tcp', 'rtu-over-tcp']),
-    host: text,
+    host,
     port: port.default(502),
     share: shareSchema.optional(),
   }),
@@ -300,6 +303,18 @@ export function siteProblems(raw: unknown): Problem[] {
     const found = gridMeters.length === 0 ? 'none' : gridMeters.join(', ');
     problems.push({ path: ['devices'], message: `a site has exactly one device with role grid-meter; found ${found}` });
   }
+  problems.push(...sharedLines(recordAt(raw, 'buses')));
+  const driven = new Map<unknown, string>();
+  for (const [name, entry] of Object.entries(recordAt(raw, 'storage'))) {
+    const { device } = recordOf(entry);
+    const other = driven.get(device);
+    if (other !== undefined)
+      problems.push({
+        path: ['storage', name, 'device'],
+        message: `storage ${other} is already on device ${String(device)}`,
+      });
+    driven.set(device, name);
+  }
   for (const list of ['storage', 'loads']) {
     for (const [name, entry] of Object.entries(recordAt(raw, list))) {
       refer([list, name, 'device'], recordOf(entry).device, names, 'device');
@@ -329,6 +344,26 @@ export function siteProblems(raw: unknown): Problem[] {
   return problems;
 }
 
+/** Two buses on one serial port would talk over each other; of two listeners on one port the second fails. */
+function sharedLines(buses: Readonly<Record<string, unknown>>): Problem[] {
+  const problems: Problem[] = [];
+  const taken = new Map<string, string>();
+  for (const [name, bus] of Object.entries(buses)) {
+    const { path, share } = recordOf(bus);
+    const shared = recordOf(share).port;
+    for (const [what, at] of [
+      [`serial port ${String(path)}`, path === undefined ? null : ['buses', name, 'path']],
+      [`port ${String(shared)}`, shared === undefined || shared === 0 ? null : ['buses', name, 'share', 'port']],
+    ] as const) {
+      if (at === null) continue;
+      const other = taken.get(what);
+      if (other !== undefined) problems.push({ path: at, message: `bus ${other} is already on ${what}` });
+      taken.set(what, name);
+    }
+  }
+  return problems;
+}
+
 /** A meter tree has no circles. */
 function circles(devices: Readonly<Record<string, unknown>>): Problem[] {
   const covered = (name: string): string[] => {
@@ -348,7 +383,20 @@ function circles(devices: Readonly<Record<string, unknown>>): Problem[] {
   return [];
 }
 
+function isHost(name: string): boolean {
+  if (/^[\d.]+$/.test(name)) {
+    const parts = name.split('.');
+    return parts.length === 4 && parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) <= 255);
+  }
+  return (
+    /^[a-zA-Z0-9_]([a-zA-Z0-9_.-]*[a-zA-Z0-9_.])?$/.test(name) ||
+    /^[0-9a-fA-F]*:[0-9a-fA-F.:]*:[0-9a-fA-F.]*(%\w+)?$/.test(name)
+  );
+}
+
+/** An offset such as +01:00 is none: it knows no summer time. */
 function isTimezone(name: string): boolean {
+  if (/^[+-]\d/.test(name)) return false;
   try {
     new Intl.DateTimeFormat('en', { timeZone: name });
     return true;

@@ -1,6 +1,6 @@
 // How a profile names a point of SunSpec's models: `103.W`, or `101-103.W` for the same point of any of several models.
 
-import { nearest } from './nearest.ts';
+import { nearest } from '../base/nearest.ts';
 import { isGroup, SUNSPEC_MODELS, sunspecPoint } from './sunspec-models.ts';
 
 export const SUNSPEC_NAME = /^(\d{1,5})(?:-(\d{1,5}))?\.(\w+)$/;

@@ -1,10 +1,11 @@
 // YAML to a validated value, with every error at once as `file:line:column message`.
 // Owns positions and the wording of errors; what is valid, the schemas say.
 
-import { type Document, isMap, isNode, isPair, LineCounter, parseDocument } from 'yaml';
+import { type Document, type ErrorCode, isMap, isNode, isPair, LineCounter, parseDocument, visit } from 'yaml';
 import { z } from 'zod';
 import { WattpactError } from '../base/errors.ts';
-import { nearest } from './nearest.ts';
+import { nearest } from '../base/nearest.ts';
+import { wordOf } from '../base/words.ts';
 
 /** Far above any profile or site file; a bound against hostile ones. */
 export const YAML_CHARACTERS_MAX = 1_000_000;
@@ -39,7 +40,7 @@ export function parseYaml<T>(text: string, file: string, kind: YamlKind<T>): T {
   const { document, raw } = read(text, file, kind.what, lines);
   const parsed = kind.schema.safeParse(raw);
   const problems = [
-    ...(parsed.success ? [] : parsed.error.issues.flatMap((issue) => problemsOf(issue, kind.schema))),
+    ...(parsed.success ? [] : parsed.error.issues.flatMap((issue) => problemsOf(issue, kind.schema, raw))),
     ...kind.crossCheck(raw),
   ];
   if (parsed.success && problems.length === 0) return parsed.data;
@@ -71,19 +72,55 @@ function read(text: string, file: string, what: string, lines: LineCounter): { d
   try {
     const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, strict: true });
     if (document.errors.length > 0) {
-      const placed = document.errors.map((error) => {
-        const { line, col } = lines.linePos(error.pos[0]);
-        return { line, column: col, message: firstLine(error.message) };
+      // What follows a tab, or a depth that nobody can read, is an echo of it.
+      const roots = document.errors.filter(({ code }) => code === 'TAB_AS_INDENT' || code === 'RESOURCE_EXHAUSTION');
+      const placed = (roots.length > 0 ? roots : document.errors).map((error) => {
+        return { ...place(lines, error.pos[0]), message: SYNTAX[error.code] ?? firstLine(error.message) };
       });
       throw invalid(what, placed, file);
     }
+    const odd = oddities(document);
+    if (odd.length > 0)
+      throw invalid(
+        what,
+        odd.map(({ at, message }) => ({ ...place(lines, at), message })),
+        file,
+      );
     return { document, raw: document.toJS({ maxAliasCount: ALIASES_MAX }) };
   } catch (cause) {
     if (cause instanceof WattpactError) throw cause;
-    throw new WattpactError(`${what}.invalid`, `${file}:1:1 cannot be read as YAML: ${firstLine(String(cause))}`, {
-      cause,
-    });
+    throw new WattpactError(
+      `${what}.invalid`,
+      `${file}:1:1 cannot be read as YAML: it is nested too deeply, or its aliases multiply without end`,
+      {
+        cause,
+      },
+    );
   }
+}
+
+/** What the reader of YAML says, where its own words are no help. */
+const SYNTAX: Partial<Record<ErrorCode, string>> = {
+  BLOCK_AS_IMPLICIT_KEY:
+    'stands further to the right than the keys beside it, or a text with a colon in it lacks quotes',
+  DUPLICATE_KEY: 'this key stands here twice: keys must be unique',
+  MULTIPLE_DOCS: 'a second document begins here: one file holds one',
+  RESOURCE_EXHAUSTION: 'is nested too deeply',
+  TAB_AS_INDENT: 'a tab is no indentation: use spaces',
+};
+
+/** What YAML takes and nobody means: a key that objects have anyhow, and quotes that a word processor made. */
+function oddities(document: Document): { at: number; message: string }[] {
+  const found: { at: number; message: string }[] = [];
+  visit(document, {
+    Scalar: (_key, { value, type, range }) => {
+      const at = range?.[0] ?? 0;
+      if (value === '__proto__') found.push({ at, message: '__proto__ is no name' });
+      if (typeof value === 'string' && type === 'PLAIN' && /^[“”„‟«‘’‚]/.test(value))
+        found.push({ at, message: `${value.charAt(0)} does not quote here: write " on both sides` });
+    },
+  });
+  return found;
 }
 
 function invalid(what: string, placed: readonly Placed[], file: string): WattpactError {
@@ -122,36 +159,35 @@ function wording({ path, message }: Problem): string {
   return path.length === 0 ? message : `${path.map(String).join('.')}: ${message}`;
 }
 
-/** Problems in people's words from what zod says. */
-function problemsOf(issue: z.core.$ZodIssue, schema: z.ZodType): Problem[] {
+/** Problems in people's words from what zod says of `raw`. */
+function problemsOf(issue: z.core.$ZodIssue, schema: z.ZodType, raw: unknown): Problem[] {
   if (issue.code === 'unrecognized_keys') {
     const known = knownKeys(schema, issue.path);
     return issue.keys.map((key) => {
-      if (known.includes(key)) return { path: [...issue.path, key], message: 'does not belong here', atKey: true };
-      const meant = nearest(key, known);
-      return {
-        path: [...issue.path, key],
-        message: `unknown key${meant === null ? '' : `; did you mean ${meant}?`}`,
-        atKey: true,
-      };
+      return { path: [...issue.path, key], message: unknownKey(key, known), atKey: true };
     });
   }
-  if (issue.code === 'invalid_key') {
-    const reason = issue.issues[0]?.message ?? issue.message;
-    return [{ path: issue.path, message: reason, atKey: true }];
-  }
-  if (issue.code === 'invalid_type' && issue.input === undefined && issue.message.includes('received undefined')) {
-    return [{ path: issue.path, message: `is missing (${issue.expected})` }];
-  }
-  if (issue.code === 'invalid_union') {
+  if (issue.code === 'invalid_key') return [{ path: issue.path, message: wordOf(issue, raw), atKey: true }];
+  if (issue.code === 'invalid_union' && !issue.errors.every(([first]) => first?.code === 'invalid_value')) {
     // The branch that came furthest is the one that was meant.
     const branches = [...issue.errors].sort((a, b) => deepest(b) - deepest(a) || a.length - b.length);
     const best = branches[0] ?? [];
     if (best.length > 0) {
-      return best.flatMap((inner) => problemsOf({ ...inner, path: [...issue.path, ...inner.path] }, schema));
+      return best.flatMap((inner) => problemsOf({ ...inner, path: [...issue.path, ...inner.path] }, schema, raw));
     }
   }
-  return [{ path: issue.path, message: lowerFirst(issue.message) }];
+  if (issue.code === 'invalid_type' && issue.path.length === 0) {
+    const what = raw === null ? 'the file is empty' : 'the file is not in the form of keys with values';
+    return [{ path: [], message: `${what}: it begins with lines such as \`id: house\`` }];
+  }
+  return [{ path: issue.path, message: wordOf(issue, raw) }];
+}
+
+function unknownKey(key: string, known: readonly string[]): string {
+  if (known.includes(key)) return 'does not belong here';
+  if (/^\d+$/.test(key)) return 'unknown key: the decimals of a number follow a point, not a comma';
+  const meant = nearest(key, known);
+  return `unknown key${meant === null ? '' : `; did you mean ${meant}?`}`;
 }
 
 function deepest(issues: readonly z.core.$ZodIssue[]): number {
@@ -205,8 +241,4 @@ function child(node: JsonSchema, key: PropertyKey): JsonSchema[] {
 
 function firstLine(text: string): string {
   return text.split('\n')[0] as string;
-}
-
-function lowerFirst(text: string): string {
-  return text.charAt(0).toLowerCase() + text.slice(1);
 }

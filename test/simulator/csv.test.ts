@@ -41,7 +41,11 @@ describe('a CSV series', () => {
     ['time that falls', 'time,pv_w\n2026-06-01T01:00:00Z,1\n2026-06-01T00:00:00Z,1\n', 'a.csv:3 time does not rise'],
     ['a field too many', 'time,pv_w\n2026-06-01T00:00:00Z,1,2\n', 'a.csv:2 3 fields where the header has 2'],
     ['a word', day('pv_w', (i) => (i === 9 ? 'NaN' : '1')), "a.csv:11 pv_w is not a number: 'NaN'"],
-    ['too large', day('pv_w', (i) => (i === 9 ? '1e999' : '1')), "a.csv:11 pv_w is too large: '1e999'"],
+    [
+      'too large',
+      day('pv_w', (i) => (i === 9 ? '1e999' : '1')),
+      'a.csv:11 pv_w is 1e999, more than the 4000000000 that can be',
+    ],
     ['off the grid', `${day('pv_w', () => '1')}\n2026-06-02T00:07:00Z,1`, 'a.csv:98 not on the grid of 900 s'],
     ['half a day', day('pv_w', (i) => (i < 48 ? '1' : null)), 'a.csv:49 less than one day'],
   ];

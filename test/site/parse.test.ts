@@ -4,8 +4,8 @@ import { join, resolve } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { WattpactError } from '../../src/base/errors.ts';
+import { nearest } from '../../src/base/nearest.ts';
 import { loadProfile, loadSite, notesOfSite, profileNames } from '../../src/site/load.ts';
-import { nearest } from '../../src/site/nearest.ts';
 import { checkProfiles, parseProfile, parseSite, profileName, siteNotes } from '../../src/site/parse.ts';
 import { YAML_CHARACTERS_MAX } from '../../src/site/yaml.ts';
 
@@ -78,12 +78,12 @@ describe('profiles', () => {
     {
       name: 'wrong type',
       change: (t) => t.replace('f32', 'float'),
-      expected: /^p\.yaml:8:36 points\.gridPowerW\.type: invalid option/,
+      expected: /^p\.yaml:8:36 points\.gridPowerW\.type: must be u16, .* or bit, not "float"/,
     },
     {
       name: 'address out of range',
       change: (t) => t.replace('52', '70000'),
-      expected: /^p\.yaml:8:26 points\.gridPowerW\.address: too big/,
+      expected: /^p\.yaml:8:26 points\.gridPowerW\.address: must be at most 65535, not 70000/,
     },
     {
       name: 'no direction',
@@ -166,7 +166,7 @@ describe('site files', () => {
     {
       name: 'unknown role',
       change: (t) => t.replace('grid-meter', 'gridmeter'),
-      expected: /^s\.yaml:10:64 devices\.meter\.role: invalid option/,
+      expected: /^s\.yaml:10:64 devices\.meter\.role: must be .*, not "gridmeter"; did you mean grid-meter\?/,
     },
     {
       name: 'no grid meter',
