@@ -10,13 +10,15 @@ import { planSite } from '../dispatch/plan.ts';
 import type { Plan } from '../dispatch/plan-types.ts';
 import { batteriesOf, bidTermsOf, curtailableOf, planLoadsOf } from '../dispatch/site-equipment.ts';
 import { causalForecast } from '../dispatch/site-forecast.ts';
+import { readTable } from '../forecast/csv.ts';
 import { readSeries } from '../forecast/series-csv.ts';
 import type { Sample } from '../forecast/types.ts';
 import { loadSite } from '../site/load.ts';
 import type { SiteFile } from '../site/types.ts';
 import { readMeasured } from './measured-file.ts';
-import { fail, printJson, printLine } from './output.ts';
+import { fail, printJson, printLine, printNote } from './output.ts';
 import { ASSUMED_PERCENT, type PlannedStored, planKept } from './plan-kept.ts';
+import { powerDoubts, priceDoubts } from './series-doubts.ts';
 
 const INTERVAL_MS = 900_000;
 const DAY_MS = 86_400_000;
@@ -247,16 +249,22 @@ function readDays(site: SiteFile, file: string | undefined): Days {
   // Not a required option: commander would ask for it on both levels.
   if (file === undefined) throw new WattpactError('usage.csv', 'give the measured days: --csv <file>');
   const text = readMeasured(file);
-  const header = text
-    .slice(0, Math.max(0, text.indexOf('\n')))
-    .split(',')
-    .map((name) => name.trim());
+  const { header } = readTable(text, file);
   const column = (name: string): Map<number, number> | null => {
     if (!header.includes(name)) return null;
-    const { samples, sourceStepMs } = readSeries(text, file, INTERVAL_MS, name, 'held');
+    const { samples, sourceStepMs, contradictions } = readSeries(text, file, INTERVAL_MS, name, 'held');
+    if (contradictions > 0)
+      printNote(
+        `${file}: ${contradictions} times of ${name} stand there twice with different values: neither is believed`,
+      );
     // Columns that end in _wh are read as energies of a step; a price is that number itself.
     const factor = name.endsWith('_uc_per_wh') ? sourceStepMs / 3_600_000 : 1;
-    return new Map(samples.map(({ startMs, powerW }: Sample) => [startMs, (powerW ?? 0) * factor]));
+    const values = new Map(samples.map(({ startMs, powerW }: Sample) => [startMs, (powerW ?? 0) * factor]));
+    const doubts = name.endsWith('_uc_per_wh')
+      ? priceDoubts(name, values.values())
+      : powerDoubts(name, values.values(), Math.max(site.connection.importLimitW, site.connection.exportLimitW));
+    for (const doubt of doubts) printNote(`${file}: ${doubt}`);
+    return values;
   };
   const needed = (name: string): Map<number, number> => {
     const values = column(name);

@@ -120,7 +120,7 @@ describe('measured days from a file', () => {
     expect(backtest(withoutPv).err).toMatch(/days\.csv:1: no column pv_w, and house has pv\. Add what it gave/);
     const inKw = `${NAMES.replace('load_w', 'load_kw')}\n${days(15, usual)}`;
     expect(backtest(inKw).err).toMatch(/days\.csv:1: no column load_w\. It has: time, pv_w, load_kw.*load_w.*\(W\)/);
-    expect(backtest(`${NAMES}\n${days(15, usual)}`.replaceAll(',', ';')).err).toMatch(/separated by commas/);
+    expect(backtest(`${NAMES}\n${days(15, usual)}`.replaceAll(',', ';')).err).toMatch(/separated by semicolons/);
   });
 
   test('what is sold dearer than it is bought is said', () => {
