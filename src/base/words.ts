@@ -128,7 +128,8 @@ function shown(value: unknown): string {
   return typeof value === 'object' ? 'a group of keys' : String(value);
 }
 
-function shortened(text: string): string {
+/** A text from outside as it may be shown. */
+export function shortened(text: string): string {
   return text.length > SHOWN_MAX ? `${text.slice(0, SHOWN_MAX)}...` : text;
 }
 

@@ -4,12 +4,13 @@ import { writeFileSync } from 'node:fs';
 import { Command } from 'commander';
 import type { Json } from '../base/canonical.ts';
 import { describeError, WattpactError } from '../base/errors.ts';
-import { type Key, loadKey } from '../keys/files.ts';
+import type { Key } from '../keys/files.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import { faultsTolerated } from '../protocol/quorum.ts';
 import { type Judgement, judge } from './chain-judge.ts';
 import { Source } from './chain-source.ts';
 import { EXIT_NO, printJson, printLine } from './output.ts';
+import { loadOwnKey } from './own-key.ts';
 import { loadGenesis } from './runtime.ts';
 
 interface Options {
@@ -42,7 +43,7 @@ interface Said extends Judgement {
 
 async function ask(target: string, options: Options): Promise<void> {
   const genesis = loadGenesis(options.genesis);
-  const asker = askerOf(options);
+  const asker = askerOf(options, genesis);
   const said: Said[] = [];
   const failures: string[] = [];
   for (const url of options.api) {
@@ -74,10 +75,10 @@ async function ask(target: string, options: Options): Promise<void> {
   }
 }
 
-function askerOf({ as, key }: Options): { party: string; key: Key } | null {
+function askerOf({ as, key }: Options, genesis: Genesis): { party: string; key: Key } | null {
   if (as === undefined && key === undefined) return null;
   if (as === undefined || key === undefined) throw new WattpactError('usage.as', '--as and --key go together');
-  return { party: as, key: loadKey(key) };
+  return { party: as, key: loadOwnKey(key, as, genesis) };
 }
 
 async function askOne(source: Source, target: string, genesis: Genesis): Promise<Said> {

@@ -5,10 +5,10 @@ import type { ClockTrust } from '../gateway/clockgate.ts';
 import { gatewayIdOf } from '../gateway/equipment.ts';
 import { startGateway } from '../gateway/gateway.ts';
 import { startFollowing } from '../gateway/reload.ts';
-import { loadKey } from '../keys/files.ts';
 import { filesOfSite, loadSite, notesOfSite } from '../site/load.ts';
 import { createNotifier } from './notify.ts';
 import { fail } from './output.ts';
+import { loadOwnKey } from './own-key.ts';
 import { runtime, runUntilSignal, tellParent } from './runtime.ts';
 import { marketOf } from './site-market.ts';
 
@@ -69,7 +69,7 @@ async function gateway(siteFile: string, flags: Flags): Promise<void> {
   const fixed = {
     genesis,
     gateway: id,
-    key: loadKey(market.key),
+    key: loadOwnKey(market.key, id, genesis),
     dir: market.dataDir,
     clockTrust: flags.clock,
     checkpoints: await checkpointsOf(flags.checkpoint ?? []),

@@ -32,10 +32,11 @@ export async function* readCsv(path: string, columns: readonly string[]): AsyncG
     const cells = splitCells(path, line, text);
     if (places === null) {
       width = cells.length;
+      refuseHeader(path, line, cells);
       places = columns.map((column) => {
         const at = cells.indexOf(column.replace('?', ''));
         if (at < 0 && !column.endsWith('?')) {
-          throw at_(path, line, `no column ${column}: the header must name ${columns.join(',').replaceAll('?', '')}`);
+          throw at_(path, line, `no column ${column}: the header must name ${needed(columns)}`);
         }
         return at;
       });
@@ -44,21 +45,40 @@ export async function* readCsv(path: string, columns: readonly string[]): AsyncG
     if (cells.length !== width) throw at_(path, line, `${cells.length} cells where the header has ${width}`);
     yield { line, cells: places.map((at) => (at < 0 ? '' : (cells[at] as string))) };
   }
-  if (places === null) throw at_(path, 1, `empty; the header must name ${columns.join(',').replaceAll('?', '')}`);
+  if (places === null) throw at_(path, 1, `empty; the header must name ${needed(columns)}`);
+}
+
+function needed(columns: readonly string[]): string {
+  return columns.filter((column) => !column.endsWith('?')).join(',');
+}
+
+function refuseHeader(path: string, line: number, cells: readonly string[]): void {
+  if (cells.length === 1 && /[;\t]/.test(cells[0] as string)) {
+    throw at_(path, line, 'columns are separated by semicolons or tabs', 'Separate them by commas.');
+  }
+  const twice = cells.find((name, i) => name !== '' && cells.indexOf(name) !== i);
+  if (twice !== undefined) throw at_(path, line, `column ${twice} appears twice`);
 }
 
 async function* readLines(path: string): AsyncGenerator<{ line: number; text: string }> {
-  if (!existsSync(path)) throw new WattpactError('csv.file', `${path}: there is no such file`);
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) throw new WattpactError('csv.file', `${path}: there is no such file`);
+  if (stat.isDirectory()) throw new WattpactError('csv.file', `${path}: it is a folder, not a file`);
   let rest = '';
   let line = 0;
   for await (const piece of createReadStream(path, { encoding: 'utf8', highWaterMark: 1 << 20 })) {
     const text = rest + (piece as string);
+    const isDamaged = text.includes('\uFFFD');
     let from = 0;
     for (let to = text.indexOf('\n'); to >= 0; to = text.indexOf('\n', from)) {
       line++;
       const end = to > from && text.charCodeAt(to - 1) === 13 ? to - 1 : to;
       const bom = line === 1 && text.charCodeAt(from) === 0xfeff ? 1 : 0;
-      yield { line, text: text.slice(from + bom, end) };
+      const shown = text.slice(from + bom, end);
+      if (isDamaged && shown.includes('\uFFFD')) {
+        throw at_(path, line, `column ${shown.indexOf('\uFFFD') + 1} is no UTF-8`, 'Save the file as UTF-8.');
+      }
+      yield { line, text: shown };
       from = to + 1;
     }
     rest = text.slice(from);
@@ -68,7 +88,7 @@ async function* readLines(path: string): AsyncGenerator<{ line: number; text: st
 }
 
 function splitCells(path: string, line: number, text: string): string[] {
-  if (!text.includes('"')) return text.split(',');
+  if (!text.includes('"')) return text.includes(' ') ? text.split(',').map((cell) => cell.trim()) : text.split(',');
   const cells: string[] = [];
   const cell = /(?:"((?:[^"]|"")*)"|([^",]*))(,|$)/y;
   for (;;) {

@@ -4,9 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { WattpactError } from '../base/errors.ts';
 import { connectParty, type RequestProgress } from '../gateway/party.ts';
-import { loadKey } from '../keys/files.ts';
 import { readCheckpoint } from './chain-checkpoint.ts';
 import { EXIT_FAILED, EXIT_NO, printJson, printLine } from './output.ts';
+import { loadOwnKey } from './own-key.ts';
 import { lacksPossession, readRequestFile } from './request-file.ts';
 import { loadGenesis, runtime } from './runtime.ts';
 
@@ -55,7 +55,7 @@ async function submit(path: string, options: Options): Promise<void> {
   const party = connectParty({
     genesis,
     party: options.as,
-    key: loadKey(options.key),
+    key: loadOwnKey(options.key, options.as, genesis),
     brokers: options.broker,
     checkpoints: (options.checkpoint ?? []).map(readCheckpoint),
     ...machine,

@@ -48,7 +48,14 @@ export function overrideCommand(): Command {
     .action((site: string, id: string, mode: string, percent: string | undefined, flags: SetFlags) => {
       const set = withOverrides(site, (overrides, nowMs) => {
         const until = endOf(flags, nowMs);
-        const statement = { id, mode, until, ...(percent === undefined ? {} : { percent: Number(percent) }) };
+        const statement = {
+          id,
+          mode,
+          until,
+          ...(percent === undefined
+            ? {}
+            : { percent: percent.trim() === '' || Number.isNaN(Number(percent)) ? percent : Number(percent) }),
+        };
         return overrides.accept(new TextEncoder().encode(JSON.stringify(statement)), 'command line');
       });
       if (set !== null) printLine(overrideText(set));

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { toBase64url } from '../base/bytes.ts';
 import type { JsonObject } from '../base/canonical.ts';
 import { WattpactError } from '../base/errors.ts';
+import { wordsOf } from '../base/words.ts';
 import type { RequestDraft } from '../gateway/requester.ts';
 import type { Key } from '../keys/files.ts';
 import type { Genesis } from '../protocol/genesis.ts';
@@ -47,7 +48,7 @@ export function readRequestFile(path: string, genesis: Genesis): RequestFile {
     throw cause;
   }
   const parsed = fileSchema.safeParse(value);
-  if (!parsed.success) throw wrong(`{"kind", "chain", "body"} is wanted: ${z.prettifyError(parsed.error)}`);
+  if (!parsed.success) throw wrong(`{"kind", "chain", "body"} is wanted: ${wordsOf(parsed.error, value)}`);
   const { kind, chain, body } = parsed.data;
   if (!isRequestKind(kind) || REQUEST_SIGNERS[kind] === 'gateway') {
     const known = Object.entries(REQUEST_SIGNERS).flatMap(([name, signer]) => (signer === 'gateway' ? [] : [name]));
@@ -55,8 +56,9 @@ export function readRequestFile(path: string, genesis: Genesis): RequestFile {
   }
   if (chain !== genesis.chain) throw wrong(`it is for chain ${chain}, not ${genesis.chain}`);
   const possession = 'possession' in body && body.possession === '' ? { possession: NO_SIGNATURE } : {};
-  const checked = REQUEST_SCHEMAS[kind].safeParse({ ...body, ...possession, ...LAST_HAND });
-  if (!checked.success) throw wrong(`${kind}: ${z.prettifyError(checked.error)}`);
+  const draft = { ...body, ...possession, ...LAST_HAND };
+  const checked = REQUEST_SCHEMAS[kind].safeParse(draft);
+  if (!checked.success) throw wrong(`${kind}: ${wordsOf(checked.error, draft)}`);
   return { body: body as RequestDraft<typeof kind>, chain, kind };
 }
 /** In place of a proof of possession that is still to come. */

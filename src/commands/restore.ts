@@ -12,7 +12,6 @@ import { gatewayIdOf } from '../gateway/equipment.ts';
 import { STORE_FILE } from '../gateway/gateway.ts';
 import { createRebuilding } from '../gateway/history.ts';
 import { type HistoryAnswer, historyPart } from '../gateway/history-part.ts';
-import { loadKey } from '../keys/files.ts';
 import { fastVerify } from '../keys/verify.ts';
 import { keysOf, type Sets, setAt } from '../ledger/succession.ts';
 import { faultsTolerated } from '../protocol/quorum.ts';
@@ -21,6 +20,7 @@ import { loadSite } from '../site/load.ts';
 import { openGatewayStore } from '../store/gateway.ts';
 import { Source } from './chain-source.ts';
 import { printJson, printLine } from './output.ts';
+import { loadOwnKey } from './own-key.ts';
 import { runtime } from './runtime.ts';
 import { marketOf } from './site-market.ts';
 
@@ -48,7 +48,7 @@ async function restore(siteFile: string, flags: Flags): Promise<void> {
   const { chain, interval } = genesis;
   const gateway = flags.id ?? gatewayIdOf(site);
   const { clock, log } = runtime(genesis, gateway);
-  const asker = { party: gateway, key: loadKey(market.key) };
+  const asker = { party: gateway, key: loadOwnKey(market.key, gateway, genesis) };
   const validators = await reach(flags.api, (url) => new Source(url, genesis, asker));
   const sets = longest(validators.map((validator) => validator.sets));
   const n = (sets.at(-1) as Sets[number]).validators.length;

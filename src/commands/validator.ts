@@ -2,10 +2,10 @@
 
 import { Command } from 'commander';
 import { WattpactError } from '../base/errors.ts';
-import { loadKey } from '../keys/files.ts';
 import { startValidator } from '../validator/validator.ts';
 import { type Address, address } from './gateway.ts';
 import { createNotifier } from './notify.ts';
+import { loadOwnKey } from './own-key.ts';
 import { loadGenesis, runtime, runUntilSignal, tellParent } from './runtime.ts';
 
 interface Flags {
@@ -39,7 +39,7 @@ export function validatorCommand(): Command {
 
 async function validator(flags: Flags): Promise<void> {
   const genesis = loadGenesis(flags.genesis);
-  const key = loadKey(flags.key);
+  const key = loadOwnKey(flags.key, flags.id, genesis);
   if (flags.broker.length === 0 && flags.listen === undefined) {
     throw new WattpactError(
       'usage.broker',

@@ -17,6 +17,7 @@ import type { LoadedSite } from '../site/types.ts';
 import { parseYaml } from '../site/yaml.ts';
 import { createVoteLog } from '../store/votes.ts';
 import { VOTES_FILE } from '../validator/validator.ts';
+import { consortiumProblems } from './consortium-check.ts';
 
 const id = z.string().regex(/^[a-z0-9-]{1,64}$/, 'an id is a-z, 0-9 and -, at most 64 characters');
 const minutes = z
@@ -98,7 +99,7 @@ export interface Consortium {
 
 /** The consortium file as written; throws `consortium.invalid` with every error as `file:line:column`. */
 export function parseConsortium(text: string, file: string): ConsortiumFile {
-  return parseYaml(text, file, { what: 'consortium', schema: consortiumSchema, crossCheck: () => [] });
+  return parseYaml(text, file, { what: 'consortium', schema: consortiumSchema, crossCheck: consortiumProblems });
 }
 
 /** A fast validator batch and a wide window: what suits one network of up to some thousand sites. */

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import type { Clock } from '../base/clock.ts';
 import { WattpactError } from '../base/errors.ts';
 import type { Millis } from '../base/units.ts';
+import { wordsOf } from '../base/words.ts';
 import type { Override } from '../dispatch/control-types.ts';
 import type { SiteFile } from '../site/types.ts';
 import type { GatewayStore } from '../store/gateway.ts';
@@ -64,12 +65,16 @@ const HINT =
 
 const statementSchema = z.discriminatedUnion('mode', [
   z.strictObject({ id: z.string().max(64), mode: z.literal('auto') }),
-  z.strictObject({ id: z.string().max(64), mode: z.enum(['hold', 'off', 'on']), until: z.iso.datetime() }),
+  z.strictObject({
+    id: z.string().max(64),
+    mode: z.enum(['hold', 'off', 'on']),
+    until: z.iso.datetime('is a time in UTC such as 2026-06-22T18:00:00Z'),
+  }),
   z.strictObject({
     id: z.string().max(64),
     mode: z.literal('charge-to'),
     percent: z.number().min(0).max(100),
-    until: z.iso.datetime(),
+    until: z.iso.datetime('is a time in UTC such as 2026-06-22T18:00:00Z'),
   }),
 ]);
 
@@ -204,7 +209,7 @@ function parse(payload: Uint8Array): z.infer<typeof statementSchema> {
   }
   const parsed = statementSchema.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw new WattpactError('override.form', `the override cannot be used: ${z.prettifyError(parsed.error)}`, {
+  throw new WattpactError('override.form', `the override cannot be used: ${wordsOf(parsed.error, value)}`, {
     hint: HINT,
   });
 }

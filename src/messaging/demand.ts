@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { WattpactError } from '../base/errors.ts';
 import type { Millis, WattHours } from '../base/units.ts';
 import { ENERGY_WH_MAX } from '../base/units.ts';
+import { wordsOf } from '../base/words.ts';
 
 /** Intervals in one statement: a day of quarters. */
 export const STATED_INTERVALS_MAX = 96;
@@ -16,7 +17,7 @@ const statementSchema = z.strictObject({
       z.strictObject({
         energyWh: z.int().min(0).max(ENERGY_WH_MAX),
         /** Start of the interval. */
-        start: z.iso.datetime(),
+        start: z.iso.datetime('is a time in UTC such as 2026-06-21T10:15:00Z'),
       }),
     )
     .min(1)
@@ -44,7 +45,7 @@ export function parseStatedDemand(
   }
   const parsed = statementSchema.safeParse(value);
   if (!parsed.success) {
-    throw new WattpactError('demand.form', `the statement cannot be used: ${z.prettifyError(parsed.error)}`, {
+    throw new WattpactError('demand.form', `the statement cannot be used: ${wordsOf(parsed.error, value)}`, {
       hint: HINT,
     });
   }

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { canonicalBytes, type Json } from '../base/canonical.ts';
 import { WattpactError } from '../base/errors.ts';
 import { ENERGY_WH_MAX, PRICE_UC_PER_WH_MAX } from '../base/units.ts';
+import { wordsOf } from '../base/words.ts';
 import { idSchema, publicKeySchema, sha256Hex } from './envelope.ts';
 
 const MINUTE_MS = 60_000;
@@ -195,7 +196,7 @@ export function chainId(genesis: Omit<Genesis, 'chain'>): string {
 export function parseGenesis(value: unknown): Genesis {
   const parsed = genesisSchema.safeParse(value);
   if (!parsed.success)
-    throw new WattpactError('genesis.invalid', `genesis is not valid:\n${z.prettifyError(parsed.error)}`);
+    throw new WattpactError('genesis.invalid', `genesis is not valid: ${wordsOf(parsed.error, value)}`);
   const expected = chainId(parsed.data);
   if (parsed.data.chain !== expected) {
     throw new WattpactError(

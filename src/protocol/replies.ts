@@ -13,6 +13,7 @@ import {
 } from '../base/canonical.ts';
 import { WattpactError } from '../base/errors.ts';
 import { ENERGY_WH_MAX } from '../base/units.ts';
+import { wordsOf } from '../base/words.ts';
 import {
   type Envelope,
   hashSchema,
@@ -130,8 +131,9 @@ export function decodeProof(bytes: Uint8Array): Proof {
   const text = decodeText(bytes);
   const verdict = decodeVerdict(text);
   if (verdict !== null) return verdict;
-  const parsed = proofSchema.safeParse(parseCanonicalText(text));
-  if (!parsed.success) throw new WattpactError('reply.form', `not a proof: ${z.prettifyError(parsed.error)}`);
+  const value = parseCanonicalText(text);
+  const parsed = proofSchema.safeParse(value);
+  if (!parsed.success) throw new WattpactError('reply.form', `not a proof: ${wordsOf(parsed.error, value)}`);
   return { ...parsed.data, attestation: parseEnvelope(parsed.data.attestation) };
 }
 

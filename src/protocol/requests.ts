@@ -6,6 +6,7 @@ import { concatBytes, utf8 } from '../base/bytes.ts';
 import { canonicalBytes, type JsonObject } from '../base/canonical.ts';
 import { WattpactError } from '../base/errors.ts';
 import { ENERGY_WH_MAX, PRICE_UC_PER_WH_MAX } from '../base/units.ts';
+import { wordsOf } from '../base/words.ts';
 import {
   type Envelope,
   hashSchema,
@@ -249,7 +250,7 @@ export function parseRequest(envelope: Envelope): Request {
   }
   const parsed = REQUEST_SCHEMAS[envelope.kind].safeParse(envelope.body);
   if (!parsed.success) {
-    throw new WattpactError('request.body', `${envelope.kind}: ${z.prettifyError(parsed.error)}`);
+    throw new WattpactError('request.body', `${envelope.kind}: ${wordsOf(parsed.error, envelope.body)}`);
   }
   return envelope as unknown as Request;
 }

@@ -129,7 +129,7 @@ function asStoreError(path: string, error: unknown): unknown {
       cause: error,
     });
   }
-  if (/^(SQLITE_(READONLY|IOERR|PERM)|EACCES|EIO|EROFS|ENOTDIR|EPERM)/.test(code)) {
+  if (/^(SQLITE_(READONLY|IOERR|PERM)|EACCES|EEXIST|EIO|EISDIR|EROFS|ENOTDIR|EPERM)/.test(code)) {
     return new WattpactError('store.io', `cannot read or write database ${path}: ${error.message}`, {
       hint: 'Look at the permissions of the folder and the health of the disk',
       cause: error,

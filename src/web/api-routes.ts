@@ -48,7 +48,7 @@ export const PARAMETERS = {
   limit: z.int().min(1).max(HEADERS_MAX).default(HEADERS_MAX).describe('most entries wanted'),
   kinds: z
     .string()
-    .regex(/^[a-z.]+(,[a-z.]+)*$/)
+    .regex(/^[a-z.]+(,[a-z.]+)*$/, 'must be kinds of requests with commas between, such as forecast,offer')
     .optional()
     .describe('kinds of requests wanted, with commas between; without it all'),
 } as const;

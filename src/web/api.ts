@@ -8,6 +8,7 @@ import type { Clock } from '../base/clock.ts';
 import { describeError, isWattpactError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { Pace } from '../base/pace.ts';
+import { shortened, wordsOf } from '../base/words.ts';
 import { type Changes, createChanges } from '../ledger/succession.ts';
 import type { Ledger } from '../ledger/types.ts';
 import type { Sign, Verify } from '../protocol/envelope.ts';
@@ -198,20 +199,31 @@ const PATTERNS = ROUTES.map((route) => ({
 
 /** The route that a target means and its parameters, what is wrong with them, or null if there is none. */
 function routeOf(target: string): Asked | null {
-  const [path = '', question = ''] = target.split('?', 2);
+  const mark = target.indexOf('?');
+  const [path, question] = mark < 0 ? [target, ''] : [target.slice(0, mark), target.slice(mark + 1)];
   for (const { route, names, pattern } of PATTERNS) {
     const match = pattern.exec(path);
     if (match === null) continue;
     const given = new Map<string, unknown>(names.map((name, i) => [name, readAs(name, match[i + 1] as string)]));
     for (const [name, text] of new URLSearchParams(question)) {
-      if (!route.question.some((known) => known === name)) return { route, problem: `${name} is no parameter here` };
+      if (!route.question.some((known) => known === name)) {
+        const known = route.question.length === 0 ? 'there is none' : `there is ${route.question.join(', ')}`;
+        return { route, problem: `${shortened(name)} is no parameter here: ${known}` };
+      }
+      if (given.has(name)) return { route, problem: `${name} is given twice: which one is meant?` };
       given.set(name, readAs(name, text));
     }
     const wanted = [...names, ...route.question];
     const schema = z.object(Object.fromEntries(wanted.map((name) => [name, PARAMETERS[name]])));
-    const parsed = schema.safeParse(Object.fromEntries(given));
+    for (const [name, value] of given) {
+      if (NUMBERS.includes(name) && typeof value === 'string') {
+        return { route, problem: `${name} must be a whole number such as 42, not "${shortened(value)}"` };
+      }
+    }
+    const values = Object.fromEntries(given);
+    const parsed = schema.safeParse(values);
     if (parsed.success) return { route, parameters: parsed.data as unknown as Parameters };
-    return { route, problem: z.prettifyError(parsed.error) };
+    return { route, problem: wordsOf(parsed.error, values) };
   }
   return null;
 }

@@ -37,6 +37,9 @@ beforeAll(async () => {
   writeFileSync(join(dir, 'loose.pem'), readFileSync(join(dir, 'c/keys/gateway-house.pem')));
   chmodSync(join(dir, 'loose.pem'), 0o644);
   writeFileSync(join(dir, 'loose.yaml'), house + market('loose.pem', 'data'));
+  writeFileSync(join(dir, 'otherkey.yaml'), house + market('c/keys/gateway-flat.pem', 'data'));
+  writeFileSync(join(dir, 'elsewhere.yaml'), house + market('c/keys/gateway-house.pem', 'elsewhere'));
+  writeFileSync(join(dir, 'nofolder.yaml'), house + market('c/keys/gateway-house.pem', 'good.yaml'));
   writeFileSync(join(dir, 'nokey.yaml'), house + market('none.pem', 'data'));
   writeFileSync(join(dir, 'corrupt.yaml'), house + market('c/keys/gateway-house.pem', 'corrupt'));
   spawnSync('mkdir', [join(dir, 'corrupt')]);
@@ -85,6 +88,25 @@ const cases: [string, () => string[], number, RegExp[]][] = [
     () => ['gateway', 'loose.yaml'],
     2,
     [/loose\.pem is open to others \(mode 0644\).*chmod 600/],
+  ],
+  [
+    "another party's key",
+    () => ['gateway', 'otherkey.yaml'],
+    2,
+    [/gateway-flat\.pem is the key of gateway-flat, not of gateway-house/],
+  ],
+  ['a file as data folder', () => ['gateway', 'nofolder.yaml'], 3, [/cannot read or write database .*good\.yaml/]],
+  [
+    'an override until a time without a zone',
+    () => ['override', 'set', 'elsewhere.yaml', 'battery', 'hold', '--until', '2026-12-01T10:00'],
+    2,
+    [/until: is a time in UTC such as/],
+  ],
+  [
+    'a percentage in words',
+    () => ['override', 'set', 'elsewhere.yaml', 'battery', 'charge-to', 'eighty', '--for', '2h'],
+    2,
+    [/percent: a number is wanted, not "eighty"/],
   ],
   ['a missing key', () => ['gateway', 'nokey.yaml'], 2, [/no key file .*none\.pem.*wattpact keys generate/]],
   ['a corrupt database', () => ['gateway', 'corrupt.yaml'], 3, [/corrupt\/gateway\.sqlite/]],

@@ -192,7 +192,10 @@ describe('refused with file and line', () => {
       'lines.csv:2: tariff_uc_per_wh is "2.5"',
     ],
     ['a missing column', [BUSES, 'bus,capacity_w\n'], 'lines.csv:1: no column tariff_uc_per_wh'],
-    ['an empty file', [''], 'buses.csv:1: empty'],
+    ['an empty file', [''], 'buses.csv:1: empty; the header must name bus,parent'],
+    ['semicolons', [BUSES.replaceAll(',', ';')], 'buses.csv:1: columns are separated by semicolons or tabs'],
+    ['a column twice', [BUSES.replace('parent', 'parent,parent')], 'buses.csv:1: column parent appears twice'],
+    ['another encoding', ['bus,parent\nroot,\nm\uFFFDll,root\n'], 'buses.csv:3: column 2 is no UTF-8'],
     ['a short row', [BUSES, LINES, `${head}a,root,supply,1\n`], 'orders.csv:2: 4 cells where the header has 5'],
     [
       'an unknown bus',
@@ -219,6 +222,12 @@ describe('refused with file and line', () => {
       await expect(read(files(buses, lines, orders))).rejects.toThrow(where);
     });
   }
+
+  test('a folder in place of a file; spaces after commas', async () => {
+    const at = files(BUSES.replaceAll(',', ', '));
+    expect(await read(at)).toMatchObject({ book: { size: 4 } });
+    await expect(read({ ...at, orders: at.feeder })).rejects.toThrow('it is a folder, not a file');
+  });
 
   test('quotation marks, CRLF, a byte order mark, other column orders and further columns are fine', async () => {
     const orders = '\ufeffenergy_wh,note,side,id,price_uc_per_wh,bus\r\n7,"a ""b"", c",demand,"x,y",-3,"root"\r\n';

@@ -288,6 +288,20 @@ test.each<[string, string, number]>([
   expect((await get(target)).status).toBe(status);
 });
 
+test.each<[string, string]>([
+  ['/v1/headers?from=1&from=2', 'from is given twice: which one is meant?'],
+  ['/v1/headers?from=1&limit=2&from=1', 'from is given twice: which one is meant?'],
+  ['/v1/headers?from=1?limit=2', 'from must be a whole number such as 42, not "1?limit=2"'],
+  ['/v1/headers?from=', 'from must be a whole number such as 42, not ""'],
+  ['/v1/headers?limit=0', 'limit: must be at least 1, not 0'],
+  ['/v1/headers?form=1', 'form is no parameter here: there is from, limit'],
+  ['/v1/chain?x=1', 'x is no parameter here: there is none'],
+  ['/v1/headers/01', 'height must be a whole number such as 42, not "01"'],
+  ['/v1/parties/UP/account', 'party: must be 1 to 64 of a-z, 0-9 and -'],
+])('%s is answered with what is wrong', async (target, error) => {
+  expect(await get(target)).toMatchObject({ status: 400, body: { error } });
+});
+
 test('read only: HEAD is GET without a body, anything else is refused, and so is a body', async () => {
   const [whole, head] = [await get('/v1/feeders'), await get('/v1/feeders', { method: 'HEAD' })];
   expect([head.status, head.body, head.headers['content-length']]).toEqual([
