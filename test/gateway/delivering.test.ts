@@ -22,8 +22,10 @@ let store: GatewayStore;
 let chainMs: number;
 let requester: ReturnType<typeof fakeRequester>;
 let events: GatewayEvent[];
+let areFinished: boolean;
 
 beforeEach(() => {
+  areFinished = true;
   store = openGatewayStore(':memory:');
   requester = fakeRequester();
   events = [];
@@ -40,7 +42,7 @@ function delivering(): SiteDelivering {
     metering: {
       energyOf: (subject, quantity, interval) =>
         store.energies.range(subject, quantity, interval, interval + 1)[0] ?? null,
-      finishedByAll: () => true,
+      finishedByAll: () => areFinished,
     },
     clock: { chainMs: () => chainMs, monotonicMs: () => 0 },
     emit: (event) => events.push(event),
@@ -184,4 +186,74 @@ test('an interval that a clock running ahead has metered is given up, and holds 
   site.onMetered(grid());
   site.tick();
   expect(kinds()).toEqual(['delivery 0']);
+});
+
+test('what is told of a delivery: net export', () => {
+  const site = delivering();
+  site.onMetered({ ...grid(), importStartWh: 100, importEndWh: 150.4, exportStartWh: 10.4, exportEndWh: 37 });
+  site.tick();
+  expect(events).toEqual([
+    { type: 'delivery', interval: INTERVAL, deliveredWh: -23, quality: 'measured', uncertaintyWh: 2 },
+  ]);
+});
+
+test('of a battery goes what it gave less what it took', () => {
+  energy('battery', 'discharge', 40);
+  energy('battery', 'charge', 340);
+  const site = delivering();
+  site.onMetered(grid());
+  site.tick();
+  expect(bodies()).toMatchObject([{ devices: [{ device: 'battery', energyWh: -300 }] }]);
+});
+
+test('other meters of the site are waited for, three seconds of wall time; the delivery waits no longer', () => {
+  const waitMs = 3_000 * GENESIS.clock.rate;
+  areFinished = false;
+  const site = delivering();
+  site.onMetered(grid());
+  chainMs = END_MS + waitMs - 1;
+  site.tick();
+  expect(kinds()).toEqual([]);
+  chainMs += 1;
+  site.tick();
+  expect(kinds()).toEqual(['delivery 0']);
+});
+
+test('nothing is begun so close to settlement that it would arrive on the wrong side of it', () => {
+  const marginMs = 1_000 * GENESIS.clock.rate;
+  for (const [first, kind] of [
+    [SETTLED_MS - marginMs - 1, 'delivery 0'],
+    [SETTLED_MS - marginMs, 'correction 0'],
+  ] as const) {
+    store = openGatewayStore(':memory:');
+    requester = fakeRequester();
+    const site = delivering();
+    site.onMetered(grid());
+    for (const nowMs of [first, SETTLED_MS + marginMs - 1]) {
+      chainMs = nowMs;
+      site.tick();
+    }
+    expect(kinds()).toEqual(kind.startsWith('delivery') ? [kind] : []);
+    chainMs = SETTLED_MS + marginMs;
+    site.tick();
+    expect(kinds()).toEqual([kind]);
+  }
+});
+
+test('a correction is tried three times, and only as long as the chain takes one', () => {
+  const site = delivering();
+  site.onMetered(grid());
+  chainMs = SETTLED_MS + 60_000;
+  for (let i = 0; i < 6; i++) {
+    site.tick();
+    requester.end(i, 'expired');
+  }
+  expect(kinds()).toEqual(['correction 0', 'correction 0', 'correction 0']);
+  expect(events.at(-1)).toMatchObject({ type: 'trouble', what: expect.stringContaining('3 corrections') });
+  site.onMetered(grid(INTERVAL + 1));
+  site.onMetered(grid(INTERVAL + 2));
+  chainMs = END_MS + INTERVAL_MS + 30 * 24 * 3_600_000 + 1;
+  site.tick();
+  expect(kinds().slice(3)).toEqual(['correction 2']);
+  expect(events.at(-1)).toMatchObject({ type: 'trouble', what: expect.stringContaining('too old') });
 });

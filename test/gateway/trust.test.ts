@@ -270,6 +270,17 @@ describe('after the trust period', () => {
     expect([trust.obstacle(), trust.current().keys.has('v9')]).toEqual([null, true]);
   });
 
+  test('checkpoints by a clock that is ahead count, as far as genesis lets clocks differ', () => {
+    const ahead = (ms: number): void => {
+      const header = { ...fresh, timeMs: nowMs + genesis.limits.clockSkewMsMax + ms };
+      for (const id of ['operator1', 'operator2']) give(checkpoint(id, header));
+    };
+    ahead(1);
+    expect(trust.obstacle()).not.toBeNull();
+    ahead(0);
+    expect(trust.obstacle()).toBeNull();
+  });
+
   test.each<[string, () => Envelope[]]>([
     ['of one operator twice', () => [checkpoint('operator1', fresh), checkpoint('operator1', fresh)]],
     ['forged', () => [checkpoint('operator1', fresh), checkpoint('operator2', fresh, world.set(), 'mallory')]],
