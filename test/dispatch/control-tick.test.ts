@@ -73,7 +73,7 @@ describe('generation and the limit of a phase (8000 W)', () => {
     ['import is no matter of generation', [roof('a', ['L1'])], { L1: 9500 }, [null]],
     ['phases that are not told do not limit', [roof('a', ['L1'])], {}, [null]],
   ])('%s', (_name, generators, powersW, expected) => {
-    const { told } = tick(
+    const { told, curtailing } = tick(
       {
         gridPowerW: good(-9500),
         gridPhasePowersW: phases(powersW),
@@ -83,6 +83,7 @@ describe('generation and the limit of a phase (8000 W)', () => {
       { generators, batteries: [] },
     );
     expect(generators.map(({ id }) => told[`${id}.generationLimitW`])).toEqual(expected);
+    expect(curtailing).toBe(expected.some((limitW) => limitW !== null));
   });
 });
 
@@ -196,6 +197,8 @@ describe('beyond a limit of the connection a battery that lags is told more than
     ['import beyond it', 2500, 0, 5000],
     ['export within the limit', -1500, 0, -1500],
     ['export beyond it', -2500, 0, -5000],
+    ['within it since the battery is on its way', 1500, 1000, 2500],
+    ['within it since the battery is on its way, export', -1500, -1000, -2500],
     ['the battery already holds it back', 0, 2500, 2500],
     ['the battery already takes it up', 0, -2500, -2500],
   ])('%s', (_name, gridW, batteryW, expected) => {
