@@ -190,6 +190,49 @@ describe('near full, empty and the reserve a battery is brought to rest gently',
   });
 });
 
+describe('what a battery is told', () => {
+  const told = (gridW: number, unit: Partial<ControlConfig['batteries'][number]>, percent = 50) =>
+    tick(
+      { gridPowerW: good(gridW), batteries: [battery('battery', percent)] },
+      { batteries: [{ ...CONFIG.batteries[0]!, ...unit }] },
+    ).told['inverter.batterySetpointW'];
+
+  test.each([
+    ['whole steps, towards rest', 1290, { stepW: 100 }, 1200],
+    ['whole steps, towards rest, charging', -1290, { stepW: 100 }, -1200],
+    ['nothing below the dead band', 299, { deadBandW: 300 }, 0],
+    ['nothing below the dead band, charging', -299, { deadBandW: 300 }, 0],
+    ['what reaches the dead band', 300, { deadBandW: 300 }, 300],
+  ])('%s', (_name, gridW, unit, expected) => {
+    expect(told(gridW, unit)).toBe(expected);
+  });
+
+  test.each([
+    [-8000, 70, -5000],
+    [-8000, 80, -4000],
+    [-8000, 85, -3000],
+    [-8000, 90, -2000],
+    [-8000, 95, -2000],
+    [8000, 20, 3000],
+    [8000, 15, 2000],
+    [8000, 30, 4000],
+    [8000, 90, 5000],
+  ])('at %i W of the grid and %i %%, by its taper: %i W', (gridW, percent, expected) => {
+    const taper = {
+      chargeTaper: [
+        { percent: 70, powerW: 6000 },
+        { percent: 90, powerW: 2000 },
+      ],
+      dischargeTaper: [
+        { percent: 10, powerW: 1000 },
+        { percent: 20, powerW: 3000 },
+        { percent: 40, powerW: 5000 },
+      ],
+    };
+    expect(told(gridW, { battery: { ...BATTERY, ...taper } }, percent)).toBe(expected);
+  });
+});
+
 describe('beyond a limit of the connection a battery that lags is told more than is wanted', () => {
   const ORDER = { importLimitW: 2000, exportLimitW: 2000 };
   test.each([
@@ -267,6 +310,19 @@ describe('loads', () => {
     expect(both({ loadStates: running, loadPowersW: wanted, gridPowerW: good(12_000) })).toEqual([0, 1]);
     // Room for one.
     expect(both({ loadPowersW: wanted, gridPowerW: good(5_000) })).toEqual([1, 0]);
+  });
+
+  test('two loads that wait: the second one does not run for what the first one takes already', () => {
+    const second = { ...PUMP, id: 'second', control: 'switch2' };
+    const { told: all } = tick(
+      {
+        ...{ batteries: [], positionWh: 0, gridPowerW: good(-4000), importRiseWh: 0, exportRiseWh: 0 },
+        interval: { number: 7, chainElapsedMs: 780_000, chainRemainingMs: 120_000 },
+        loadPowersW: new Map(['pump', 'second'].map((id) => [id, 0])),
+      },
+      { batteries: [], loads: [PUMP, second] },
+    );
+    expect([all['relay.switch1'], all['relay.switch2']]).toEqual([1, 0]);
   });
 
   test.each([
