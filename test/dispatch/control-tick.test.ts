@@ -190,6 +190,63 @@ describe('near full, empty and the reserve a battery is brought to rest gently',
   });
 });
 
+describe('the strictest limit of the connection holds', () => {
+  // No battery: generation is held by the limit of export, a planned load of 3 kW waits at the one of import.
+  const PUMP: ControlLoad = {
+    ...{ id: 'pump', device: 'relay', control: 'switch1', sgReady: null, ratedW: 3000, phases: ['L1'] },
+    ...{ minOnMs: 0, minOffMs: 0, sheddable: true },
+  };
+  const exportW = (change: Partial<ControlInput>) =>
+    tick(
+      { gridPowerW: good(-1), generatorPowersW: new Map([['roof', good(0)]]), batteries: [], ...change },
+      {
+        batteries: [],
+      },
+    ).told['roof.generationLimitW'];
+  const runsAt = (gridW: number, change: Partial<ControlInput>) =>
+    tick(
+      { gridPowerW: good(gridW), loadPowersW: new Map([['pump', 3000]]), batteries: [], ...change },
+      { batteries: [], loads: [PUMP] },
+    ).told['relay.switch1'];
+  /** A hundredth is kept free for what the meter gets wrong. */
+  const [EXPORT, IMPORT] = [
+    { exportLimitW: 3000, importLimitW: null },
+    { exportLimitW: null, importLimitW: 6000 },
+  ];
+
+  test.each<[string, Partial<ControlInput>, number | null]>([
+    ['its own is above the rating', {}, null],
+    ['an order', { orders: [EXPORT] }, 2969],
+    ['an order on the other side', { orders: [IMPORT] }, null],
+    ['the operator is silent', { operatorReachable: false }, 1979],
+    [
+      'silent after an order that is stricter',
+      { operatorReachable: false, orders: [{ ...EXPORT, exportLimitW: 500 }] },
+      494,
+    ],
+    ['two orders', { orders: [EXPORT, { ...EXPORT, exportLimitW: 2000 }] }, 1979],
+  ])('export: %s', (_name, change, expected) => {
+    expect(exportW(change)).toBe(expected);
+  });
+
+  test.each<[string, Partial<ControlInput>, number]>([
+    ['its own', {}, 20_000],
+    ['an order', { orders: [IMPORT] }, 6_000],
+    ['an order on the other side', { orders: [EXPORT] }, 20_000],
+    ['the operator is silent', { operatorReachable: false }, 5_000],
+    [
+      'silent after an order that is stricter',
+      { operatorReachable: false, orders: [{ ...IMPORT, importLimitW: 4000 }] },
+      4_000,
+    ],
+    ['two orders', { orders: [IMPORT, { ...IMPORT, importLimitW: 4500 }] }, 4_500],
+  ])('import: %s', (_name, change, limitW) => {
+    // A load of 3 kW comes when there is room for a tenth more; the meters' doubt is 1.5 % of what flows.
+    const mostW = (0.99 * limitW - 1.1 * 3000) / 1.015;
+    expect([runsAt(mostW - 10, change), runsAt(mostW + 10, change)]).toEqual([1, 0]);
+  });
+});
+
 describe('what a battery is told', () => {
   const told = (gridW: number, unit: Partial<ControlConfig['batteries'][number]>, percent = 50) =>
     tick(
