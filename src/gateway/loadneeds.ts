@@ -11,6 +11,8 @@ import { nextWindow } from './localtime.ts';
 
 /** Between two looks a load is taken to have gone on as it is; no longer than this, chain time. */
 const UNSEEN_MS_MAX = 5 * 60_000;
+/** What a load has had is kept this often while it goes on as it is, chain time: so much a crash may forget. */
+const KEEP_MS = 5 * 60_000;
 
 interface LoadMemory {
   /** The window this is about. */
@@ -38,6 +40,7 @@ export function createLoadNeeds(options: {
     Object.entries((store.settings.get('loads') as Record<string, LoadMemory> | null) ?? {}),
   );
   const seenAtMs = new Map<string, Millis>();
+  const keptAtMs = new Map<string, Millis>();
 
   function windowOf(load: SiteFile['loads'][number], nowMs: Millis): { fromMs: Millis; untilMs: Millis } | null {
     return load.need === null ? null : nextWindow(nowMs, site.timezone, load.need.from, load.need.until);
@@ -72,7 +75,10 @@ export function createLoadNeeds(options: {
         on,
         sinceMs: memory !== undefined && memory.on === on ? memory.sinceMs : nowMs,
       });
-      if (memory?.on !== on || !sameWindow) store.settings.set('loads', Object.fromEntries(memories));
+      const isSame = memory?.on === on && sameWindow;
+      if (isSame && Math.abs(nowMs - (keptAtMs.get(id) ?? Number.NEGATIVE_INFINITY)) < KEEP_MS) return;
+      keptAtMs.set(id, nowMs);
+      store.settings.set('loads', Object.fromEntries(memories));
     },
   };
 }

@@ -27,12 +27,18 @@ function offsetMs(instantMs: Millis, timezone: string): Millis {
   return Date.UTC(year, month - 1, day, hour, minute, second) - Math.floor(instantMs / 1000) * 1000;
 }
 
-/** The instant of a local time of day (`HH:MM`) on the local day that contains `instantMs`, plus `days`. A time that daylight saving skips is the instant after the skip. */
+/**
+ * The instant of a local time of day (`HH:MM`) on the local day that contains `instantMs`, plus `days`. One that comes twice when clocks go back is
+ * the first; one that is skipped when they go forward comes as much later as they do. The same on whichever side of the change it is asked.
+ */
 export function localTimeMs(instantMs: Millis, timezone: string, time: string, days = 0): Millis {
   const [hours = 0, minutes = 0] = time.split(':').map(Number);
   const localMidnight = Math.floor((instantMs + offsetMs(instantMs, timezone)) / DAY_MS) * DAY_MS;
   const wanted = localMidnight + days * DAY_MS + hours * 3_600_000 + minutes * 60_000;
-  return wanted - offsetMs(wanted - offsetMs(instantMs, timezone), timezone);
+  const [before, after] = [offsetMs(wanted - DAY_MS, timezone), offsetMs(wanted + DAY_MS, timezone)];
+  const first = wanted - before;
+  if (before === after || offsetMs(first, timezone) === before) return first;
+  return offsetMs(wanted - after, timezone) === after ? wanted - after : first;
 }
 
 /** The window `[from, until)` of local times that is running or comes next; `until` at or before `from` means the next day. */

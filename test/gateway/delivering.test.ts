@@ -83,7 +83,8 @@ test('an interval in which nothing flowed at all can be signed, and blocks none 
   const site = delivering();
   site.onMetered(grid(INTERVAL, { uncertaintyWh: -0 }));
   site.tick();
-  expect(bodies()).toMatchObject([{ kind: 'delivery', uncertaintyWh: 0 }]);
+  const meter = { meterSerial: '630-1001', ctRatio: { primaryA: 1, secondaryA: 1 } };
+  expect(bodies()).toMatchObject([{ kind: 'delivery', uncertaintyWh: 0, ...meter }]);
 });
 
 test('an uncertainty beyond every bound is cut, not refused', () => {

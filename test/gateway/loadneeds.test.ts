@@ -31,3 +31,27 @@ test('hours in which nobody looked are not taken for energy, and a clock set bac
   expect(doneWh()).toBe(before);
   store.close();
 });
+
+test('what it has had outlives a crash, but for the last minutes; another window begins at nothing', () => {
+  const [load] = site.loads;
+  if (load === undefined) throw new Error('the site has a load');
+  const need = { ...load.need, energyWh: 10_000, from: '06:00', until: '18:00' } as SiteFile['loads'][number]['need'];
+  let chainMs = Date.UTC(2026, 5, 22, 8);
+  const store = openGatewayStore(':memory:');
+  const clock = { chainMs: () => chainMs, monotonicMs: () => 0 };
+  const made = () => createLoadNeeds({ site: { ...site, loads: [{ ...load, need }] }, store, clock });
+  const needs = made();
+  const beganMs = chainMs;
+  for (let minute = 0; minute <= 60; minute++, chainMs += 60_000) needs.onSeen(load.id, 6_000);
+  chainMs -= 60_000;
+  expect(needs.progress().get(load.id)).toEqual({ doneWh: 6_000, on: true, sinceMs: beganMs });
+  const after = made().progress().get(load.id);
+  expect(after).toMatchObject({ on: true, sinceMs: beganMs });
+  expect(after?.doneWh).toBeLessThanOrEqual(6_000);
+  expect(after?.doneWh).toBeGreaterThanOrEqual(5_500);
+  chainMs += 24 * HOUR;
+  expect(made().progress().get(load.id)?.doneWh).toBe(0);
+  needs.onSeen(load.id, 0);
+  expect(needs.progress().get(load.id)).toEqual({ doneWh: 0, on: false, sinceMs: chainMs });
+  store.close();
+});

@@ -10,10 +10,33 @@ test.each([
   ['the day clocks go forward, before', '2026-03-29T00:30Z', '01:30', '2026-03-29T00:30'],
   ['the day clocks go forward, after', '2026-03-29T00:30Z', '07:00', '2026-03-29T05:00'],
   ['the day clocks go back', '2026-10-25T00:30Z', '07:00', '2026-10-25T06:00'],
+  ['a time that is skipped', '2026-03-29T00:30Z', '02:30', '2026-03-29T01:30'],
+  ['a time that comes twice', '2026-10-25T00:30Z', '02:30', '2026-10-25T00:30'],
   ['just after local midnight', '2026-07-14T22:10Z', '07:00', '2026-07-15T05:00'],
 ])('%s: a local time is its instant', (_name, now, time, expected) => {
   expect(iso(localTimeMs(at(now), 'Europe/Berlin', time))).toBe(expected);
 });
+
+test.each(['2026-03-28', '2026-03-29', '2026-10-24', '2026-10-25'])(
+  'on %s each local time is one instant, whenever it is asked',
+  (day) => {
+    const noon = at(`${day}T12:00Z`);
+    const midnight = localTimeMs(noon, 'Europe/Berlin', '00:00');
+    let last = midnight - 1;
+    for (const time of Array.from(
+      { length: 48 },
+      (_, i) => `${String(i >> 1).padStart(2, '0')}:${i % 2 === 0 ? '00' : '30'}`,
+    )) {
+      const instants = Array.from({ length: 24 }, (_, hour) =>
+        localTimeMs(midnight + hour * 3_600_000 - 1, 'Europe/Berlin', time, hour === 0 ? 1 : 0),
+      );
+      expect(new Set(instants).size).toBe(1);
+      // The hour that is skipped comes with the one after it.
+      if (day !== '2026-03-29' || !time.startsWith('03')) expect(instants[0]).toBeGreaterThan(last);
+      last = instants[0] as number;
+    }
+  },
+);
 
 test.each([
   ['inside a window', '2026-07-15T08:00Z', '06:00', '18:00', '2026-07-15T04:00', '2026-07-15T16:00'],

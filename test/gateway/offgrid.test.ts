@@ -29,6 +29,9 @@ test.each([
   ['no voltage on any phase', { voltageL1V: 3, voltageL2V: 0, voltageL3V: 1 }],
   ['a backup inverter that slows generators down', { ...GRID, frequencyHz: 52.7 }],
   ['a generator that gives up', { ...GRID, frequencyHz: 45 }],
+  ['a generator that gives up, at 60 Hz', { ...GRID, frequencyHz: 56.8 }],
+  ['a backup inverter that slows generators down, at 60 Hz', { ...GRID, frequencyHz: 62.3 }],
+  ['what is left of the voltage', { voltageL1V: 65, voltageL2V: 60, voltageL3V: 68 }],
 ])('%s: off the grid', (_what, values) => {
   const see = watched();
   expect(see(GRID, 5_000)).toBeNull();
@@ -39,6 +42,11 @@ test.each([
 test.each([
   ['one phase without voltage', GRID],
   ['60 Hz', { ...GRID, frequencyHz: 59.9 }],
+  ['50 Hz in need', { ...GRID, frequencyHz: 47.1 }],
+  ['50 Hz with too much', { ...GRID, frequencyHz: 51.9 }],
+  ['60 Hz in need', { ...GRID, frequencyHz: 57.1 }],
+  ['60 Hz with too much', { ...GRID, frequencyHz: 61.9 }],
+  ['a low voltage', { voltageL1V: 71, voltageL2V: 71, voltageL3V: 71 }],
   ['a meter that tells no frequency', { voltageL1V: 230, frequencyHz: 0 }],
   ['a meter that tells neither', { gridPowerW: 100 }],
 ])('%s: on the grid', (_what, values) => {

@@ -1,7 +1,7 @@
 // Prices of past clearings: by hour and kind of day, the tariff where nothing is known.
 
 import { expect, test } from 'vitest';
-import { createMarketPrices } from '../../src/gateway/prices.ts';
+import { createMarketPrices, expectedPrice, learnPrice } from '../../src/gateway/prices.ts';
 import { openGatewayStore } from '../../src/store/gateway.ts';
 
 const TARIFF = { ceilingUcPerWh: 40_000, floorUcPerWh: 5_000 };
@@ -56,4 +56,27 @@ test('prices that jump are expected with their spread: sold low, bought high', (
   const { buyUcPerWh, sellUcPerWh } = expected(TEN);
   expect(sellUcPerWh).toBeLessThan(14_000);
   expect(buyUcPerWh).toBeGreaterThan(26_000);
+});
+
+test.each<[string, number[], { meanUcPerWh: number; spreadUcPerWh: number }]>([
+  ['one price', [20_000], { meanUcPerWh: 20_000, spreadUcPerWh: 0 }],
+  ['a jump', [10_000, 30_000], { meanUcPerWh: 20_000, spreadUcPerWh: 10_000 }],
+  ['a jump, and calm after it', [10_000, 30_000, 20_000, 20_000], { meanUcPerWh: 20_000, spreadUcPerWh: 5_000 }],
+])('mean, and mean distance from it: %s', (_name, seen, expected) => {
+  const hour = seen.reduce<ReturnType<typeof learnPrice> | undefined>(learnPrice, undefined);
+  expect(hour?.meanUcPerWh).toBeCloseTo(expected.meanUcPerWh, 6);
+  expect(hour?.spreadUcPerWh).toBeCloseTo(expected.spreadUcPerWh, 6);
+});
+
+test('four clearings count as much as the tariff', () => {
+  const hour = { count: 4, meanUcPerWh: 20_000, spreadUcPerWh: 4_000 };
+  expect(expectedPrice(hour, TARIFF)).toEqual({ buyUcPerWh: 32_000, sellUcPerWh: 10_500 });
+  expect(expectedPrice({ ...hour, count: 12 }, TARIFF)).toEqual({ buyUcPerWh: 28_000, sellUcPerWh: 13_250 });
+  expect(expectedPrice({ ...hour, meanUcPerWh: 3_000 }, TARIFF)).toEqual({ buyUcPerWh: 23_500, sellUcPerWh: 5_000 });
+});
+
+test('a month of an hour is remembered: what comes then weighs no less', () => {
+  let hour: ReturnType<typeof learnPrice> | undefined;
+  for (let i = 0; i < 500; i++) hour = learnPrice(hour, 10_000);
+  expect(learnPrice(hour, 22_000).meanUcPerWh).toBeCloseTo(10_100, 6);
 });
