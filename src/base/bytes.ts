@@ -1,4 +1,5 @@
-// Bytes as text and back: lowercase hex (hashes, ids) and base64url without padding (keys, signatures, salts).
+// Bytes as text and back: UTF-8, lowercase hex (hashes, ids) and base64url without padding (keys, signatures, salts). Bytes come out of
+// Node's pool where they are few: each message needs a dozen for a moment, and memory of their own would cost more than filling them.
 
 import { WattpactError } from './errors.ts';
 
@@ -11,7 +12,7 @@ export function toHex(bytes: Uint8Array): string {
 /** Decodes lowercase hex; throws `bytes.hex` for anything else. */
 export function fromHex(text: string): Uint8Array {
   if (!HEX.test(text)) throw new WattpactError('bytes.hex', 'not lowercase hexadecimal');
-  return new Uint8Array(Buffer.from(text, 'hex'));
+  return Buffer.from(text, 'hex');
 }
 
 export function toBase64url(bytes: Uint8Array): string {
@@ -20,8 +21,8 @@ export function toBase64url(bytes: Uint8Array): string {
 
 /** Decodes base64url that re-encodes to itself; throws `bytes.base64url` for anything else. */
 export function fromBase64url(text: string): Uint8Array {
-  const bytes = new Uint8Array(Buffer.from(text, 'base64url'));
-  if (toBase64url(bytes) !== text)
+  const bytes = Buffer.from(text, 'base64url');
+  if (bytes.toString('base64url') !== text)
     throw new WattpactError('bytes.base64url', 'not canonical base64url without padding');
   return bytes;
 }
@@ -29,7 +30,7 @@ export function fromBase64url(text: string): Uint8Array {
 export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
   let length = 0;
   for (const part of parts) length += part.length;
-  const whole = new Uint8Array(length);
+  const whole = Buffer.allocUnsafe(length); // filled to its end below
   let at = 0;
   for (const part of parts) {
     whole.set(part, at);
@@ -38,8 +39,6 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
   return whole;
 }
 
-const encoder = new TextEncoder();
-
 export function utf8(text: string): Uint8Array {
-  return encoder.encode(text);
+  return Buffer.from(text);
 }

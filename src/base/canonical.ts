@@ -4,6 +4,7 @@
 // Restrictions beyond RFC 8785: no fractions or exponents, no -0, no lone surrogates, strings in NFC, no `__proto__`
 // key, at most DEPTH_MAX levels. Keys are sorted by UTF-16 code units, as RFC 8785 section 3.2.3 says.
 
+import { utf8 } from './bytes.ts';
 import { WattpactError } from './errors.ts';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -12,7 +13,6 @@ export type JsonObject = { readonly [key: string]: Json };
 /** Deepest nesting accepted in a canonical value. */
 export const DEPTH_MAX = 32;
 
-const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Texts of values that came in canonical form: what is passed on as it came is not written anew, however often. */
@@ -30,7 +30,7 @@ export function canonicalText(value: Json): string {
 
 /** Canonical UTF-8 bytes of a value. */
 export function canonicalBytes(value: Json): Uint8Array {
-  return encoder.encode(encode(value, 0));
+  return utf8(encode(value, 0));
 }
 
 /**

@@ -3,4 +3,4 @@
 import { hash } from 'node:crypto';
 import { useSha256 } from '../base/hash.ts';
 
-useSha256((bytes, encoding) => hash('sha256', bytes, encoding === 'hex' ? 'hex' : 'binary'));
+useSha256((hashed, encoding) => hash('sha256', hashed, encoding === 'hex' ? 'hex' : 'binary'));

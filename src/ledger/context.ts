@@ -1,8 +1,8 @@
 // What executing a block hands to each rule: the state, the block's place in the chain and its time, and where results go.
 // Also the schedule of due operations.
 
-import { sha256 } from '@noble/hashes/sha2.js';
-import { concatBytes, fromHex, toBase64url, utf8 } from '../base/bytes.ts';
+import { concatBytes, fromHex, toBase64url } from '../base/bytes.ts';
+import { sha256 } from '../base/hash.ts';
 import { compareStrings, floorDiv } from '../base/integers.ts';
 import { isoSeconds } from '../base/interval.ts';
 import { sha256Hex, type Verify } from '../protocol/envelope.ts';
@@ -28,7 +28,7 @@ export const PUBLIC_SALT = toBase64url(new Uint8Array(16));
 
 /** Salt of a leaf about a site that follows from a salt only that site and the validators know. */
 export function derivedSalt(kind: Leaf['kind'], interval: number, gateway: string, salt: string): string {
-  return toBase64url(sha256(utf8(`wattpact/1/salt\n${kind}\n${interval}\n${gateway}\n${salt}`)).slice(0, 16));
+  return toBase64url(sha256(`wattpact/1/salt\n${kind}\n${interval}\n${gateway}\n${salt}`).slice(0, 16));
 }
 
 /**

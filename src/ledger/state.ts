@@ -7,7 +7,7 @@
 //
 // Only buckets that changed are hashed again, and only those that hold something take memory. Values are kept as text: what is read is a copy that nobody can alter.
 
-import { fromHex, toHex, utf8 } from '../base/bytes.ts';
+import { fromHex, toHex } from '../base/bytes.ts';
 import { canonicalBytes, canonicalText, type Json, parseCanonical } from '../base/canonical.ts';
 import { invariant, WattpactError } from '../base/errors.ts';
 import { SHA256_BYTES, sha256 } from '../base/hash.ts';
@@ -262,11 +262,11 @@ export function checkStateProof(proof: StateProof, stateHash: string): boolean {
 }
 
 function entryLeaf(key: string, value: string): Uint8Array {
-  return leafHash(utf8(`${key}\n${value}`));
+  return leafHash(`${key}\n${value}`);
 }
 
 function bucketOf(key: string): number {
-  const [first = 0, second = 0] = sha256(utf8(key));
+  const [first = 0, second = 0] = sha256(key);
   return ((first << 8) | second) >> (16 - BUCKET_BITS);
 }
 

@@ -64,7 +64,7 @@ const envelopeSchema = z.strictObject({
 
 /** SHA-256 of a value's canonical bytes, hex. */
 export function hashOf(value: Json): string {
-  return sha256Hex(canonicalBytes(value));
+  return sha256Hex(canonicalText(value));
 }
 
 /** What is signed, as text. */
@@ -83,7 +83,7 @@ const ids = new WeakMap<object, { readonly chain: string; readonly id: string }>
 export function messageId(chain: string, message: { kind: string; signer: string; body: JsonObject }): string {
   const known = ids.get(message);
   if (known?.chain === chain) return known.id;
-  const id = sha256Hex(signingBytes(chain, message));
+  const id = sha256Hex(signingText(chain, message));
   ids.set(message, { chain, id });
   return id;
 }

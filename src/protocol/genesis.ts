@@ -1,7 +1,7 @@
 // Genesis: what every party of a chain agrees on beforehand. The chain id is derived from its canonical form.
 
 import { z } from 'zod';
-import { canonicalBytes, type Json } from '../base/canonical.ts';
+import { canonicalText, type Json } from '../base/canonical.ts';
 import { WattpactError } from '../base/errors.ts';
 import { ENERGY_WH_MAX, PRICE_UC_PER_WH_MAX } from '../base/units.ts';
 import { wordsOf } from '../base/words.ts';
@@ -184,7 +184,7 @@ export type Genesis = z.infer<typeof genesisSchema>;
 /** SHA-256 of the canonical genesis without its chain id, hex. Installed on every gateway. */
 export function genesisHash(genesis: Omit<Genesis, 'chain'>): string {
   const { chain: _chain, ...rest } = genesis as Genesis;
-  return sha256Hex(canonicalBytes(rest as unknown as Json));
+  return sha256Hex(canonicalText(rest as unknown as Json));
 }
 
 /** Chain id: name, `-`, and the first 16 hex digits of the genesis hash. */

@@ -2,13 +2,13 @@
 // split at the largest power of two below the size. The root of nothing is SHA-256 of nothing.
 
 import { concatBytes } from '../base/bytes.ts';
-import { SHA256_BYTES, sha256, sha256Into } from '../base/hash.ts';
+import { type Hashed, SHA256_BYTES, sha256, sha256Into } from '../base/hash.ts';
 
 const LEAF = Uint8Array.of(0);
 const NODE = Uint8Array.of(1);
 
-export function leafHash(data: Uint8Array): Uint8Array {
-  return sha256(concatBytes(LEAF, data));
+export function leafHash(data: Hashed): Uint8Array {
+  return sha256(typeof data === 'string' ? `\0${data}` : concatBytes(LEAF, data));
 }
 
 /** Filled anew for every node: a state has many, and the hash keeps nothing of it. */

@@ -213,7 +213,7 @@ function environment({ chain, self, publicKey, terms, sign, verify }: PbftOption
       if (signed.get(message) === key) return true;
       const text = signingText(chain, message as never);
       // The same words in another packet: votes in certificates.
-      const name = `${message.signature}/${key}/${text.length > LONG ? sha256Hex(utf8(text)) : text}`;
+      const name = `${message.signature}/${key}/${text.length > LONG ? sha256Hex(text) : text}`;
       if (!known.has(name)) {
         if (!verify(fromBase64url(message.signature), utf8(text), fromBase64url(key))) {
           onForgery();
