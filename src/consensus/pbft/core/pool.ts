@@ -9,6 +9,8 @@ import { mayVote, type Pending, type Replica, send, tell } from './state.ts';
 /** Requests and bytes shown to others in one message. */
 const FORWARD_REQUESTS_MAX = 256;
 const FORWARD_BYTES_MAX = 256 * 1024;
+/** Blocks that may come without a request from its arrival on: one was on its way, one may just have missed it at the primary. */
+const BLOCKS_WITHOUT_MAX = 2;
 /** Requests the application is asked about again at a time. */
 const RECHECK_MAX = 256;
 
@@ -25,7 +27,7 @@ export function addRequest(r: Replica, out: Output, input: Extract<Input, { type
   if (r.pool.has(id) || poolRefuses(r, request.signer) !== null) return;
   const arrivedMs = r.now.monotonicMs;
   const forwardAtMs = arrivedMs + r.env.terms.forwardMs;
-  r.pool.set(id, { request, bytes, arrivedMs, forwardAtMs, forwards: 0, overtaken: 0 });
+  r.pool.set(id, { request, bytes, arrivedMs, arrivedHeight: r.height, forwardAtMs, forwards: 0, overtaken: 0 });
   r.poolBySigner.set(request.signer, (r.poolBySigner.get(request.signer) ?? 0) + 1);
   r.proposeAgainMs = 0;
   tell(out, { type: 'request', signer: request.signer, kind: request.kind, id });
@@ -71,9 +73,13 @@ export function settleRequests(r: Replica, orderedIds: readonly string[]): void 
  * what waits here may have come to it before.
  */
 export function isPassedOver(r: Replica): boolean {
-  const { overtakenMax, batchRequestsMax } = r.env.terms;
   const overtaken = oldestPending(r)?.overtaken ?? 0;
-  return overtaken >= overtakenMax + Math.ceil(r.pool.size / batchRequestsMax);
+  return overtaken >= r.env.terms.overtakenMax + blocksWaiting(r);
+}
+
+/** Blocks that it takes to order what waits here. */
+function blocksWaiting(r: Replica): number {
+  return Math.ceil(r.pool.size / r.env.terms.batchRequestsMax);
 }
 
 /** A new primary begins without reproach. */
@@ -100,19 +106,26 @@ export function dropRequests(r: Replica, out: Output, refused: Extract<Input, { 
   }
 }
 
-/** Shows requests that have waited too long to all validators, each less and less often. */
+/**
+ * Shows requests that have waited too long to all validators, each less and less often: those that blocks passed over, and all when nothing is
+ * proposed. Under load requests wait long although every validator has them; to show them then would only add to the load.
+ */
 export function forwardRequests(r: Replica, out: Output): void {
   if (!mayVote(r)) return;
+  const { forwardMs } = r.env.terms;
+  const isIdle = r.accepted === null && r.workSinceMs !== null && r.workSinceMs + forwardMs <= r.now.monotonicMs;
+  const missedFrom = r.height - BLOCKS_WITHOUT_MAX - blocksWaiting(r);
   const requests: Envelope[] = [];
   let bytes = 0;
   for (const pending of r.pool.values()) {
-    if (pending.arrivedMs + r.env.terms.forwardMs > r.now.monotonicMs) break;
+    if (pending.arrivedMs + forwardMs > r.now.monotonicMs) break;
+    if (!isIdle && pending.arrivedHeight >= missedFrom) break;
     if (pending.forwardAtMs > r.now.monotonicMs) continue;
     bytes += pending.bytes;
     if (requests.length === FORWARD_REQUESTS_MAX || (bytes > FORWARD_BYTES_MAX && requests.length > 0)) break;
     requests.push(pending.request);
     pending.forwards++;
-    pending.forwardAtMs = r.now.monotonicMs + r.env.terms.forwardMs * 2 ** Math.min(pending.forwards, 6);
+    pending.forwardAtMs = r.now.monotonicMs + forwardMs * 2 ** Math.min(pending.forwards, 6);
   }
   if (requests.length > 0) send(out, r.env.sign('pbft.forward', { requests }));
 }

@@ -39,6 +39,8 @@ export interface Pending {
   readonly request: Envelope;
   readonly bytes: number;
   readonly arrivedMs: number;
+  /** Height of the chain here when it came. */
+  readonly arrivedHeight: number;
   /** When it is next shown to the other validators, and how often it was. */
   forwardAtMs: number;
   forwards: number;

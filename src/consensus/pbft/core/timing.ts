@@ -76,6 +76,7 @@ export function wakeAtMs(r: Replica): number {
   if (oldest !== null) {
     if (isPrimary(r) && r.accepted === null && r.height < highWatermark(r)) sooner(oldest.arrivedMs + terms.batchMs);
     sooner(oldest.forwardAtMs);
+    if (r.workSinceMs !== null) sooner(r.workSinceMs + terms.forwardMs);
   }
   if (r.dueAtMs !== null) sooner(nowMs + Math.max(0, (r.dueAtMs - r.now.chainMs) / terms.chainRate));
   if (r.behindSinceMs !== null) sooner(r.behindSinceMs + patienceOfLaggardMs(r));
