@@ -9,7 +9,7 @@ import type { HeadState, Input, Output } from './io.ts';
 import { remember } from './log.ts';
 import { type Members, membersOf, primaryOf, sameMembers } from './members.ts';
 import type { Commit, PrePrepare, Vote } from './messages.ts';
-import { nextRequests, oldestPending, recheckRequests, settleRequests } from './pool.ts';
+import { nextRequests, oldestPending, recheckRequests, removeRequests, settleRequests, sizeBatches } from './pool.ts';
 import {
   inboxAt,
   isPrimary,
@@ -56,8 +56,7 @@ export function propose(r: Replica, out: Output): boolean {
 function isBatchRipe(r: Replica): boolean {
   const oldest = oldestPending(r);
   if (oldest === null) return false;
-  const { batchMs, batchRequestsMax } = r.env.terms;
-  return r.pool.size >= batchRequestsMax || r.now.monotonicMs >= oldest.arrivedMs + batchMs;
+  return r.pool.size >= r.batchRequests || r.now.monotonicMs >= oldest.arrivedMs + r.env.terms.batchMs;
 }
 
 export function onProposed(r: Replica, out: Output, { batch }: Extract<Input, { type: 'proposed' }>): void {
@@ -215,7 +214,8 @@ export function onApplied(
   );
   enterHeight(r, out, input.head);
   tell(out, { type: 'executed', ...place(vote), requests: batch.requests.length, timeMs: batch.timeMs, synced });
-  settleRequests(r, input.requestIds);
+  if (synced) removeRequests(r, input.requestIds);
+  else settleRequests(r, input.requestIds);
   // A block decided in a view proves that the view was entered rightly.
   if (vote.view > r.view || (vote.view === r.view && r.changing)) {
     r.view = vote.view;
@@ -224,7 +224,11 @@ export function onApplied(
     r.carried = null;
     persist(out, { type: 'view', view: r.view });
   }
-  if (!synced) regainTrust(r);
+  if (!synced) {
+    const tookMs = r.workSinceMs === null ? 0 : r.now.monotonicMs - r.workSinceMs;
+    regainTrust(r, tookMs);
+    sizeBatches(r, batch.requests.length, tookMs);
+  }
   r.workSinceMs = null;
   r.proposeAgainMs = 0;
   afterExecution(r, out);

@@ -9,8 +9,8 @@ import { mayVote, type Pending, type Replica, send, tell } from './state.ts';
 /** Requests and bytes shown to others in one message. */
 const FORWARD_REQUESTS_MAX = 256;
 const FORWARD_BYTES_MAX = 256 * 1024;
-/** Blocks that may come without a request from its arrival on: one was on its way, one may just have missed it at the primary. */
-const BLOCKS_WITHOUT_MAX = 2;
+/** A batch is never made smaller than this because blocks take long: then it isn't its size. */
+const BATCH_REQUESTS_MIN = 256;
 /** Requests the application is asked about again at a time. */
 const RECHECK_MAX = 256;
 
@@ -27,7 +27,7 @@ export function addRequest(r: Replica, out: Output, input: Extract<Input, { type
   if (r.pool.has(id) || poolRefuses(r, request.signer) !== null) return;
   const arrivedMs = r.now.monotonicMs;
   const forwardAtMs = arrivedMs + r.env.terms.forwardMs;
-  r.pool.set(id, { request, bytes, arrivedMs, arrivedHeight: r.height, forwardAtMs, forwards: 0, overtaken: 0 });
+  r.pool.set(id, { request, bytes, arrivedMs, forwardAtMs, forwards: 0, shownMs: null, overtaken: 0 });
   r.poolBySigner.set(request.signer, (r.poolBySigner.get(request.signer) ?? 0) + 1);
   r.proposeAgainMs = 0;
   tell(out, { type: 'request', signer: request.signer, kind: request.kind, id });
@@ -45,12 +45,12 @@ export function removeRequest(r: Replica, id: string): void {
 
 /** The longest waiting requests that fit a batch. */
 export function nextRequests(r: Replica): Envelope[] {
-  const { batchRequestsMax, batchBytesMax } = r.env.terms;
+  const { batchBytesMax } = r.env.terms;
   const requests: Envelope[] = [];
   let bytes = 0;
   for (const pending of r.pool.values()) {
     bytes += pending.bytes + 1;
-    if (requests.length >= batchRequestsMax || bytes > batchBytesMax) break;
+    if (requests.length >= r.batchRequests || bytes > batchBytesMax) break;
     requests.push(pending.request);
   }
   return requests;
@@ -61,11 +61,33 @@ export function oldestPending(r: Replica): Pending | null {
   return null;
 }
 
-/** After a block: what it ordered leaves; the longest waiting of the others, once shown to all, was passed over. */
-export function settleRequests(r: Replica, orderedIds: readonly string[]): void {
+/** After a block that came by state transfer: what it ordered leaves. */
+export function removeRequests(r: Replica, orderedIds: readonly string[]): void {
   for (const id of orderedIds) removeRequest(r, id);
+}
+
+/**
+ * After a block that was agreed on here: what it ordered leaves; the longest waiting of the others was passed over if it had been shown to all
+ * before something came that the block ordered. What never waited here came just now.
+ */
+export function settleRequests(r: Replica, orderedIds: readonly string[]): void {
+  const arrivals = orderedIds.map((id) => r.pool.get(id)?.arrivedMs ?? r.now.monotonicMs);
+  const latestMs = arrivals.reduce((latest, arrival) => Math.max(latest, arrival), Number.NEGATIVE_INFINITY);
+  r.servedUpToMs = Math.max(r.servedUpToMs, latestMs);
+  removeRequests(r, orderedIds);
   const oldest = oldestPending(r);
-  if (oldest !== null && oldest.forwards > 0) oldest.overtaken++;
+  if (oldest !== null && oldest.shownMs !== null && oldest.shownMs < latestMs) oldest.overtaken++;
+}
+
+/**
+ * After a block that was agreed on here and took so long: one that used up half the first timer was too large, since the timer may run out on
+ * the next; after quick ones batches may grow again.
+ */
+export function sizeBatches(r: Replica, requests: number, tookMs: number): void {
+  const { viewMs, batchRequestsMax } = r.env.terms;
+  if (4 * tookMs < viewMs) r.batchRequests = Math.min(batchRequestsMax, 2 * r.batchRequests);
+  else if (2 * tookMs > viewMs && requests > BATCH_REQUESTS_MIN)
+    r.batchRequests = Math.max(BATCH_REQUESTS_MIN, Math.min(r.batchRequests, Math.floor(requests / 2)));
 }
 
 /**
@@ -74,12 +96,7 @@ export function settleRequests(r: Replica, orderedIds: readonly string[]): void 
  */
 export function isPassedOver(r: Replica): boolean {
   const overtaken = oldestPending(r)?.overtaken ?? 0;
-  return overtaken >= r.env.terms.overtakenMax + blocksWaiting(r);
-}
-
-/** Blocks that it takes to order what waits here. */
-function blocksWaiting(r: Replica): number {
-  return Math.ceil(r.pool.size / r.env.terms.batchRequestsMax);
+  return overtaken >= r.env.terms.overtakenMax + Math.ceil(r.pool.size / r.batchRequests);
 }
 
 /** A new primary begins without reproach. */
@@ -107,25 +124,26 @@ export function dropRequests(r: Replica, out: Output, refused: Extract<Input, { 
 }
 
 /**
- * Shows requests that have waited too long to all validators, each less and less often: those that blocks passed over, and all when nothing is
- * proposed. Under load requests wait long although every validator has them; to show them then would only add to the load.
+ * Shows requests to all validators, each less and less often, if something that came `forwardMs` later was ordered before them, or if nothing is
+ * proposed for so long. Under load requests wait although every validator has them; to show them then would only add to it.
  */
 export function forwardRequests(r: Replica, out: Output): void {
   if (!mayVote(r)) return;
   const { forwardMs } = r.env.terms;
-  const isIdle = r.accepted === null && r.workSinceMs !== null && r.workSinceMs + forwardMs <= r.now.monotonicMs;
-  const missedFrom = r.height - BLOCKS_WITHOUT_MAX - blocksWaiting(r);
+  const nowMs = r.now.monotonicMs;
+  const isIdle = r.accepted === null && r.workSinceMs !== null && r.workSinceMs + forwardMs <= nowMs;
+  const latestMs = (isIdle ? nowMs : r.servedUpToMs) - forwardMs;
   const requests: Envelope[] = [];
   let bytes = 0;
   for (const pending of r.pool.values()) {
-    if (pending.arrivedMs + forwardMs > r.now.monotonicMs) break;
-    if (!isIdle && pending.arrivedHeight >= missedFrom) break;
-    if (pending.forwardAtMs > r.now.monotonicMs) continue;
+    if (pending.arrivedMs > latestMs) break;
+    if (pending.forwardAtMs > nowMs) continue;
     bytes += pending.bytes;
     if (requests.length === FORWARD_REQUESTS_MAX || (bytes > FORWARD_BYTES_MAX && requests.length > 0)) break;
     requests.push(pending.request);
+    pending.shownMs ??= nowMs;
     pending.forwards++;
-    pending.forwardAtMs = r.now.monotonicMs + forwardMs * 2 ** Math.min(pending.forwards, 6);
+    pending.forwardAtMs = nowMs + forwardMs * 2 ** Math.min(pending.forwards, 6);
   }
   if (requests.length > 0) send(out, r.env.sign('pbft.forward', { requests }));
 }

@@ -39,12 +39,11 @@ export interface Pending {
   readonly request: Envelope;
   readonly bytes: number;
   readonly arrivedMs: number;
-  /** Height of the chain here when it came. */
-  readonly arrivedHeight: number;
-  /** When it is next shown to the other validators, and how often it was. */
+  /** When it may next be shown to the other validators, how often it was, and when first (null: never). */
   forwardAtMs: number;
   forwards: number;
-  /** Blocks that passed it over since it was first shown. */
+  shownMs: number | null;
+  /** Blocks that ordered what came after it was shown. */
   overtaken: number;
 }
 
@@ -122,6 +121,10 @@ export interface Replica {
   // Requests.
   readonly pool: Map<string, Pending>;
   readonly poolBySigner: Map<string, number>;
+  /** Latest arrival of a request that was ordered. */
+  servedUpToMs: number;
+  /** Most requests of the next batch: fewer after blocks that took long. */
+  batchRequests: number;
 
   // Others, and state transfer.
   readonly peers: Map<string, Peer>;
@@ -210,6 +213,8 @@ export function newReplica(
     stable: { height: 0, proof: [] },
     pool: new Map(),
     poolBySigner: new Map(),
+    servedUpToMs: Number.NEGATIVE_INFINITY,
+    batchRequests: env.terms.batchRequestsMax,
     peers: new Map(),
     transfer: null,
     unhelpful: new Set(),

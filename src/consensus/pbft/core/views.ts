@@ -191,12 +191,11 @@ export function patienceMs(r: Replica): number {
 }
 
 /**
- * After a block that was agreed on here. One that came well within the first timer shows that links are fast: patience is short again.
+ * After a block that was agreed on here, with the time that its work had waited. One that came well within the first timer shows that links are fast: patience is short again.
  * Else patience shrinks by one doubling every so many blocks: where links are slower than the first timer, not each block costs views,
  * and a primary that is slow on purpose does not stay slow for ever.
  */
-export function regainTrust(r: Replica): void {
-  const tookMs = r.workSinceMs === null ? 0 : r.now.monotonicMs - r.workSinceMs;
+export function regainTrust(r: Replica, tookMs: number): void {
   if (2 * tookMs <= r.env.terms.viewMs) r.attempts = 0;
   else if (r.attempts > 0 && ++r.slowBlocks >= SLOW_BLOCKS) {
     r.attempts--;
