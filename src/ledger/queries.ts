@@ -28,6 +28,7 @@ export type Queries = Pick<
   | 'block'
   | 'headers'
   | 'certificate'
+  | 'heightOf'
   | 'proofOf'
   | 'noticeOf'
   | 'settlementsOf'
@@ -101,6 +102,7 @@ export function queries({ operators, store, state, height }: Sources): Queries {
     block: (height) => store.block(height),
     headers: (fromHeight, toHeight) => store.headers(fromHeight, toHeight),
     certificate: (height) => store.certificate(height),
+    heightOf: (request) => store.resultPlaces('verdict', request, null)[0]?.height ?? null,
     proofOf: (request) => proofs('verdict', request, null)[0] ?? null,
     noticeOf: (gateway, interval) => proofs('notice', gateway, interval)[0] ?? null,
     settlementsOf: (gateway, interval) => proofs('settlement', gateway, interval),

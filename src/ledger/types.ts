@@ -158,6 +158,8 @@ export interface Ledger extends Application {
   headers(fromHeight: number, toHeight: number): readonly Header[];
   /** Who agreed on a block kept here. */
   certificate(height: number): Certificate | null;
+  /** In which block kept here a request was recorded or refused, or null. */
+  heightOf(requestId: string): number | null;
   /** The verdict on a request with its proof, or null if it is in no block kept here. */
   proofOf(requestId: string): LeafProof | null;
   /** A site's notice of an interval. */

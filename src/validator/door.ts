@@ -1,5 +1,8 @@
 // The door for requests: bytes from a topic become a request for consensus, or a reason why not. Owns size, form, the match of topic
-// and signer, and the pace of each publisher; what a request may say is the ledger's to judge.
+// and signer, the pace of each publisher, and the line in which requests wait; what a request may say is the ledger's to judge.
+//
+// Thousands come at once when an interval begins, on the connections that votes come by. Each costs a signature check, so they are taken in
+// turns: between two of them the program hears what else has come, and a vote does not wait behind a crowd until a timer gives the primary up.
 
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
@@ -20,6 +23,17 @@ import type { Speaker } from './speaker.ts';
 
 /** Messages of one publisher by one broker. */
 const PUBLISHER_LIMITS = { burst: 200, perS: 20, knownMax: 10_000 };
+/** What waits in line, and how long a turn is. */
+const LINE_MAX = 20_000;
+const LINE_BYTES_MAX = 64 * 1024 * 1024;
+const TURN_MS = 4;
+
+interface Waiting {
+  readonly message: Message;
+  readonly bytesMax: number;
+  /** Height of the chain when it came. */
+  readonly height: number;
+}
 
 export interface Door {
   onRequest(message: Message): void;
@@ -34,10 +48,15 @@ export function createDoor(options: {
   log: Log;
   /** Takes a request for ordering: null, or why not. */
   submit: (request: Envelope) => string | null;
+  /** Calls back when the program has heard what came meanwhile. */
+  later: (turn: () => void) => void;
 }): Door {
-  const { ledger, speaker, verify, clock, log, submit } = options;
+  const { ledger, speaker, verify, clock, log, submit, later } = options;
   const { chain } = ledger.genesis;
   const pace = new Pace(PUBLISHER_LIMITS, () => clock.monotonicMs());
+  const line = new Set<Waiting>();
+  let lineBytes = 0;
+  let isServed = false;
 
   function enter(message: Message, bytesMax: number): void {
     const publisher = message.path[0] ?? '';
@@ -46,6 +65,35 @@ export function createDoor(options: {
       log.warn({ publisher, limit: PUBLISHER_LIMITS.burst }, 'requests dropped: too many at once from one publisher');
       return;
     }
+    if (line.size >= LINE_MAX || lineBytes + message.payload.length > LINE_BYTES_MAX) {
+      log.warn({ publisher, waiting: line.size }, 'request dropped: too many wait');
+      return;
+    }
+    line.add({ message, bytesMax, height: ledger.head().height });
+    lineBytes += message.payload.length;
+    if (!isServed) serve();
+  }
+
+  /** One turn; the next, or the end, when the program has heard what came meanwhile. */
+  function serve(): void {
+    isServed = line.size > 0;
+    if (!isServed) return;
+    const untilMs = clock.monotonicMs() + TURN_MS;
+    for (const waiting of line) {
+      line.delete(waiting);
+      lineBytes -= waiting.message.payload.length;
+      try {
+        take(waiting);
+      } catch (error) {
+        log.error({ topic: waiting.message.path, reason: describeError(error) }, 'handling a request failed');
+      }
+      if (clock.monotonicMs() >= untilMs) break;
+    }
+    later(serve);
+  }
+
+  function take({ message, bytesMax, height }: Waiting): void {
+    const publisher = message.path[0] ?? '';
     let envelope: Envelope;
     try {
       envelope = decodeEnvelope(message.payload, bytesMax);
@@ -58,15 +106,15 @@ export function createDoor(options: {
       return;
     }
     if (envelope.kind === 'ask') onAsk(envelope);
-    else onEnvelope(envelope);
+    else onEnvelope(envelope, height);
   }
 
   /** What was ordered already is refused as well: then its verdict is the answer. */
-  function onEnvelope(envelope: Envelope): void {
+  function onEnvelope(envelope: Envelope, height: number): void {
     const refusal = submit(envelope);
     if (refusal === null) return;
     const id = messageId(chain, envelope);
-    if (!speaker.repeat(id, envelope.signer)) speaker.hint(id, envelope.signer, refusal);
+    if (!speaker.repeat(id, envelope.signer, height)) speaker.hint(id, envelope.signer, refusal);
   }
 
   function onAsk(ask: Envelope): void {

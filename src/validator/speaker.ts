@@ -28,8 +28,11 @@ export interface Speaker {
   onApplied(applied: Applied): void;
   /** Answers a gateway's or operator's genuine `ask`. */
   onAsk(ask: Envelope): void;
-  /** The verdict again, for a request that came again after it was recorded; false if it is in no block. */
-  repeat(requestId: string, to: string): boolean;
+  /**
+   * The verdict again, for a request that came when the chain had this height; false if it is in no block. One of a later block was told when
+   * that was applied.
+   */
+  repeat(requestId: string, to: string, height: number): boolean;
   hint(requestId: string, to: string, reason: string): void;
 }
 
@@ -84,11 +87,12 @@ export function createSpeaker(options: {
     }
   }
 
-  function repeat(requestId: string, to: string): boolean {
-    const known = ledger.proofOf(requestId);
-    if (known === null) return false;
+  function repeat(requestId: string, to: string, height: number): boolean {
+    const recordedAt = ledger.heightOf(requestId);
+    if (recordedAt === null) return false;
+    const known = recordedAt > height ? null : ledger.proofOf(requestId);
     // Somebody else's verdict is nobody's business: known, but not told.
-    if (known.proof.leaf.kind === 'verdict' && known.proof.leaf.signer === to) say('reply', to, known);
+    if (known?.proof.leaf.kind === 'verdict' && known.proof.leaf.signer === to) say('reply', to, known);
     return true;
   }
 
@@ -108,7 +112,7 @@ export function createSpeaker(options: {
       const head = ledger.head();
       const place = { header: headerHash(head), height: head.height };
       for (const request of body.requests) {
-        if (!repeat(request, to)) saySigned('absent', to, { ...place, request, timeMs: head.timeMs });
+        if (!repeat(request, to, head.height)) saySigned('absent', to, { ...place, request, timeMs: head.timeMs });
       }
       for (const interval of body.intervals) {
         const notice = ledger.noticeOf(to, interval);

@@ -112,6 +112,7 @@ export async function startValidator(options: ValidatorOptions): Promise<Validat
     clock,
     log,
     submit: (request) => engine.submit(request),
+    later: (turn) => void setImmediate(turn),
   });
 
   const endListening = ledger.onApplied((applied) => {

@@ -44,7 +44,7 @@ beforeEach(() => {
     if (refusal === null) submitted.push(request);
     return refusal;
   };
-  door = createDoor({ ledger, speaker, verify: fastVerify, clock, log, submit });
+  door = createDoor({ ledger, speaker, verify: fastVerify, clock, log, submit, later: (turn) => turn() });
   ledger.onApplied((applied) => speaker.onApplied(applied));
 });
 
