@@ -172,6 +172,77 @@ test('forgeries cost the connection they come by: after some it is not listened 
   expect(refused).toBeLessThan(60);
 });
 
+/** Applying a request takes the first validator so long. */
+const slowly =
+  (msPerRequest: number, spend: (ms: number) => void) =>
+  (id: string, application: Application): Application =>
+    id !== 'validator-0'
+      ? application
+      : {
+          ...application,
+          apply(batch, certificate) {
+            spend(msPerRequest * batch.requests.length);
+            return application.apply(batch, certificate);
+          },
+        };
+
+test('requests that wait because there are many are not shown around', () => {
+  const slow = slowly(50, (ms) => spend(ms));
+  const { ids, start, engines, runUntil, heights, request, sent, spend, now } = house(
+    4,
+    null,
+    { batchRequestsMax: 4 },
+    slow,
+  );
+  for (const id of ids) start(id);
+  for (let n = 0; n < 80; n++) for (const engine of engines.values()) engine.submit(request(n));
+  runUntil(() => heights().every((height) => height === 20));
+  expect(now()).toBeGreaterThan(10 * TERMS.forwardMs);
+  expect([sent('pbft.forward'), engines.get(ids[1]!)!.status().view]).toEqual([0, 0]);
+});
+
+test('a request that only a backup has is shown to the primary, which orders it', () => {
+  const { ids, start, engines, runUntil, heights, request, sent, now } = house(4);
+  for (const id of ids) start(id);
+  engines.get(ids[2]!)!.submit(request(1));
+  runUntil(() => heights().every((height) => height === 1));
+  expect(now()).toBeGreaterThanOrEqual(TERMS.forwardMs);
+  expect(now()).toBeLessThan(TERMS.viewMs);
+  expect([sent('pbft.forward'), engines.get(ids[2]!)!.status().view]).toEqual([1, 0]);
+});
+
+test('it is shown as well when blocks of other requests come all the time', () => {
+  const { ids, start, engines, runUntil, disks, request, requestId, sent, now } = house(4);
+  for (const id of ids) start(id);
+  engines.get(ids[2]!)!.submit(request(1));
+  const isIn = (): boolean => disks.get(ids[0]!)!.state.applied.includes(requestId(request(1)));
+  for (let n = 2; n < 200 && !isIn(); n++) {
+    for (const engine of engines.values()) engine.submit(request(n));
+    const sinceMs = now();
+    runUntil(() => isIn() || now() >= sinceMs + 20);
+  }
+  expect(isIn()).toBe(true);
+  expect(now()).toBeLessThan(3 * TERMS.forwardMs);
+  expect([sent('pbft.forward'), engines.get(ids[2]!)!.status().view]).toEqual([1, 0]);
+});
+
+test('batches that take half the first timer get smaller, and grow again when blocks are quick', () => {
+  let msPerRequest = 1;
+  const slow = (id: string, application: Application): Application =>
+    slowly(1, (ms) => spend(ms * msPerRequest))(id, application);
+  const terms = { batchRequestsMax: 600, batchBytesMax: 1_000_000, pendingMax: 5000, pendingPerSignerMax: 5000 };
+  const { ids, start, engines, runUntil, events, heights, request, spend } = house(4, null, terms, slow);
+  for (const id of ids) start(id);
+  for (let n = 0; n < 1100; n++) for (const engine of engines.values()) engine.submit(request(n));
+  runUntil(() => heights().every((height) => height === 3));
+  msPerRequest = 0;
+  for (let n = 1100; n < 2000; n++) for (const engine of engines.values()) engine.submit(request(n));
+  const sizes = () =>
+    events.flatMap(({ id, event }) => (id === ids[0] && event.type === 'executed' ? [event.requests] : []));
+  runUntil(() => sizes().reduce((a, b) => a + b, 0) === 2000);
+  expect(sizes()).toEqual([600, 300, 200, 600, 300]);
+});
+
 test('a primary that passes over a request is replaced although it makes blocks', () => {
   const censor = (id: string, application: Application): Application =>
     id !== 'validator-0'

@@ -3,6 +3,7 @@
 import { toBase64url } from '../../src/base/bytes.ts';
 import { SILENT } from '../../src/base/log.ts';
 import type { Application, Engine } from '../../src/consensus/engine.ts';
+import { decodePacket } from '../../src/consensus/pbft/core/messages.ts';
 import type { PbftTerms } from '../../src/consensus/pbft/core/terms.ts';
 import { createPbftEngine } from '../../src/consensus/pbft/driver.ts';
 import type { ConsensusEvent } from '../../src/consensus/pbft/ports.ts';
@@ -41,6 +42,8 @@ export function house(
   let nowMs = 0;
   const timers = new Map<object, { atMs: number; callback: () => void }>();
   const bus: { from: string; bytes: Uint8Array }[] = [];
+  /** Messages that were sent, by kind. */
+  const sent = new Map<string, number>();
   const ids = Array.from({ length: count }, (_, i) => `validator-${i}`);
   const keys = new Map(ids.map((id, i) => [id, keyPair(i + 1)]));
   const validators = new Map(ids.map((id) => [id, toBase64url(keys.get(id)!.publicKey)]));
@@ -62,7 +65,11 @@ export function house(
       sign: key.sign,
       verify: fastVerify,
       transport: {
-        publish: (_channel, bytes) => bus.push({ from: id, bytes }),
+        publish(_channel, bytes) {
+          const { kind } = decodePacket(bytes, () => new Map()).envelope;
+          sent.set(kind, (sent.get(kind) ?? 0) + 1);
+          bus.push({ from: id, bytes });
+        },
         onMessage: (listener) => listeners.set(id, listener),
       },
       votes: {
@@ -121,6 +128,11 @@ export function house(
   return {
     ...{ ids, keys, start, crash, runUntil, engines, disks, logs, events, heights, request, requestId, say },
     genesisDisk: () => toyDisk(options),
+    sent: (kind: string): number => sent.get(kind) ?? 0,
     now: () => nowMs,
+    /** Time in which nothing else happens: somebody's work. */
+    spend(ms: number): void {
+      nowMs += ms;
+    },
   };
 }

@@ -1,6 +1,6 @@
 // A validator's door and voice on a real ledger: who is heard, who is answered, and with what.
 
-import { beforeEach, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { SILENT } from '../../src/base/log.ts';
 import { fastVerify } from '../../src/keys/verify.ts';
 import { decodeEnvelope, type Envelope, encodeEnvelope, seal } from '../../src/protocol/envelope.ts';
@@ -20,16 +20,29 @@ let door: Door;
 let said: Said[];
 let submitted: Envelope[];
 let warnings: string[];
+let errors: string[];
+let failing: boolean;
 let nowMs: number;
+/** Milliseconds that a request takes, and how the next turn is begun. */
+let requestMs: number;
+let later: (turn: () => void) => void;
 
 beforeEach(() => {
   world = new World();
   said = [];
   submitted = [];
   warnings = [];
+  errors = [];
+  failing = false;
   nowMs = 0;
+  requestMs = 0;
+  later = (turn) => turn();
   const clock = { chainMs: () => T0_MS, monotonicMs: () => nowMs };
-  const log = { ...SILENT, warn: (_fields: object, message: string) => warnings.push(message) };
+  const log = {
+    ...SILENT,
+    warn: (_fields: object, message: string) => warnings.push(message),
+    error: (_fields: object, message: string) => errors.push(message),
+  };
   const messaging = {
     async publish(channel: string, path: readonly string[], payload: Uint8Array) {
       said.push({ channel, path, payload });
@@ -40,11 +53,13 @@ beforeEach(() => {
   const speaker = createSpeaker({ id: 'v1', key, ledger: world.ledger, messaging, clock, log });
   const { ledger } = world;
   const submit = (request: Envelope): string | null => {
+    nowMs += requestMs;
+    if (failing) throw new Error('the disk is full');
     const refusal = ledger.check(request, T0_MS);
     if (refusal === null) submitted.push(request);
     return refusal;
   };
-  door = createDoor({ ledger, speaker, verify: fastVerify, clock, log, submit, later: (turn) => turn() });
+  door = createDoor({ ledger, speaker, verify: fastVerify, clock, log, submit, later: (turn) => later(turn) });
   ledger.onApplied((applied) => speaker.onApplied(applied));
 });
 
@@ -108,6 +123,61 @@ test('a request that comes again after it was recorded is answered from the book
   enter(offer);
   expect(submitted).toEqual([]);
   expect(proofs().map(({ to, holds }) => [to, holds])).toEqual([['house', true]]);
+});
+
+describe('when many come at once', () => {
+  let turns: (() => void)[];
+  beforeEach(() => {
+    turns = [];
+    later = (turn) => void turns.push(turn);
+  });
+  const next = (): void => turns.shift()?.();
+
+  test('they are taken in turns, in their order', () => {
+    requestMs = 3;
+    const offers = [0, 1, 2, 3, 4].map((n) => world.offer('house', T + n, [[9000, 500]]));
+    for (const offer of offers) enter(offer);
+    const counts = [submitted.length];
+    for (let turn = 0; turn < 3; turn++) {
+      next();
+      counts.push(submitted.length);
+    }
+    expect(counts).toEqual([1, 3, 5, 5]);
+    expect(submitted).toEqual(offers);
+    expect(turns).toEqual([]);
+  });
+
+  test('one that fails does not keep the others waiting', () => {
+    const offers = [0, 1].map((n) => world.offer('house', T + n, [[9000, 500]]));
+    failing = true;
+    enter(offers[0] as Envelope);
+    failing = false;
+    enter(offers[1] as Envelope);
+    next();
+    expect(submitted).toEqual([offers[1]]);
+    expect(errors).toEqual(['handling a request failed']);
+  });
+
+  test('those beyond a limit are dropped', () => {
+    const come = (i: number): void =>
+      door.onRequest({ path: [`gateway-${i}`], payload: new Uint8Array([0x7b]), broker: 'b1' });
+    for (let i = 0; i <= 20_000; i++) come(i);
+    expect(warnings).toEqual(['request dropped']); // the first, which did not wait: noise
+    come(20_001);
+    expect(warnings).toEqual(['request dropped', 'request dropped: too many wait']);
+  });
+
+  test('the verdict on one that was ordered while it waited is told once', () => {
+    enter(world.offer('house', T + 1, [[9000, 500]]));
+    const offer = world.offer('house', T, [[9000, 500]]);
+    enter(offer);
+    world.block(T0_MS, offer);
+    next();
+    expect(proofs().length).toBe(1);
+    next();
+    enter(offer);
+    expect(proofs().length).toBe(2);
+  });
 });
 
 test.each<[string, () => void]>([
