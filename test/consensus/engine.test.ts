@@ -243,17 +243,16 @@ test('batches that take half the first timer get smaller, and grow again when bl
   expect(sizes()).toEqual([600, 300, 200, 600, 300]);
 });
 
-test('a primary that passes over a request is replaced although it makes blocks', () => {
+test.each([
+  ['of what came to all', 4],
+  ['of what came to it alone', 1],
+])('a primary that passes over a request is replaced although it makes blocks %s', (_, hearers) => {
   const censor = (id: string, application: Application): Application =>
     id !== 'validator-0'
       ? application
       : {
           ...application,
-          propose: (pending, timeMs) =>
-            application.propose(
-              pending.filter(({ body }) => body.n !== 1),
-              timeMs,
-            ),
+          check: (request, timeMs) => (request.body.n === 1 ? 'censored' : application.check(request, timeMs)),
         };
   const { ids, start, engines, runUntil, disks, request, requestId, now } = house(
     4,
@@ -265,7 +264,7 @@ test('a primary that passes over a request is replaced although it makes blocks'
   for (const engine of engines.values()) engine.submit(request(1));
   const isIn = (): boolean => disks.get(ids[1]!)!.state.applied.includes(requestId(request(1)));
   for (let n = 2; n < 60 && !isIn(); n++) {
-    for (const engine of engines.values()) engine.submit(request(n));
+    for (const id of ids.slice(0, hearers)) engines.get(id)!.submit(request(n));
     const sinceMs = now();
     runUntil(() => isIn() || now() > sinceMs + 5);
   }

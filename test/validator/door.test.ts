@@ -167,6 +167,14 @@ describe('when many come at once', () => {
     expect(warnings).toEqual(['request dropped', 'request dropped: too many wait']);
   });
 
+  test('those that would take too much memory are dropped', () => {
+    const large = new Uint8Array(4 * 1024 * 1024);
+    for (let i = 0; i <= 16; i++) door.onOperator({ path: [`operator-${i}`], payload: large, broker: 'b1' });
+    expect(warnings).toEqual(['request dropped']);
+    door.onOperator({ path: ['operator'], payload: large.subarray(1), broker: 'b1' });
+    expect(warnings).toEqual(['request dropped', 'request dropped: too many wait']);
+  });
+
   test('the verdict on one that was ordered while it waited is told once', () => {
     enter(world.offer('house', T + 1, [[9000, 500]]));
     const offer = world.offer('house', T, [[9000, 500]]);
