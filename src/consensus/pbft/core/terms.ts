@@ -16,7 +16,7 @@ export interface PbftTerms {
   readonly resendMs: number;
   /** Without anything else said for so long, a validator says where it stands. */
   readonly heartbeatMs: number;
-  /** A request not ordered for so long is shown to all validators if blocks passed it over or nothing is proposed. */
+  /** A request is shown to all validators if one that came so much later was ordered before it, or if nothing is proposed for so long. */
   readonly forwardMs: number;
   /** Blocks that pass over the longest waiting request before its validator gives the primary up. */
   readonly overtakenMax: number;
