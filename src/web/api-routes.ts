@@ -43,8 +43,12 @@ export const PARAMETERS = {
   request: hashSchema.describe('id of a request'),
   height: heightSchema,
   interval: intervalSchema,
-  from: wholeSchema.default(0).describe('first height, or first interval'),
-  until: wholeSchema.optional().describe('end of the intervals, exclusive'),
+  from: wholeSchema
+    .optional()
+    .describe(
+      'first height, or first interval; without it the first there is of heights, and of intervals as many as fit before `until`',
+    ),
+  until: wholeSchema.optional().describe('end of the intervals, exclusive; without it up to the newest'),
   limit: z.int().min(1).max(HEADERS_MAX).default(HEADERS_MAX).describe('most entries wanted'),
   kinds: z
     .string()
@@ -192,9 +196,12 @@ function proof(ledger: Ledger, found: LeafProof | null): unknown {
   return found === null ? null : proofFile(ledger, found);
 }
 
-/** Intervals `[from, until)`, at most so many. */
-function range({ from, until }: Parameters): readonly [number, number] {
-  return [from, Math.min(until ?? from + INTERVALS_MAX, from + INTERVALS_MAX)];
+/** Intervals `[from, until)`, at most so many; without `from` the last before `until`, without both the newest. */
+function range(ledger: Ledger, { from, until }: Parameters): readonly [number, number] {
+  const { gateOpenMs, lengthMs } = ledger.genesis.interval;
+  const end = until ?? (from === undefined ? intervalOfHead(ledger) + Math.ceil(gateOpenMs / lengthMs) + 1 : Infinity);
+  const first = from ?? Math.max(0, end - INTERVALS_MAX);
+  return [first, Math.min(end, first + INTERVALS_MAX)];
 }
 
 function intervalOfHead(ledger: Ledger): number {
@@ -241,7 +248,7 @@ export const ROUTES: readonly Route[] = [
     question: ['from', 'limit'],
     about: everybody,
     cost: 2,
-    find: ({ ledger }, { from, limit }) => {
+    find: ({ ledger }, { from = 0, limit }) => {
       const first = Math.max(from, ledger.keptFrom());
       return { headers: ledger.headers(first, first + limit) };
     },
@@ -271,7 +278,7 @@ export const ROUTES: readonly Route[] = [
     question: ['from'],
     about: everybody,
     cost: 2,
-    find: ({ changes }, { from }) => ({ changes: changes(from, CHANGES_MAX) }),
+    find: ({ changes }, { from = 0 }) => ({ changes: changes(from, CHANGES_MAX) }),
   },
   {
     path: '/v1/feeders',
@@ -297,7 +304,7 @@ export const ROUTES: readonly Route[] = [
     about: everybody,
     cost: 4,
     find: ({ ledger }, parameters) => ({
-      summaries: ledger.leavesOf('clearing', parameters.feeder, ...range(parameters)),
+      summaries: ledger.leavesOf('clearing', parameters.feeder, ...range(ledger, parameters)),
     }),
   },
   {
@@ -379,7 +386,7 @@ export const ROUTES: readonly Route[] = [
     question: ['from', 'kinds'],
     about: ofParty,
     cost: 10,
-    find: ({ ledger }, parameters) => historyPage(ledger, parameters.party, parameters.from, kindsOf(parameters)),
+    find: ({ ledger }, parameters) => historyPage(ledger, parameters.party, parameters.from ?? 0, kindsOf(parameters)),
   },
   {
     path: '/v1/parties/{party}/records/{request}',
@@ -402,8 +409,8 @@ export const ROUTES: readonly Route[] = [
     about: ofParty,
     cost: 4,
     find: ({ ledger }, parameters) => ({
-      notices: ledger.leavesOf('notice', parameters.party, ...range(parameters)),
-      settlements: ledger.leavesOf('settlement', parameters.party, ...range(parameters)),
+      notices: ledger.leavesOf('notice', parameters.party, ...range(ledger, parameters)),
+      settlements: ledger.leavesOf('settlement', parameters.party, ...range(ledger, parameters)),
     }),
   },
   {

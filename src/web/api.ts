@@ -222,7 +222,12 @@ function routeOf(target: string): Asked | null {
     }
     const values = Object.fromEntries(given);
     const parsed = schema.safeParse(values);
-    if (parsed.success) return { route, parameters: parsed.data as unknown as Parameters };
+    if (parsed.success) {
+      const parameters = parsed.data as unknown as Parameters;
+      const { from = 0, until = Infinity } = parameters;
+      if (until <= from) return { route, problem: `until must be above from (${from}), not ${until}` };
+      return { route, parameters };
+    }
     return { route, problem: wordsOf(parsed.error, values) };
   }
   return null;

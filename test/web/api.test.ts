@@ -296,10 +296,23 @@ test.each<[string, string]>([
   ['/v1/headers?limit=0', 'limit: must be at least 1, not 0'],
   ['/v1/headers?form=1', 'form is no parameter here: there is from, limit'],
   ['/v1/chain?x=1', 'x is no parameter here: there is none'],
+  ['/v1/feeders/f1/summaries?from=9&until=5', 'until must be above from (9), not 5'],
   ['/v1/headers/01', 'height must be a whole number such as 42, not "01"'],
   ['/v1/parties/UP/account', 'party: must be 1 to 64 of a-z, 0-9 and -'],
 ])('%s is answered with what is wrong', async (target, error) => {
   expect(await get(target)).toMatchObject({ status: 400, body: { error } });
+});
+
+test('intervals without `from` are the newest, with `until` those before it', async () => {
+  const found = async (question: string): Promise<number[]> => {
+    const { body } = await get(`/v1/feeders/f1/summaries${question}`);
+    return (body as { summaries: { leaf: { interval: number } }[] }).summaries.map(({ leaf }) => leaf.interval);
+  };
+  const all = await found(`?from=${T - 10}`);
+  expect(all).not.toEqual([]);
+  expect(await found('')).toEqual(all);
+  expect(await found(`?until=${(all.at(-1) as number) + 1}`)).toEqual(all);
+  expect(await found(`?until=${all[0]}`)).toEqual([]);
 });
 
 test('read only: HEAD is GET without a body, anything else is refused, and so is a body', async () => {
