@@ -11,6 +11,7 @@ import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { Aedes, type AedesPublishPacket, type Client } from 'aedes';
 import { describeError, WattpactError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import { sparing, type Warn } from '../base/sparing.ts';
 import type { Millis } from '../base/units.ts';
 import { keyIdOf } from '../keys/files.ts';
 import type { BrokerAccess, Principal } from './access.ts';
@@ -29,6 +30,8 @@ const SUBSCRIPTIONS_MAX = 64;
 /** Refused subscriptions (each is a line in the log) before the connection is closed; one packet can ask for thousands. */
 const REFUSED_SUBSCRIPTIONS_MAX = 64;
 const TOPIC_LEVELS_MAX = 8;
+/** Longest that the log shows of what was refused: a topic can have 64 KiB. */
+const WHAT_LENGTH_MAX = 240;
 /** Above every backlog limit in access.ts: the dropping is ours, the broker never waits for a client that does not read. */
 const BACKLOG_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -69,9 +72,15 @@ export async function createBroker(options: BrokerOptions): Promise<EmbeddedBrok
   /** Clients that want acknowledged deliveries (QoS 1) on some topic: theirs are the library's work. */
   const acknowledging = new WeakSet<Client>();
   const encoded = encoderOnce();
+  const warn = sparing(log, monotonicMs);
 
   const refuse = (client: Client, principal: Principal, what: string, reason: string): Error => {
-    log.warn({ client: principal.name, address: addressOf(client), reason }, `broker: ${what} refused`);
+    const address = addressOf(client);
+    warn(
+      hostOf(address),
+      { client: principal.name, address, reason },
+      `broker: ${what.slice(0, WHAT_LENGTH_MAX)} refused`,
+    );
     return new Error(reason);
   };
   const aedes = await Aedes.createBroker({
@@ -82,7 +91,8 @@ export async function createBroker(options: BrokerOptions): Promise<EmbeddedBrok
     maxClientsIdLength: 64,
     preConnect: (client, packet, done) => {
       if (connected.size >= clientsMax) {
-        log.warn({ address: addressOf(client), clientsMax }, 'broker: full, a client was turned away');
+        const address = addressOf(client);
+        warn(hostOf(address), { address, clientsMax }, 'broker: full, a client was turned away');
         return done(new Error('the broker is full'), false);
       }
       if (packet.clean === false) return done(new Error('sessions are not kept: connect with a clean session'), false);
@@ -96,10 +106,8 @@ export async function createBroker(options: BrokerOptions): Promise<EmbeddedBrok
         certificateKeyId: certificateKeyIdOf(client),
       });
       if (typeof found === 'string') {
-        log.warn(
-          { client: client.id.slice(0, 64), address: addressOf(client), reason: found },
-          'broker: client refused',
-        );
+        const address = addressOf(client);
+        warn(hostOf(address), { client: client.id.slice(0, 64), address, reason: found }, 'broker: client refused');
         return done(Object.assign(new Error(found), { returnCode: BAD_CREDENTIALS }), false);
       }
       principals.set(client, found);
@@ -144,7 +152,7 @@ export async function createBroker(options: BrokerOptions): Promise<EmbeddedBrok
       // Nobody here listens to himself: validators hear all of consensus, and have their own words already.
       if ((packet as { clientId?: string }).clientId === client.id) return null;
       const principal = principals.get(client);
-      if (principal === undefined || !mayForward(client, packet, principal, log)) return null;
+      if (principal === undefined || !mayForward(client, packet, principal, warn)) return null;
       if (packet.retain || acknowledging.has(client)) return packet;
       streamOf(client).say(encoded(packet));
       return null;
@@ -192,11 +200,12 @@ function refusalOf(principal: Principal, topic: string, bytes: number, qos: numb
 }
 
 /** True, unless so much waits for the client already that it plainly does not read: then it is closed. */
-function mayForward(client: Client, packet: AedesPublishPacket, principal: Principal, log: Log): boolean {
+function mayForward(client: Client, packet: AedesPublishPacket, principal: Principal, warn: Warn): boolean {
   const { backlogBytes } = streamOf(client);
   const { backlogBytesMax } = principal.limits;
   if (backlogBytes + bytesOf(packet.payload).length <= backlogBytesMax) return true;
-  log.warn({ client: principal.name, backlogBytes, backlogBytesMax }, 'broker: client does not read, closed');
+  const who = hostOf(addressOf(client));
+  warn(who, { client: principal.name, backlogBytes, backlogBytesMax }, 'broker: client does not read, closed');
   streamOf(client).destroy();
   return false;
 }
@@ -256,6 +265,11 @@ function streamOf(client: Client): GuardedStream {
 
 function addressOf(client: Client): string {
   return streamOf(client).peer;
+}
+
+/** An address without its port, which every connection has anew. */
+function hostOf(address: string): string {
+  return address.replace(/:\d+$/, '');
 }
 
 function certificateKeyIdOf(client: Client): string | null {

@@ -8,6 +8,7 @@ import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { Pace } from '../base/pace.ts';
+import { sparing } from '../base/sparing.ts';
 import type { Ledger } from '../ledger/types.ts';
 import type { Message } from '../messaging/client.ts';
 import {
@@ -57,16 +58,21 @@ export function createDoor(options: {
   const line = new Set<Waiting>();
   let lineBytes = 0;
   let isServed = false;
+  const warn = sparing(log, () => clock.monotonicMs());
 
   function enter(message: Message, bytesMax: number): void {
     const publisher = message.path[0] ?? '';
     // Charged to the broker it came by as well: a broker that invents publishers must not use up theirs elsewhere.
     if (pace.take(`${message.broker} ${publisher}`, 1) > 0) {
-      log.warn({ publisher, limit: PUBLISHER_LIMITS.burst }, 'requests dropped: too many at once from one publisher');
+      warn(
+        publisher,
+        { publisher, limit: PUBLISHER_LIMITS.burst },
+        'requests dropped: too many at once from one publisher',
+      );
       return;
     }
     if (line.size >= LINE_MAX || lineBytes + message.payload.length > LINE_BYTES_MAX) {
-      log.warn({ publisher, waiting: line.size }, 'request dropped: too many wait');
+      warn(publisher, { publisher, waiting: line.size }, 'request dropped: too many wait');
       return;
     }
     line.add({ message, bytesMax, height: ledger.head().height });
@@ -98,11 +104,11 @@ export function createDoor(options: {
     try {
       envelope = decodeEnvelope(message.payload, bytesMax);
     } catch (error) {
-      log.warn({ publisher, broker: message.broker, reason: describeError(error) }, 'request dropped');
+      warn(publisher, { publisher, broker: message.broker, reason: describeError(error) }, 'request dropped');
       return;
     }
     if (envelope.signer !== publisher) {
-      log.warn({ publisher, signer: envelope.signer }, 'request dropped: not published by its signer');
+      warn(publisher, { publisher, signer: envelope.signer }, 'request dropped: not published by its signer');
       return;
     }
     if (envelope.kind === 'ask') onAsk(envelope);
@@ -120,7 +126,7 @@ export function createDoor(options: {
   function onAsk(ask: Envelope): void {
     const publicKey = ledger.party(ask.signer)?.publicKey ?? null;
     if (publicKey !== null && isSignedBy(chain, ask, publicKey, verify)) speaker.onAsk(ask);
-    else log.warn({ signer: ask.signer }, 'ask dropped: not signed by a known party');
+    else warn(ask.signer, { signer: ask.signer }, 'ask dropped: not signed by a known party');
   }
 
   return {

@@ -5,6 +5,7 @@ import { canonicalBytes, canonicalText, type Json, type JsonObject, rememberText
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import { Pace } from '../base/pace.ts';
+import { sparing } from '../base/sparing.ts';
 import type { Key } from '../keys/files.ts';
 import { historyPage } from '../ledger/history.ts';
 import { createChanges } from '../ledger/succession.ts';
@@ -46,6 +47,7 @@ export function createSpeaker(options: {
 }): Speaker {
   const { id, key, ledger, messaging, clock, log } = options;
   const { chain } = ledger.genesis;
+  const warn = sparing(log, () => clock.monotonicMs());
   const attestations = new Map<number, Envelope<Header>>();
   const changes = createChanges(ledger);
   const past = new Pace(PAST_LIMITS, () => clock.monotonicMs());
@@ -105,7 +107,7 @@ export function createSpeaker(options: {
     onAsk(ask) {
       const body = bodyOf('ask', ask);
       if (body === null || Math.abs(clock.chainMs() - body.timeMs) > ASK_AGE_MS_MAX) {
-        log.warn({ signer: ask.signer }, 'ask refused: malformed or too old');
+        warn(ask.signer, { signer: ask.signer }, 'ask refused: malformed or too old');
         return;
       }
       const to = ask.signer;
