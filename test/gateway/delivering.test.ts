@@ -124,10 +124,12 @@ test('while nothing may be signed the interval stays owed, over a restart too', 
   before.tick();
   requester.failWith(null);
   const after = delivering();
+  after.tick();
+  // Metered once more, it is owed once.
   after.onMetered(grid());
   after.tick();
-  after.tick();
   expect(kinds()).toEqual(['delivery 0']);
+  expect(events.filter(({ type }) => type === 'trouble')).toEqual([]);
 });
 
 test('a delivery is void at settlement; one that came too late is followed by one correction', () => {
