@@ -243,3 +243,9 @@ test('what a battery takes that the owner charges is bought', async () => {
   const boughtWh = buy.reduce((sum, { energyWh }) => sum + energyWh, 0);
   expect(boughtWh).toBeCloseTo(200 + battery.chargeLimitW / 4, -1);
 });
+
+test('an offer holds no more than the connection carries in an interval', async () => {
+  generationWh = 5_000;
+  await trading({ ...house, storage: [], connection: { ...house.connection, exportLimitW: 3_000 } }).tick();
+  expect(offeredWh()).toBe(750);
+});
