@@ -24,6 +24,9 @@ const CHANGES_TOLD_MAX = 16;
 /** Pages of its past that one gateway gets: the proofs of a page take a good part of 100 ms to make. */
 const PAST_LIMITS = { burst: 2, perS: 1, knownMax: 10_000 };
 
+/** Requests and intervals of one asker that are answered: each `absent` costs a signature, and one ask names hundreds. */
+const ASKED_LIMITS = { burst: 1_024, perS: 100, knownMax: 10_000 };
+
 export interface Speaker {
   /** Publishes the block's attestation and every proof of it that concerns somebody. */
   onApplied(applied: Applied): void;
@@ -51,6 +54,7 @@ export function createSpeaker(options: {
   const attestations = new Map<number, Envelope<Header>>();
   const changes = createChanges(ledger);
   const past = new Pace(PAST_LIMITS, () => clock.monotonicMs());
+  const asked = new Pace(ASKED_LIMITS, () => clock.monotonicMs());
 
   function attestationOf(header: Header): Envelope<Header> {
     const known = attestations.get(header.height);
@@ -113,10 +117,13 @@ export function createSpeaker(options: {
       const to = ask.signer;
       const head = ledger.head();
       const place = { header: headerHash(head), height: head.height };
+      // What is too much now is not answered: who still wants it asks again.
       for (const request of body.requests) {
+        if (asked.take(to, 1) > 0) break;
         if (!repeat(request, to, head.height)) saySigned('absent', to, { ...place, request, timeMs: head.timeMs });
       }
       for (const interval of body.intervals) {
+        if (asked.take(to, 1) > 0) break;
         const notice = ledger.noticeOf(to, interval);
         if (notice !== null) say('notice', to, notice);
         for (const settlement of ledger.settlementsOf(to, interval)) say('notice', to, settlement);

@@ -218,6 +218,20 @@ test('an ask is answered with verdicts, absences, the last sequence and the head
   expect(said.filter(({ channel }) => channel === 'header').length).toBe(1);
 });
 
+test('asks without end cost a bounded number of signatures; others are answered meanwhile, and the asker again later', () => {
+  const asking = (who: string, n: number): void => {
+    const requests = Array.from({ length: 200 }, (_, i) => (n * 200 + i).toString(16).padStart(64, '0'));
+    enter(ask(who, { requests, timeMs: T0_MS }), who, `b${n}`);
+  };
+  for (let n = 0; n < 20; n++) asking('house', n);
+  expect(signedBodies('absent')).toHaveLength(1_024);
+  asking('farm', 20);
+  expect(signedBodies('absent')).toHaveLength(1_024 + 200);
+  nowMs += 1_000;
+  asking('house', 21);
+  expect(signedBodies('absent')).toHaveLength(1_024 + 200 + 100);
+});
+
 test("the verdict on somebody else's request is not told", () => {
   const offer = world.offer('house', T, [[9000, 500]]);
   world.block(T0_MS, offer);
