@@ -1,5 +1,5 @@
 // How fast the validators agree, as they run: a process each, MQTT between, SQLite below.
-//   npm run bench -- consensus [--validators 4] [--warmup N requests] [--latency N requests] [--seconds S of throughput] [--window N outstanding]
+//   npm run bench -- consensus [--validators 4] [--warmup N requests] [--latency N requests] [--seconds S of throughput] [--window 4: requests that each gateway has open]
 //                              [--requests N, instead of --seconds] [--gateways 120] [--grow 7,10,16,31] [--plot FILE.svg] [--steady N: memory of one validator alone]
 //                              [--block N: what a request of a block of N costs one validator alone]
 // A validator that has been up is warm: `--warmup` lonely requests come first and are not counted.
@@ -36,7 +36,7 @@ export async function main(args: string[]): Promise<void> {
       latency: { type: 'string', default: '1000' },
       seconds: { type: 'string', default: '20' },
       requests: { type: 'string' },
-      window: { type: 'string', default: '2' },
+      window: { type: 'string', default: '4' },
       gateways: { type: 'string', default: '120' },
       grow: { type: 'string' },
       steady: { type: 'string' },
