@@ -39,6 +39,8 @@ interface Waiting {
 export interface Door {
   onRequest(message: Message): void;
   onOperator(message: Message): void;
+  /** What waits is forgotten (its signers ask again), and nothing more is taken in. */
+  close(): void;
 }
 
 export function createDoor(options: {
@@ -59,8 +61,10 @@ export function createDoor(options: {
   let lineBytes = 0;
   let isServed = false;
   const warn = sparing(log, () => clock.monotonicMs());
+  let isOpen = true;
 
   function enter(message: Message, bytesMax: number): void {
+    if (!isOpen) return;
     const publisher = message.path[0] ?? '';
     // Charged to the broker it came by as well: a broker that invents publishers must not use up theirs elsewhere.
     if (pace.take(`${message.broker} ${publisher}`, 1) > 0) {
@@ -132,5 +136,9 @@ export function createDoor(options: {
   return {
     onRequest: (message) => enter(message, GATEWAY_REQUEST_BYTES_MAX),
     onOperator: (message) => enter(message, MESSAGE_BYTES_MAX),
+    close() {
+      isOpen = false;
+      line.clear();
+    },
   };
 }

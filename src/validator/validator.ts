@@ -153,6 +153,7 @@ export async function startValidator(options: ValidatorOptions): Promise<Validat
     async stop() {
       clearInterval(timer);
       engine.stop();
+      door.close();
       endListening();
       await api?.close();
       await metrics?.close();

@@ -175,6 +175,16 @@ describe('when many come at once', () => {
     expect(warnings).toEqual(['request dropped', 'request dropped: too many wait']);
   });
 
+  test('a door that is closed forgets them and takes in no more', () => {
+    const offers = [0, 1, 2].map((n) => world.offer('house', T + n, [[9000, 500]]));
+    enter(offers[0] as Envelope);
+    enter(offers[1] as Envelope);
+    door.close();
+    enter(offers[2] as Envelope);
+    next();
+    expect([submitted, turns]).toEqual([[offers[0]], []]);
+  });
+
   test('the verdict on one that was ordered while it waited is told once', () => {
     enter(world.offer('house', T + 1, [[9000, 500]]));
     const offer = world.offer('house', T, [[9000, 500]]);
