@@ -20,7 +20,7 @@ import { encodePublish } from './stream.ts';
 
 /** Clients at one time, unless the caller says otherwise: sites of some feeders and their validators. */
 export const CLIENTS_MAX = 1_000;
-/** Connections beyond the clients that may be on their way in. */
+/** Connections that may be on their way in; one more, and the oldest of them is closed. */
 const STRANGERS_MAX = 64;
 /** A stranger says who it is within this time. */
 const CONNECT_TIMEOUT_MS: Millis = 10_000;
@@ -68,6 +68,8 @@ export async function createBroker(options: BrokerOptions): Promise<EmbeddedBrok
   /** Kept after the connection has ended as well: a will is checked then. */
   const principals = new WeakMap<Client, Principal>();
   const connected = new Set<Client>();
+  /** Connections that have not logged in, in the order they came. */
+  const strangers = new Set<GuardedStream>();
   const refusedSubscriptions = new WeakMap<Client, number>();
   /** Clients that want acknowledged deliveries (QoS 1) on some topic: theirs are the library's work. */
   const acknowledging = new WeakSet<Client>();
@@ -111,6 +113,7 @@ export async function createBroker(options: BrokerOptions): Promise<EmbeddedBrok
         return done(Object.assign(new Error(found), { returnCode: BAD_CREDENTIALS }), false);
       }
       principals.set(client, found);
+      strangers.delete(streamOf(client));
       connected.add(client);
       streamOf(client).once('close', () => connected.delete(client));
       streamOf(client).admit(found.limits);
@@ -165,9 +168,18 @@ export async function createBroker(options: BrokerOptions): Promise<EmbeddedBrok
     log.debug({ address: addressOf(client), error: error.message }, 'broker: connection failed');
   });
 
-  const handle = (socket: Socket): void => void aedes.handle(new GuardedStream(socket, monotonicMs, BACKLOG_BYTES_MAX));
+  const handle = (socket: Socket): void => {
+    const stream = new GuardedStream(socket, monotonicMs, BACKLOG_BYTES_MAX);
+    strangers.add(stream);
+    stream.once('close', () => strangers.delete(stream));
+    // Whoever means to log in does so at once: those that are silent longest make room for him.
+    const [oldest] = strangers;
+    if (strangers.size > STRANGERS_MAX) oldest?.destroy();
+    void aedes.handle(stream);
+  };
   const server = serverFor(options, handle);
-  server.maxConnections = clientsMax + STRANGERS_MAX;
+  // Those on their way to be closed count as well.
+  server.maxConnections = clientsMax + 2 * STRANGERS_MAX;
   const port = await listen(server, options);
   log.info({ host: options.host, port, tls: options.tls !== undefined }, 'broker: listening');
 
@@ -229,6 +241,7 @@ function serverFor({ tls }: BrokerOptions, handle: (socket: Socket) => void): Se
     key,
     noDelay: true,
     minVersion: 'TLSv1.3',
+    handshakeTimeout: CONNECT_TIMEOUT_MS,
     requestCert: true,
     rejectUnauthorized: false,
   } as const;
