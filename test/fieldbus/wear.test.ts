@@ -1,7 +1,7 @@
 // EEPROM registers: a budget a day that nothing exceeds, restarts and crashes included, with one write kept for the revert.
 
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
@@ -162,4 +162,13 @@ test('a file of leases keeps the counts as well', () => {
   expect(again.writesSince('b', 'c', 0)).toEqual([]);
   writeFileSync(file, '{"leases":[{"device":1}],"writes":[]}');
   expect(() => leaseFile(file)).toThrow(/is not a list of leases/);
+});
+
+test('a file of leases is gone with the last of them', () => {
+  const file = join(folder(), 'leases.json');
+  const leases = leaseFile(file);
+  leases.save({ device: 'a', control: 'c', value: 1, revertTo: 0, untilMs: 0 });
+  expect(leaseFile(file).all()).toHaveLength(1);
+  leases.remove('a', 'c');
+  expect([leaseFile(file).all(), existsSync(file)]).toEqual([[], false]);
 });
