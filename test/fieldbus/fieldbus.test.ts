@@ -6,7 +6,7 @@ import { findModels, MODELS_MAX } from '../../src/fieldbus/sunspec.ts';
 import type { Fieldbus, Reading } from '../../src/fieldbus/types.ts';
 import { loadProfile } from '../../src/site/load.ts';
 import { parseProfile } from '../../src/site/parse.ts';
-import { clock, fieldbusOf, memoryLeases, serve, served, siteOn } from './served.ts';
+import { clock, fieldbusOf, memoryLeases, QUICK, serve, served, siteOn } from './served.ts';
 
 const SDM = loadProfile('eastron/sdm630');
 const PV = loadProfile('sunspec/inverter-three-phase');
@@ -30,6 +30,14 @@ function reading(fieldbus: Fieldbus, device: string, measurand: string): Reading
   if (found === undefined) throw new Error(`${device} has no ${measurand}`);
   return found;
 }
+
+/** Whether a PDU in hex reads this register. */
+const asksFor =
+  (register: number) =>
+  (pdu: string): boolean => {
+    const [address, count] = [Number.parseInt(pdu.slice(2, 6), 16), Number.parseInt(pdu.slice(6, 10), 16)];
+    return address <= register && register < address + count;
+  };
 
 const until = (check: () => void | Promise<void>): Promise<void> =>
   vi.waitFor(check, { timeout: 20_000, interval: 10 });
@@ -182,6 +190,21 @@ describe('reading', () => {
     meter.seen.length = 0;
     await until(() => expect(meter.seen.length).toBeGreaterThan(refusals));
     expect(meter.seen.filter((pdu) => Number.parseInt(pdu.slice(6), 16) > 20)).toEqual([]);
+    // Known not to be there, it is not asked for again.
+    expect(meter.seen.filter(asksFor(70))).toEqual([]);
+  });
+
+  test('each value is read in its own period, and no more often', async () => {
+    const meter = served(SDM);
+    const server = await serve({ 1: meter.answer });
+    ends.push(() => server.close());
+    await started(fieldbusOf(siteOn(server.port, { meter: METER }), [SDM]));
+    await until(() => expect(meter.seen.some(asksFor(52))).toBe(true));
+    meter.seen.length = 0;
+    const startMs = performance.now();
+    await until(() => expect(meter.seen.filter(asksFor(52)).length).toBeGreaterThanOrEqual(20));
+    // Twenty periods; a beat that was missed may be made up, never one after the other.
+    expect(performance.now() - startMs).toBeGreaterThan(10 * QUICK.fast);
   });
 
   test('a counter that falls is believed the second time, and one 0 in between is not', async () => {
@@ -352,6 +375,16 @@ describe('leases', () => {
     expect(relay.image.control('switch3')).toBe(1);
     await until(() => expect(relay.image.control('switch3')).toBe(0));
     await until(() => expect(store.all()).toEqual([]));
+  });
+
+  test('one that is renewed stands for its new time, not for the old one', async () => {
+    const { fieldbus, relay } = await house();
+    await fieldbus.lease('relay', 'switch1', 1, 100);
+    await fieldbus.lease('relay', 'switch1', 1, 60_000);
+    // One that was made later ends later than the old time would have.
+    await fieldbus.lease('relay', 'switch3', 1, 150);
+    await until(() => expect(relay.image.control('switch3')).toBe(0));
+    expect(relay.image.control('switch1')).toBe(1);
   });
 
   test('what a crash left behind is reverted at the next start', async () => {
