@@ -226,6 +226,20 @@ describe('site files', () => {
       expected: /storage\.wall\.chargeTaper: percent must rise/,
     },
     {
+      name: 'a taper that says two things of one percent',
+      change: (t) =>
+        `${t}storage:\n  wall: { device: meter, capacityWh: 5000, chargeLimitW: 2500, dischargeLimitW: 2500, chargeTaper: [{ percent: 90, powerW: 2500 }, { percent: 90, powerW: 500 }] }\n`,
+      expected: /storage\.wall\.chargeTaper: percent must rise/,
+    },
+    ...[0, 248].map((unitId) => ({
+      name: `unit ${unitId} on a serial line`,
+      change: (t: string) =>
+        t
+          .replace('{ kind: tcp, host: 127.0.0.1 }', '{ kind: rtu, path: /dev/ttyUSB0 }')
+          .replace('unitId: 1', `unitId: ${unitId}`),
+      expected: /devices\.meter\.unitId: is 1 to 247 on a serial line/,
+    })),
+    {
       name: 'a load without its power',
       change: (t) => `${t}loads:\n  boiler: { device: meter, control: switch1 }\n`,
       expected: /^s\.yaml:13:11 loads\.boiler\.ratedW: is missing/,
