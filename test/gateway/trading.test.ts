@@ -249,3 +249,12 @@ test('an offer holds no more than the connection carries in an interval', async 
   await trading({ ...house, storage: [], connection: { ...house.connection, exportLimitW: 3_000 } }).tick();
   expect(offeredWh()).toBe(750);
 });
+
+test.each([
+  [5_900, 5_900],
+  [7_000, 6_000],
+])('a demand of %i Wh is said as %i Wh: 24 kW carry no more in a quarter of an hour', async (stated, expected) => {
+  state('household', stated);
+  await trading().tick();
+  expect(said('demand')).toMatchObject([{ customer: 'household', energyWh: expected }]);
+});
