@@ -5,7 +5,7 @@ import { WattpactError } from './errors.ts';
 const SAVE_AS_UTF8 = 'Save the file as UTF-8 (in a spreadsheet: "CSV UTF-8")';
 
 /** UTF-8 without its byte-order mark. Throws `file.encoding` with `file:line:column` where bytes are none. */
-export function decodeText(bytes: Uint8Array, file: string): string {
+export function textOfFile(bytes: Uint8Array, file: string): string {
   if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff)) {
     throw new WattpactError('file.encoding', `${file}:1:1 is UTF-16, not UTF-8`, { hint: SAVE_AS_UTF8 });
   }

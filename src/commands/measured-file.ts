@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { isWattpactError, WattpactError } from '../base/errors.ts';
-import { decodeText, fileReason } from '../base/text.ts';
+import { fileReason, textOfFile } from '../base/text.ts';
 import { assumedUtcLine } from '../forecast/csv.ts';
 import { printNote } from './output.ts';
 
@@ -12,7 +12,7 @@ const FILE_BYTES_MAX = 512 * 1024 * 1024;
 
 /** The text of a CSV or CSV.gz. Throws `csv.file`, `file.encoding`. */
 export function readMeasured(file: string): string {
-  const text = decodeText(bytesOf(file), file);
+  const text = textOfFile(bytesOf(file), file);
   const line = assumedUtcLine(text);
   if (line !== null)
     printNote(`${file}:${line}: a time without a zone is taken as UTC; write 2026-06-22T09:15:00Z or +02:00`);

@@ -7,7 +7,7 @@ import { type Clock, chainClock } from '../base/clock.ts';
 import { describeError, WattpactError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { RandomBytes } from '../base/random.ts';
-import { decodeText, fileReason } from '../base/text.ts';
+import { fileReason, textOfFile } from '../base/text.ts';
 import { type Genesis, parseGenesis } from '../protocol/genesis.ts';
 
 /** Largest genesis file read: a feeder of 200,000 buses fits. */
@@ -49,7 +49,7 @@ export function readUserFile(path: string, what: string): string {
   } catch (cause) {
     throw new WattpactError('usage.file', `cannot read the ${what} ${path}: ${fileReason(cause)}`, { cause });
   }
-  return decodeText(bytes, path);
+  return textOfFile(bytes, path);
 }
 
 export function loadGenesis(path: string): Genesis {

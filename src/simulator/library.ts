@@ -13,7 +13,7 @@ import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { isWattpactError, WattpactError } from '../base/errors.ts';
 import { compareStrings } from '../base/integers.ts';
-import { decodeText, fileReason } from '../base/text.ts';
+import { fileReason, textOfFile } from '../base/text.ts';
 import type { Watts } from '../base/units.ts';
 import { type CsvColumn, parseSeriesCsv } from './csv.ts';
 import { meanW } from './physics/series.ts';
@@ -129,7 +129,7 @@ function readText(file: string): string {
     const bytes = readFileSync(file);
     const plain = file.endsWith('.gz') ? gunzipSync(bytes, { maxOutputLength: FILE_BYTES_MAX }) : bytes;
     if (plain.length > FILE_BYTES_MAX) throw new WattpactError('series.csv', `larger than ${FILE_BYTES_MAX} bytes`);
-    return decodeText(plain, file);
+    return textOfFile(plain, file);
   } catch (cause) {
     if (isWattpactError(cause) && cause.code === 'file.encoding') throw cause;
     const reason = isWattpactError(cause) ? cause.message : fileReason(cause);

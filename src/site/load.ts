@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { WattpactError } from '../base/errors.ts';
 import { nearest } from '../base/nearest.ts';
-import { decodeText, fileReason } from '../base/text.ts';
+import { fileReason, textOfFile } from '../base/text.ts';
 import { checkProfiles, parseProfile, parseSite, siteNotes, withProfiles } from './parse.ts';
 import type { LoadedSite, Profile, SiteFile } from './types.ts';
 import { YAML_CHARACTERS_MAX } from './yaml.ts';
@@ -104,7 +104,7 @@ function readText(file: string, what: 'site' | 'profile'): string {
   } catch (cause) {
     throw new WattpactError(`${what}.file`, `cannot read the ${what} file ${file}: ${fileReason(cause)}`, { cause });
   }
-  return decodeText(bytes, file);
+  return textOfFile(bytes, file);
 }
 
 function entriesOf(dir: string): string[] {

@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest';
 import { z } from 'zod';
 import { describeError } from '../../src/base/errors.ts';
-import { decodeText, fileReason } from '../../src/base/text.ts';
+import { fileReason, textOfFile } from '../../src/base/text.ts';
 import { wordsOf } from '../../src/base/words.ts';
 
 const schema = z.strictObject({
@@ -51,12 +51,12 @@ test.each<[Uint8Array, string]>([
 ])('bytes that are no UTF-8', (bytes, expected) => {
   let told = '';
   try {
-    decodeText(bytes, 'a.csv');
+    textOfFile(bytes, 'a.csv');
   } catch (error) {
     told = describeError(error);
   }
   expect(told.startsWith(expected)).toBe(true);
-  expect(decodeText(Buffer.from('\uFEFFü'), 'a.csv')).toBe('ü');
+  expect(textOfFile(Buffer.from('\uFEFFü'), 'a.csv')).toBe('ü');
 });
 
 test('why a file cannot be read', () => {
