@@ -3,6 +3,7 @@
 import type { Json, JsonObject } from '../base/canonical.ts';
 import { describeError } from '../base/errors.ts';
 import { isoSeconds } from '../base/interval.ts';
+import { wordsOf } from '../base/words.ts';
 import { commitsAgree, contradicts } from '../consensus/certificates.ts';
 import { fastVerify } from '../keys/verify.ts';
 import { certifiedSchema, checkCertified } from '../ledger/certified.ts';
@@ -65,7 +66,7 @@ function judgePage({ records, keptFrom, untilHeight }: JsonObject, genesis: Gene
   const lines: string[] = [];
   for (const [i, value] of (records as readonly Json[]).entries()) {
     const record = certifiedSchema.safeParse(value);
-    if (!record.success) return no(`record ${i}: it is none`);
+    if (!record.success) return no(`record ${i}: it is none: ${wordsOf(record.error, value)}`);
     const { height } = record.data.header;
     const set = setAt(sets, height + 1);
     const proven = checkCertified(record.data, genesis.chain, set === null ? null : keysOf(set), agreed);
@@ -78,10 +79,10 @@ function judgePage({ records, keptFrom, untilHeight }: JsonObject, genesis: Gene
 
 function judgeHeader(value: Json, genesis: Genesis, sets: Sets): Judgement {
   const answer = certifiedHeaderSchema.safeParse(value);
-  if (!answer.success) return no('not a certified header');
+  if (!answer.success) return no(`not a certified header: ${wordsOf(answer.error, value)}`);
   const { attestation, commits, engine } = answer.data;
   const header = headerSchema.safeParse(attestation.body);
-  if (!header.success) return no('not a header');
+  if (!header.success) return no(`not a header: ${wordsOf(header.error, attestation.body)}`);
   const { chain, height, timeMs } = header.data;
   const above = setAt(sets, height + 1);
   if (chain !== genesis.chain || above === null)
@@ -127,7 +128,7 @@ function clearingLine({ feeder, interval, orders, reason, status, tradedWh }: Cl
 
 function judgeShare(value: Json, genesis: Genesis, sets: Sets, notice: Json | null): Judgement {
   const share = shareSchema.safeParse(value);
-  if (!share.success) return no('not a share of a clearing');
+  if (!share.success) return no(`not a share of a clearing: ${wordsOf(share.error, value)}`);
   if (notice === null) return { holds: null, text: 'a share is judged beside its notice', detail: {} };
   const tie = judge(notice, genesis, sets, null);
   if (tie.holds !== true) return no(`the notice beside it: ${tie.text}`);
@@ -143,7 +144,7 @@ function judgeShare(value: Json, genesis: Genesis, sets: Sets, notice: Json | nu
 
 function judgeAccount(value: Json, genesis: Genesis, sets: Sets): Judgement {
   const account = accountAnswerSchema.safeParse(value);
-  if (!account.success) return no('not an account');
+  if (!account.success) return no(`not an account: ${wordsOf(account.error, value)}`);
   const { attestation, balanceUc, party, proof } = account.data;
   const named = headerSchema.safeParse(attestation.body);
   const set = named.success ? setOf(sets, named.data) : null;
@@ -163,7 +164,8 @@ function judgeAccount(value: Json, genesis: Genesis, sets: Sets): Judgement {
 /** By any key that the validator has had as far as is known: what was signed with it stays said. */
 function judgeEvidence(value: Json, genesis: Genesis, sets: Sets): Judgement {
   const evidence = evidenceSchema.safeParse(value);
-  if (!evidence.success || evidence.data.chain !== genesis.chain) return no('not evidence of this chain');
+  if (!evidence.success) return no(`not evidence: ${wordsOf(evidence.error, value)}`);
+  if (evidence.data.chain !== genesis.chain) return no(`it is of chain ${evidence.data.chain}, not ${genesis.chain}`);
   const { accused, first, second } = evidence.data;
   const keys = new Set(sets.flatMap((set) => keysOf(set).get(accused) ?? []));
   try {

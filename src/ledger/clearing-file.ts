@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { canonicalBytes, type Json } from '../base/canonical.ts';
 import { describeError } from '../base/errors.ts';
 import { ENERGY_WH_MAX, PRICE_UC_PER_WH_MAX } from '../base/units.ts';
+import { wordsOf } from '../base/words.ts';
 import { hashOf, idSchema } from '../protocol/envelope.ts';
 import { busSchema, feederSchema, ROUNDS_MAX } from '../protocol/genesis.ts';
 import { tradeSchema } from '../protocol/replies.ts';
@@ -17,7 +18,9 @@ const BUSES_MAX = 200_000;
 const energySchema = z.int().min(0).max(ENERGY_WH_MAX);
 const priceSchema = z.int().min(-PRICE_UC_PER_WH_MAX).max(PRICE_UC_PER_WH_MAX);
 const nodalPriceSchema = z.int();
-const totalSchema = z.string().regex(/^(0|-?[1-9][0-9]{0,30})$/);
+const totalSchema = z
+  .string()
+  .regex(/^(0|-?[1-9][0-9]{0,30})$/, 'must be a whole number of at most 31 digits, as text');
 
 const certificateShape = {
   fillsWh: z.array(energySchema).max(ORDERS_MAX),
@@ -85,7 +88,7 @@ export function checkClearing(
   value: Json,
 ): { readonly document: ClearingDocument; readonly digest: string } | { readonly problem: string } {
   const parsed = clearingDocumentSchema.safeParse(value);
-  if (!parsed.success) return { problem: `not a clearing: ${z.prettifyError(parsed.error)}` };
+  if (!parsed.success) return { problem: `not a clearing: ${wordsOf(parsed.error, value)}` };
   try {
     canonicalBytes(value);
     const document = parsed.data as ClearingDocument;

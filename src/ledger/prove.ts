@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import { canonicalBytes, type Json } from '../base/canonical.ts';
 import { describeError } from '../base/errors.ts';
+import { wordsOf } from '../base/words.ts';
 import { type Envelope, idSchema, type Verify } from '../protocol/envelope.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import type { Leaf } from '../protocol/replies.ts';
@@ -53,9 +54,9 @@ export function checkProofFile(
     return { problem: describeError(error) };
   }
   const parsed = proofFileSchema.safeParse(value);
-  if (!parsed.success) return { problem: `not a proof: ${z.prettifyError(parsed.error)}` };
+  if (!parsed.success) return { problem: `not a proof: ${wordsOf(parsed.error, value)}` };
   const { chain, changes, kind: _kind, ...certified } = parsed.data;
-  if (chain !== genesis.chain) return { problem: 'it is of another chain' };
+  if (chain !== genesis.chain) return { problem: `it is of another chain, ${chain}, not ${genesis.chain}` };
   let validators: Genesis['validators'] = genesis.validators;
   for (const [i, link] of changes.entries()) {
     const problem = changeProblem(genesis, verify, validators, link);

@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { fromBase64url } from '../base/bytes.ts';
 import type { JsonObject } from '../base/canonical.ts';
+import { wordsOf } from '../base/words.ts';
 import { idSchema, publicKeySchema, type Verify } from '../protocol/envelope.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import { type Header, type ValidatorKey, validatorSetHash } from '../protocol/header.ts';
@@ -103,7 +104,7 @@ export function follow(
   { genesis, verify, agreed }: Following,
 ): Sets | { readonly problem: string } {
   const parsed = certifiedSchema.safeParse(value);
-  if (!parsed.success) return { problem: `not a change of the validators: ${z.prettifyError(parsed.error)}` };
+  if (!parsed.success) return { problem: `not a change of the validators: ${wordsOf(parsed.error, value)}` };
   const { header, leaf } = parsed.data;
   if (leaf.kind !== 'verdict' || leaf.requestKind !== 'membership' || leaf.verdict !== 'recorded') {
     return { problem: 'it is no recorded change of the validators' };

@@ -17,6 +17,7 @@ import {
 } from '../base/canonical.ts';
 import { WattpactError } from '../base/errors.ts';
 import { sha256Hex } from '../base/hash.ts';
+import { wordsOf } from '../base/words.ts';
 
 export { sha256Hex };
 
@@ -57,7 +58,7 @@ export const saltSchema = base64urlOf(16);
 
 const envelopeSchema = z.strictObject({
   body: z.record(z.string(), z.unknown()),
-  kind: z.string().regex(/^[a-z][a-z0-9.-]{0,63}$/),
+  kind: z.string().regex(/^[a-z][a-z0-9.-]{0,63}$/, 'must be 1 to 64 of a-z, 0-9, "." and -, a letter first'),
   signature: signatureSchema,
   signer: idSchema,
 });
@@ -128,7 +129,7 @@ export function parseEnvelope(value: unknown): Envelope {
   if (typeof value === 'object' && value !== null && wellFormed.has(value)) return value as Envelope;
   const parsed = envelopeSchema.safeParse(value);
   if (!parsed.success) {
-    throw new WattpactError('message.envelope', `not an envelope: ${z.prettifyError(parsed.error)}`);
+    throw new WattpactError('message.envelope', `not an envelope: ${wordsOf(parsed.error, value)}`);
   }
   wellFormed.add(value as Envelope);
   return value as Envelope;

@@ -41,6 +41,21 @@ test('every kind of message survives the way out and in', () => {
   for (const packet of PACKETS) expect(decodePacket(encodePacket(packet))).toEqual(packet);
 });
 
+test.each<[string, object, RegExp]>([
+  [
+    'another kind',
+    { batch: null, envelope: signed('pbft.comit', vote) },
+    /^not a consensus message: envelope\.kind: must be pbft\.pre-prepare, .* not "pbft\.comit"; did you mean pbft\.commit\?$/,
+  ],
+  [
+    'a view below 0 and no parent',
+    { batch: null, envelope: signed('pbft.commit', { digest: HASH, height: 1, view: -1 }) },
+    /^not a consensus message: envelope\.body\.parent: is missing \(a text\); envelope\.body\.view: must be at least 0, not -1$/,
+  ],
+])('%s is refused in people’s words', (_name, packet, words) => {
+  expect(() => decodePacket(canonicalBytes(packet as unknown as Json))).toThrow(words);
+});
+
 test('a message with a field changed, added or missing is refused with a reason', () => {
   fc.assert(
     fc.property(fc.constantFrom(...PACKETS), fc.jsonValue({ maxDepth: 2 }), fc.nat(), (packet, value, at) => {

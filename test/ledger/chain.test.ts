@@ -193,12 +193,17 @@ describe('the proof of one record', () => {
     ['too few commits', (f) => ({ ...f, commits: f.commits.slice(1) }), /no quorum/],
     ['one commit thrice', (f) => ({ ...f, commits: [f.commits[0], f.commits[0], f.commits[0]] }), /no quorum/],
     ['no commits', (f) => ({ ...f, commits: [] }), /no quorum/],
-    ['another chain', (f) => ({ ...f, chain: 'x' }), 'it is of another chain'],
+    ['another chain', (f) => ({ ...f, chain: 'x' }), 'it is of another chain, x, not '],
     ['an unknown engine', (f) => ({ ...f, engine: 'x' }), /no quorum/],
-    ['a field too many', (f) => ({ ...f, more: 1 }), /^not a proof/],
+    ['a field too many', (f) => ({ ...f, more: 1 }), /^not a proof: unknown key "more"$/],
+    [
+      'a height as text',
+      (f) => ({ ...f, header: { ...f.header, height: '2' } }),
+      /^not a proof: header\.height: a number is wanted, not the text "2": leave the quotes out$/,
+    ],
     ['a number that is none', (f) => ({ ...f, salt: 0.5 }), /not a safe integer/],
     ['garbage for commits', (f) => ({ ...f, commits: [1, {}, null] }), /not an envelope/],
-    ['nothing', () => null, /^not a proof/],
+    ['nothing', () => null, /^not a proof: a group of keys is wanted, not nothing \(null\)$/],
   ])('%s proves nothing', (_name, change, problem) => {
     const found = check(change(proof));
     expect('problem' in found && found.problem).toMatch(typeof problem === 'string' ? new RegExp(problem) : problem);

@@ -123,7 +123,12 @@ test.each<[string, () => unknown, RegExp]>([
   ['commits of another block', () => first((c) => ({ ...c, commits: changes[1]?.commits })), /no quorum/],
   ['an altered header', () => first((c) => ({ ...c, header: { ...c.header, timeMs: 1 } })), /no quorum/],
   ['another place', () => first((c) => ({ ...c, place: { ...c.place, index: c.place.size } })), /path/],
-  ['nothing', () => null, /not a change/],
+  ['nothing', () => null, /not a change of the validators: a group of keys is wanted, not nothing \(null\)$/],
+  [
+    'a salt that is missing',
+    () => first(({ salt: _salt, ...c }) => c as never),
+    /not a change of the validators: salt: is missing \(a text\)$/,
+  ],
   ['garbage', () => ({ ...changes[0], commits: [1] }), /not an envelope/],
 ])('never followed: %s', (_name, make, problem) => {
   const found = follow(genesisSets(genesis), make(), rules);

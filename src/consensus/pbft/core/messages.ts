@@ -15,6 +15,7 @@ import {
   rememberText,
 } from '../../../base/canonical.ts';
 import { WattpactError } from '../../../base/errors.ts';
+import { wordsOf } from '../../../base/words.ts';
 import {
   type Envelope,
   hashOf,
@@ -41,7 +42,7 @@ function signedSchema<Kind extends string, Body extends z.ZodType>(kind: Kind, b
 }
 const requestSchema = z.strictObject({
   body: z.record(z.string(), z.unknown()),
-  kind: z.string().regex(/^[a-z][a-z0-9.-]{0,63}$/),
+  kind: z.string().regex(/^[a-z][a-z0-9.-]{0,63}$/, 'must be 1 to 64 of a-z, 0-9, "." and -, a letter first'),
   signature: signatureSchema,
   signer: idSchema,
 });
@@ -209,8 +210,7 @@ export function decodePacket(bytes: Uint8Array, waiting: Waiting = NOTHING_WAITS
   if (quick !== null) return quick;
   const value = parseCanonicalText(text);
   const parsed = packetSchema.safeParse(value);
-  if (!parsed.success)
-    throw new WattpactError('pbft.form', `not a consensus message: ${z.prettifyError(parsed.error)}`);
+  if (!parsed.success) throw new WattpactError('pbft.form', `not a consensus message: ${wordsOf(parsed.error, value)}`);
   return value as unknown as Packet;
 }
 
