@@ -3,8 +3,8 @@
 import { Command } from 'commander';
 import { WattpactError } from '../base/errors.ts';
 import { createFieldbus } from '../fieldbus/fieldbus.ts';
-import { leaseFile } from '../fieldbus/lease-file.ts';
 import { loadSite } from '../site/load.ts';
+import { leaseFile } from '../store/lease-file.ts';
 import { deviceOf, machineClock, warnings } from './bus-tools.ts';
 import { printLine } from './output.ts';
 

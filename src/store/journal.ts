@@ -8,6 +8,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, fdatasyncSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { syncFolder } from './folder.ts';
 
 const BLOCK_BYTES = 4096;
 const MAGIC = 0x77706a31; // "wpj1"
@@ -42,9 +43,7 @@ export class Journal {
   static create(path: string, run: Uint8Array): Journal {
     const journal = new Journal(openSync(path, 'w+', 0o600), run);
     journal.#growTo(GROW_BYTES);
-    const folder = openSync(dirname(path), 'r');
-    fsyncSync(folder);
-    closeSync(folder);
+    syncFolder(dirname(path));
     return journal;
   }
 

@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
 import type { Clock } from '../../src/base/clock.ts';
-import { leaseFile } from '../../src/fieldbus/lease-file.ts';
 import type { Fieldbus } from '../../src/fieldbus/types.ts';
 import { DAY_MS, PACE_MS } from '../../src/fieldbus/wear.ts';
 import { loadProfile } from '../../src/site/load.ts';
+import { leaseFile } from '../../src/store/lease-file.ts';
 import { fieldbusOf, memoryLeases, serve, served, siteOn } from './served.ts';
 import { EEPROM, INVERTER, type Wearing, wearing } from './wear-device.ts';
 

@@ -1,10 +1,12 @@
 // Leases in a small file of their own, for commands that write without a gateway's store. Durable when a call returns.
 
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { WattpactError } from '../base/errors.ts';
 import type { Millis } from '../base/units.ts';
-import type { LeaseRecord, LeaseStore } from './types.ts';
-import { DAY_MS } from './wear.ts';
+import type { LeaseRecord, LeaseStore } from '../fieldbus/types.ts';
+import { DAY_MS } from '../fieldbus/wear.ts';
+import { syncFolder } from './folder.ts';
 
 interface CountedWrite {
   readonly device: string;
@@ -20,6 +22,7 @@ export function leaseFile(file: string): LeaseStore {
   const persist = (): void => {
     if (records.size === 0 && writes.length === 0) {
       rmSync(file, { force: true });
+      syncFolder(dirname(file));
       return;
     }
     const fresh = `${file}.new`;
@@ -31,6 +34,7 @@ export function leaseFile(file: string): LeaseStore {
       closeSync(handle);
     }
     renameSync(fresh, file);
+    syncFolder(dirname(file));
   };
   return {
     save(record) {
