@@ -139,20 +139,21 @@ test.each(never)('two genuine replies and %s are not enough', (_name, feeds) => 
   expect(life.phase).toBe('recorded');
 });
 
+const notice = (gateway: string, positionWh: number, interval = 5): Notice => ({
+  clearing: 'c'.repeat(64),
+  bindingLine: '',
+  bindingUcPerWh: 0,
+  feeder: 'feeder-1',
+  gateway,
+  interval,
+  kind: 'notice',
+  nodalPriceUcPerWh: 9000,
+  positionWh,
+  status: 'cleared',
+  trades: [],
+});
+
 test('a notice counts when three validators prove exactly the same, once, and only for this site', () => {
-  const notice = (gateway: string, positionWh: number) => ({
-    clearing: 'c'.repeat(64),
-    bindingLine: '',
-    bindingUcPerWh: 0,
-    feeder: 'feeder-1',
-    gateway,
-    interval: 5,
-    kind: 'notice' as const,
-    nodalPriceUcPerWh: 9000,
-    positionWh,
-    status: 'cleared' as const,
-    trades: [],
-  });
   const say = (v: string, gateway: string, positionWh: number): void =>
     fed.feed('notice', [gateway, v], proofBytes(v, notice(gateway, positionWh)));
   for (const v of [v1, v2, v3, v4]) say(v, 'gateway-flat', 1);
@@ -166,6 +167,21 @@ test('a notice counts when three validators prove exactly the same, once, and on
   expect(heard.notices.map(([{ positionWh }, k]) => [positionWh, k])).toEqual([[100, 3]]);
 });
 
+test.each([
+  ['heard of again and again stays counted', [0, 100, 200], [100]],
+  ['not heard of any more is forgotten, and needs three again', [0], []],
+])('while one validator floods with notices of other intervals, one %s', (_name, repeated, expected) => {
+  const say = (v: string, interval: number): void =>
+    fed.feed('notice', [SELF, v], proofBytes(v, notice(SELF, 100, interval)));
+  say(v1, 5);
+  for (let i = 0; i < 300; i++) {
+    if (repeated.includes(i)) say(v2, 5);
+    say(v4, 1_000 + i);
+  }
+  say(v3, 5);
+  expect(heard.notices.map(([{ positionWh }]) => positionWh)).toEqual(expected);
+});
+
 test('the last sequence needs n - f signed answers to this very ask, and one liar cannot raise it', () => {
   const say = (v: string, sequence: number, salt = SALT, keyOf = v): void =>
     reply(signedBytes('sequence', v, { gateway: SELF, header: 'a'.repeat(64), height: 3, salt, sequence }, keyOf), v);
@@ -177,6 +193,9 @@ test('the last sequence needs n - f signed answers to this very ask, and one lia
   say(v2, 8);
   expect(heard.sequences).toEqual([]);
   say(v3, 7);
+  expect(heard.sequences).toEqual([8]);
+  // The slowest answer is no second one.
+  say(v4, 9);
   expect(heard.sequences).toEqual([8]);
 });
 

@@ -86,6 +86,7 @@ test('after a clock that ran a year ahead, metering goes on with the right time;
   meters.keep();
   chainMs -= ahead;
   expect(await run(meters, 32)).toEqual([1]);
+  expect(meters.soFar('site')?.endMs).toBe(chainMs);
   chainMs += ahead;
   await meters.tick();
   meters.keep();

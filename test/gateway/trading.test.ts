@@ -258,3 +258,13 @@ test.each([
   await trading().tick();
   expect(said('demand')).toMatchObject([{ customer: 'household', energyWh: expected }]);
 });
+
+test.each([
+  ['export', 1],
+  ['import', -1],
+])('the least that a connection carries is offered too: an %s of 1 Wh', async (side, expected) => {
+  generationWh = side === 'export' ? 5_000 : 0;
+  const connection = { ...house.connection, [`${side}LimitW`]: 4 };
+  await trading({ ...house, storage: [], connection }).tick();
+  expect(offeredWh()).toBe(expected);
+});
