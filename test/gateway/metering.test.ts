@@ -147,6 +147,14 @@ test('a load on a relay is metered by its state and its rating; what cannot be r
   expect(meters.energyOf(boiler, 'consumption', INTERVAL)?.energyWh).toBeGreaterThan(160);
   expect(meters.energyOf(boiler, 'consumption', INTERVAL)?.energyWh).toBeLessThan(220);
   expect(meters.energyOf(boiler, 'consumption', INTERVAL + 1)?.energyWh).toBe(0);
+  // Not seen for a while: it may have taken up to twice its rating.
+  chainMs += 10 * MINUTE;
+  for (let i = 0; i < 40; i++, chainMs += MINUTE / 2) await meters.tick();
+  const unseenWh = (2 * 2_000 * 10.5) / 60;
+  expect(meters.energyOf(boiler, 'consumption', INTERVAL + 2)).toMatchObject({
+    quality: 'gap',
+    uncertaintyWh: unseenWh,
+  });
 });
 
 test('a heat pump is metered by what its SG-ready states add, not by all it takes; half known is not known', async () => {

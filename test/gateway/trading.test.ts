@@ -9,6 +9,7 @@ import type { EnergyForecast } from '../../src/gateway/forecasting.ts';
 import type { SiteOverride } from '../../src/gateway/overrides.ts';
 import { createSitePlanning } from '../../src/gateway/planning.ts';
 import { createSiteTrading, type SiteTrading } from '../../src/gateway/trading.ts';
+import type { Notice } from '../../src/protocol/replies.ts';
 import type { RequestBody } from '../../src/protocol/requests.ts';
 import { loadSite } from '../../src/site/load.ts';
 import type { Customer, SiteFile } from '../../src/site/types.ts';
@@ -31,6 +32,8 @@ let forgotten: boolean;
 let stateOfCharge: number | null;
 let overrides: SiteOverride[];
 let cleared: [number, number][];
+/** Whether it was a plan of what was traded, for each. */
+let planned: boolean[];
 
 beforeEach(() => {
   store = openGatewayStore(':memory:');
@@ -43,6 +46,7 @@ beforeEach(() => {
   stateOfCharge = null;
   overrides = [];
   cleared = [];
+  planned = [];
 });
 
 function trading(site: SiteFile = house): SiteTrading {
@@ -51,6 +55,17 @@ function trading(site: SiteFile = house): SiteTrading {
       interval: first + i,
       quantilesWh: [0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3].map((q) => q * wh),
     }));
+  const planning = createSitePlanning({
+    site,
+    genesis: GENESIS,
+    store,
+    loadNeeds: { progress: () => new Map() },
+    prices: { expected: () => ({ buyUcPerWh: 30_000, sellUcPerWh: 8_000 }) },
+    positionWh: () => 0,
+    stateOfCharge: () => stateOfCharge,
+    overrides: () => overrides,
+    clock: { chainMs: () => chainMs, monotonicMs: () => 0 },
+  });
   return createSiteTrading({
     site,
     genesis: GENESIS,
@@ -80,17 +95,13 @@ function trading(site: SiteFile = house): SiteTrading {
           quantilesWh: quantilesWh.map((q, i) => q * 200 - (quantilesWh[6 - i] as number) * generationWh),
         })),
     },
-    planning: createSitePlanning({
-      site,
-      genesis: GENESIS,
-      store,
-      loadNeeds: { progress: () => new Map() },
-      prices: { expected: () => ({ buyUcPerWh: 30_000, sellUcPerWh: 8_000 }) },
-      positionWh: () => 0,
-      stateOfCharge: () => stateOfCharge,
-      overrides: () => overrides,
-      clock: { chainMs: () => chainMs, monotonicMs: () => 0 },
-    }),
+    planning: {
+      ...planning,
+      plan(asked) {
+        planned.push(asked.isCleared);
+        return planning.plan(asked);
+      },
+    },
     prices: { onCleared: (interval, _startMs, price) => cleared.push([interval, price]) },
     mayHaveForgotten: () => forgotten,
     mayNotTrade: () => (isMetered ? null : new WattpactError('trading.unmetered', 'no meter')),
@@ -267,4 +278,33 @@ test.each([
   const connection = { ...house.connection, [`${side}LimitW`]: 4 };
   await trading({ ...house, storage: [], connection }).tick();
   expect(offeredWh()).toBe(expected);
+});
+
+test('what was traded is planned once, not every second; a site without loads has nothing to place', async () => {
+  const notice: Notice = {
+    kind: 'notice',
+    bindingLine: '',
+    bindingUcPerWh: 0,
+    clearing: 'c'.repeat(64),
+    feeder: 'feeder-1',
+    gateway: 'gateway-farm',
+    interval: ASKED,
+    nodalPriceUcPerWh: 9_000,
+    positionWh: 100,
+    status: 'cleared',
+    trades: [],
+  };
+  const { site: flat } = loadSite('devices/demo/flat.yaml');
+  for (const [site, plans] of [
+    [flat, 1],
+    [{ ...flat, loads: [] }, 0],
+  ] as const) {
+    planned = [];
+    chainMs = ASKED * INTERVAL_MS - GENESIS.interval.gateCloseMs + 5_000;
+    const traded = trading(site);
+    traded.onNotice(notice, 3);
+    for (let i = 0; i < 3; i++, chainMs += 1_000) await traded.tick();
+    expect(planned.filter((isCleared) => isCleared)).toHaveLength(plans);
+    store = openGatewayStore(':memory:');
+  }
 });
