@@ -103,6 +103,23 @@ test('values and reverts share the budget of a day; one write is kept for the re
   expect(device.written).toHaveLength(7);
 });
 
+test('a revert beyond the budget of a day waits for the next one: the register is spared, and the lease stays on disk', async () => {
+  const leases = memoryLeases([
+    { device: 'inverter', control: 'generationLimitW', value: 3_000, revertTo: 60_000, untilMs: 0 },
+  ]);
+  const { device, clock, start } = await house(leases);
+  device.image.write('holding', 9, [3_000]);
+  for (let i = 0; i < 6; i++) leases.countWrite('inverter', 'generationLimitW', clock.chainMs());
+  const fieldbus = await start();
+  await fieldbus.release('inverter', 'generationLimitW');
+  expect(device.written).toEqual([]);
+  expect(leases.all()).toHaveLength(1);
+  clock.aheadMs += DAY_MS;
+  await fieldbus.release('inverter', 'generationLimitW');
+  expect(device.written).toEqual([60_000]);
+  expect(leases.all()).toEqual([]);
+});
+
 test('what the register holds already is not written into it again', async () => {
   const { device, clock, start } = await house();
   const fieldbus = await start();

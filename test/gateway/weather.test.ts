@@ -157,7 +157,7 @@ describe('when it is asked', () => {
   const MINUTE = 60_000;
   const given = readAnswer(JSON.stringify(answer()), NOW);
 
-  function made(store = openGatewayStore(':memory:'), startMs = NOW) {
+  function made(store = openGatewayStore(':memory:'), startMs = NOW, random = 0) {
     let nowMs = startMs;
     let isUp = true;
     let asked = 0;
@@ -170,7 +170,7 @@ describe('when it is asked', () => {
       },
     };
     const clock = { chainMs: () => nowMs, monotonicMs: () => nowMs };
-    const weather = createSiteWeather({ provider, store, clock, random: () => 0, log: SILENT });
+    const weather = createSiteWeather({ provider, store, clock, random: () => random, log: SILENT });
     return {
       weather,
       store,
@@ -205,6 +205,22 @@ describe('when it is asked', () => {
     expect(site.weather.trouble()).toBeNull();
     expect(site.weather.archive.newest?.issuedMs).toBeGreaterThan(NOW + 10 * HOUR);
   });
+
+  test.each([
+    [0, 180],
+    [0.45, 185],
+    [0.95, 190],
+  ])(
+    'a fleet does not ask at once: with the luck of %d it is asked again after %i minutes',
+    async (random, minutes) => {
+      const site = made(undefined, undefined, random);
+      // The first is within half a minute, its next look a minute later.
+      const first = random === 0 ? 1 : 2;
+      expect(await site.pass(first)).toBe(1);
+      expect(await site.pass(minutes - 1)).toBe(0);
+      expect(await site.pass(1)).toBe(1);
+    },
+  );
 
   test('a restart knows what was known and does not ask again', async () => {
     const first = made();
