@@ -15,7 +15,7 @@ import type { Sign, Verify } from '../protocol/envelope.ts';
 import { type Askers, createAskers } from './api-asker.ts';
 import { apiDocument, namesIn } from './api-document.ts';
 import { PARAMETERS, type ParameterName, type Parameters, ROUTES, type Route, type Sources } from './api-routes.ts';
-import { closeServer, listenOn } from './listening.ts';
+import { answerNoRequests, closeServer, listenOn } from './listening.ts';
 
 /** Open connections, altogether and of one address. */
 const CONNECTIONS_MAX = 256;
@@ -89,6 +89,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   server.maxConnections = CONNECTIONS_MAX;
   server.maxRequestsPerSocket = REQUESTS_OF_CONNECTION_MAX;
   limitByAddress(server);
+  answerNoRequests(server);
   const url = `http://${host.includes(':') ? `[${host}]` : host}:${await listenOn(server, host, port, 'open API')}`;
   log.info({ url }, 'open API: listening');
   return {

@@ -5,7 +5,7 @@ import { describeError, isWattpactError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { STATED_DEMAND_BYTES_MAX } from '../messaging/access.ts';
 import { bodyOf, tokenOf, WrongTokens } from './bearer.ts';
-import { closeServer, listenOn } from './listening.ts';
+import { answerNoRequests, closeServer, listenOn } from './listening.ts';
 
 export interface DemandDoorOptions {
   readonly host: string;
@@ -38,6 +38,7 @@ export async function createDemandDoor(options: DemandDoorOptions): Promise<Dema
   server.headersTimeout = 5_000;
   server.requestTimeout = 10_000;
   server.maxConnections = 64;
+  answerNoRequests(server);
   const url = `http://${host}:${await listenOn(server, host, port, 'demand door')}`;
   log.info({ url }, 'demand door: listening');
   return {

@@ -370,6 +370,36 @@ test('one address holds so many connections and no more', async () => {
   await expect.poll(async () => (await get('/v1/chain').catch(() => ({ status: 0 }))).status).toBe(200);
 });
 
+/** What comes back on a connection until it ends. */
+function sentRaw(text: string): Promise<string> {
+  return new Promise((resolve) => {
+    let got = '';
+    const socket = connect(Number(new URL(api.url).port), '127.0.0.1', () => socket.write(text));
+    socket.on('data', (chunk) => {
+      got += chunk;
+    });
+    socket.on('error', () => undefined);
+    socket.on('close', () => resolve(got));
+  });
+}
+
+test.each<[string, string, number, RegExp]>([
+  ['what is no HTTP', 'EHLO here\r\n\r\n', 400, /no request of HTTP/],
+  ['two lengths', 'GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n', 400, /no request/],
+  ['a head too long', `GET / HTTP/1.1\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431, /head of this request is too long/],
+  ['a head that never ends', 'GET / HTTP/1.1\r\n', 408, /took too long/],
+])('%s is refused in JSON as what is refused later is', async (_name, text, status, words) => {
+  const [head = '', body = ''] = (await sentRaw(text)).split('\r\n\r\n');
+  expect(head).toMatch(new RegExp(`^HTTP/1.1 ${status} [A-Z]`));
+  expect((JSON.parse(body) as { error: string }).error).toMatch(words);
+  expect(head).toContain(`Content-Length: ${Buffer.byteLength(body)}`);
+});
+
+test('behind a whole answer, what is no request gets its own', async () => {
+  const got = await sentRaw('GET /v1/chain HTTP/1.1\r\nHost: a\r\n\r\nEHLO here\r\n\r\n');
+  expect(got.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 400']);
+});
+
 test('noise in every part of a question is answered or refused, and the server lives', async () => {
   const word = fc.stringMatching(/^[ -~]{0,40}$/);
   const target = fc.tuple(
