@@ -404,10 +404,6 @@ export function createLeases({ site, devices, store, clock, log }: LeasesOptions
     async stop() {
       stopped = true;
       const open = [...all.values()].filter((held) => held.persisted || held.value !== null);
-      for (const held of all.values()) {
-        if (held.retry !== null) clearTimeout(held.retry);
-        if (held.expiry !== null) clearTimeout(held.expiry);
-      }
       let timer: NodeJS.Timeout | undefined;
       const timeout = new Promise<void>((resolve) => {
         timer = setTimeout(resolve, STOP_MS);

@@ -523,6 +523,19 @@ controls:
     return { fieldbus, device };
   }
 
+  test.each([
+    [100, 'active', null],
+    [101, 'failed', expect.stringMatching(/was written 3000 and reads 2899/)],
+  ])('a device that rounds by %i W where its profile allows 100 is %s', async (missing, state, reason) => {
+    const { fieldbus, device } = await single('tolerance: 100, storage: volatile');
+    device.intercept = (pdu) => {
+      const view = new DataView(pdu.buffer, pdu.byteOffset);
+      const isAsked = pdu[0] === 3 && view.getUint16(1) === 9;
+      return isAsked ? Uint8Array.of(3, 2, (3_000 - missing) >> 8, (3_000 - missing) & 0xff) : undefined;
+    };
+    expect(await fieldbus.lease('inverter', 'generationLimitW', 3_000, 60_000)).toMatchObject({ state, reason });
+  });
+
   test('a battery without a watchdog is never driven', async () => {
     const { fieldbus, device } = await single('storage: volatile');
     await expect(fieldbus.lease('inverter', 'batterySetpointW', 1000, 60_000)).rejects.toThrow(/never comes back/);

@@ -8,7 +8,7 @@ import { watchFairness } from '../../src/gateway/fairness.ts';
 import { noticeProblem, shareOf, shareProblem } from '../../src/ledger/share.ts';
 import { encodeEnvelope, seal } from '../../src/protocol/envelope.ts';
 import type { Notice } from '../../src/protocol/replies.ts';
-import { openGatewayStore, type StoredRequest } from '../../src/store/gateway.ts';
+import { type GatewayStore, openGatewayStore, type StoredRequest } from '../../src/store/gateway.ts';
 import { minutesAfter, signerOf, T, testGenesis, World } from '../ledger/world.ts';
 
 const SITES = ['house', 'farm', 'factory', 'flat'];
@@ -77,6 +77,33 @@ test('every clearing is fair to every site, and one Wh or another price is seen'
   );
 });
 
+/** An offer to buy, in the store with what became of it. */
+function offered(
+  store: GatewayStore,
+  letter: string,
+  steps: readonly [number, number][],
+  phase: 'recorded' | 'undecided',
+): void {
+  const buy = steps.map(([priceUcPerWh, energyWh]) => ({ energyWh, priceUcPerWh }));
+  const request: StoredRequest = store.requests.create(() => ({
+    id: letter.repeat(64),
+    kind: 'offer',
+    interval: T,
+    bytes: encodeEnvelope(seal('chain', 'offer', 'house', { buy, interval: T, sell: [] }, signerOf('house'))),
+    createdAtMs: 0,
+    life: newRequest(letter.repeat(64), 0),
+  }));
+  if (phase === 'undecided') return;
+  const decision = { verdict: 'recorded' as const, reason: '', height: 1, header: '', timeMs: 0 };
+  const {
+    nextSendAtMs: _n,
+    sendings: _s,
+    hints: _h,
+    ...common
+  } = request.life as Extract<typeof request.life, { phase: 'undecided' }>;
+  store.requests.saveLife({ ...common, phase, decision, validators: [] });
+}
+
 test('what is not fair is said aloud, once the offer that stood is known', () => {
   const [first] = cleared(
     [{ buy: [[20_000, 500]], sell: [] }, ...Array(3).fill({ buy: [], sell: [[6_000, 1_000]] })],
@@ -90,26 +117,31 @@ test('what is not fair is said aloud, once the offer that stood is known', () =>
   const judge = watchFairness({ store, rounds: 1, log });
   judge({ ...first.leaf, positionWh: 0 });
   expect(said).toEqual([]);
-  const body = { buy: [{ energyWh: 500, priceUcPerWh: 20_000 }], interval: T, sell: [] };
-  const request: StoredRequest = store.requests.create(() => ({
-    id: 'a'.repeat(64),
-    kind: 'offer',
-    interval: T,
-    bytes: encodeEnvelope(seal('chain', 'offer', 'house', body, signerOf('house'))),
-    createdAtMs: 0,
-    life: newRequest('a'.repeat(64), 0),
-  }));
-  const decision = { verdict: 'recorded' as const, reason: '', height: 1, header: '', timeMs: 0 };
-  const {
-    nextSendAtMs: _n,
-    sendings: _s,
-    hints: _h,
-    ...common
-  } = request.life as Extract<typeof request.life, { phase: 'undecided' }>;
-  store.requests.saveLife({ ...common, phase: 'recorded', decision, validators: [] });
+  offered(store, 'a', [[20_000, 500]], 'recorded');
   judge(first.leaf);
   expect(said).toEqual([]);
   judge({ ...first.leaf, positionWh: -499 });
   expect(said).toEqual(['the clearing is no fair answer to the offer']);
+  store.close();
+});
+
+test('the offer that stood is the last one recorded, whatever was said before and after it', () => {
+  const [first] = cleared(
+    [{ buy: [[20_000, 500]], sell: [] }, ...Array(3).fill({ buy: [], sell: [[6_000, 1_000]] })],
+    1,
+    40_000,
+  );
+  if (first === undefined) throw new Error('no notice');
+  const said: string[] = [];
+  const log = { ...SILENT, error: (_fields: object, message: string) => said.push(message) };
+  const store = openGatewayStore(':memory:');
+  const judge = watchFairness({ store, rounds: 1, log });
+  offered(store, 'a', [[20_000, 100]], 'recorded');
+  offered(store, 'b', [[20_000, 500]], 'recorded');
+  offered(store, 'c', [[20_000, 200]], 'undecided');
+  judge(first.leaf);
+  expect(said).toEqual([]);
+  judge({ ...first.leaf, positionWh: -100 });
+  expect(said).toHaveLength(1);
   store.close();
 });
