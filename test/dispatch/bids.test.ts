@@ -269,6 +269,14 @@ test('without storage: surplus stands at what it brings anyway, need at what it 
   expect(dark.bids).toEqual({ sell: [], buy: [{ energyWh: 250, priceUcPerWh: 30_000 }] });
 });
 
+test('without storage too, no more is offered than the connection carries', () => {
+  const limited = { importLimitW: 400, exportLimitW: 600 };
+  const sunny = planSite(problem([{ generationWh: 900, consumptionWh: 100, ...limited }], { batteries: [] }));
+  expect(sunny.bids).toEqual({ sell: [{ energyWh: 150, priceUcPerWh: 8000 }], buy: [] });
+  const dark = planSite(problem([{ consumptionWh: 250, ...limited }], { batteries: [] }));
+  expect(dark.bids).toEqual({ sell: [], buy: [{ energyWh: 100, priceUcPerWh: 30_000 }] });
+});
+
 describe('a load of 500 Wh that can wait', () => {
   const boiler = {
     kind: 'energy',
