@@ -204,4 +204,12 @@ test('a heat pump is metered by what its SG-ready states add, not by all it take
   expect(Math.abs((pumpWh(INTERVAL) ?? 0) - 400)).toBeLessThan(20);
   expect(pumpWh(INTERVAL + 1)).toBeLessThan(20);
   expect(pumpWh(INTERVAL + 2) ?? null).toBeNull();
+  // Known again after a quarter of an hour: it may have taken up to twice its rating.
+  known.switch2 = 1;
+  for (let i = 0; i < 40; i++, chainMs += MINUTE / 2) await meters.tick();
+  const unknownWh = Math.ceil((2 * 2_000 * 15.5) / 60);
+  expect(meters.energyOf(loadSubject('boiler'), 'consumption', INTERVAL + 2)).toMatchObject({
+    quality: 'gap',
+    uncertaintyWh: unknownWh,
+  });
 });

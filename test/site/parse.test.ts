@@ -357,6 +357,19 @@ describe('site files', () => {
     expect(notes).toEqual([expect.stringMatching(/loads\.kiln\.need: the program lasts longer than from 12:00/)]);
   });
 
+  test('a folder of profiles may be missing, or hold other things: what is a profile in it is found', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'wattpact-profiles-'));
+    try {
+      mkdirSync(join(dir, 'maker'));
+      mkdirSync(join(dir, 'empty'));
+      for (const name of ['README.md', 'maker/b.yaml', 'maker/a.yaml', 'maker/notes.txt'])
+        writeFileSync(join(dir, name), PROFILE);
+      expect(profileNames([dir, join(dir, 'none'), join(dir, 'README.md')], [])).toEqual(['maker/a', 'maker/b']);
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
+  });
+
   test('an unknown profile is named with the nearest one', () => {
     expect(errorsOf(() => loadProfile('eastron/sdm631'))).toEqual([
       'there is no profile eastron/sdm631; did you mean eastron/sdm630?',
