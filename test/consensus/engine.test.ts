@@ -244,9 +244,10 @@ test('batches that take half the first timer get smaller, and grow again when bl
 });
 
 test.each([
-  ['of what came to all', 4],
-  ['of what came to it alone', 1],
-])('a primary that passes over a request is replaced although it makes blocks %s', (_, hearers) => {
+  ['of what came to all', 4, null],
+  ['of what came to it alone', 1, null],
+  ['of due operations', 0, 50],
+])('a primary that passes over a request is replaced although it makes blocks %s', (_, hearers, dueEveryMs) => {
   const censor = (id: string, application: Application): Application =>
     id !== 'validator-0'
       ? application
@@ -256,7 +257,7 @@ test.each([
         };
   const { ids, start, engines, runUntil, disks, request, requestId, now } = house(
     4,
-    null,
+    dueEveryMs,
     { forwardMs: 20, overtakenMax: 4 },
     censor,
   );

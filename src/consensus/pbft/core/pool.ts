@@ -68,11 +68,12 @@ export function removeRequests(r: Replica, orderedIds: readonly string[]): void 
 
 /**
  * After a block that was agreed on here: what it ordered leaves; the longest waiting of the others was passed over if it had been shown to all
- * before something came that the block ordered. What never waited here came just now.
+ * before something came that the block ordered. What never waited here came just now, and so did what a block without requests is about.
  */
 export function settleRequests(r: Replica, orderedIds: readonly string[]): void {
-  const arrivals = orderedIds.map((id) => r.pool.get(id)?.arrivedMs ?? r.now.monotonicMs);
-  const latestMs = arrivals.reduce((latest, arrival) => Math.max(latest, arrival), Number.NEGATIVE_INFINITY);
+  const nowMs = r.now.monotonicMs;
+  const arrivals = orderedIds.map((id) => r.pool.get(id)?.arrivedMs ?? nowMs);
+  const latestMs = arrivals.length === 0 ? nowMs : Math.max(...arrivals);
   r.servedUpToMs = Math.max(r.servedUpToMs, latestMs);
   removeRequests(r, orderedIds);
   const oldest = oldestPending(r);
