@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { operatorCommand } from '../../src/commands/operator.ts';
 import { readRequestFile } from '../../src/commands/request-file.ts';
+import { voltageBand } from '../../src/commands/voltage-band.ts';
 import { feederProblem } from '../../src/ledger/grid.ts';
 import type { RequestBody } from '../../src/protocol/requests.ts';
 import { testGenesis } from '../ledger/world.ts';
@@ -39,6 +40,14 @@ async function publish(buses: string, lines: string, change: Record<string, stri
   await operatorCommand().parseAsync(['feeder', folder, ...Object.entries(options).flat()], { from: 'user' });
   return out;
 }
+
+test.each([
+  ['5', 950_000, 1_050_000],
+  ['10', 900_000, 1_100_000],
+])('a voltage band of %s %% lies around nominal, at a power factor of 0.95', (percent, minPpm, maxPpm) => {
+  const tanPhiPpm = Math.round(Math.tan(Math.acos(0.95)) * 1e6);
+  expect(voltageBand(percent)).toMatchObject({ rootPpm: 1_000_000, minPpm, maxPpm, tanPhiPpm });
+});
 
 test('what it writes is what the chain takes', async () => {
   const file = readRequestFile(await publish(BUSES, LINES, { '--voltage-band': '5' }), GENESIS);
