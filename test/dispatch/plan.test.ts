@@ -295,3 +295,34 @@ function pauses(powersW: readonly number[]): number[] {
       .matchAll(/(?<=1)0+(?=1)/g),
   ].map(([run]) => run.length);
 }
+
+test('a battery below its reserve may be charged, is not discharged further, and nothing appears in it by itself', () => {
+  const batteries = [{ battery: BATTERY, storedWh: 400 }];
+  const dear = planSite(problem([{ consumptionWh: 500 }], { batteries, endValueUcPerWh: 0 }));
+  expect(dear.steps[0]).toMatchObject({ batteryWh: 0, gridWh: 500, storedEndWh: 400 });
+  expect(dear.bids.sell).toEqual([]);
+  const sunny = planSite(problem([{ generationWh: 200 }], { batteries }));
+  expect(sunny.steps[0]?.batteryWh).toBeCloseTo(-200, 6);
+  expect(sunny.steps[0]?.storedEndWh).toBeCloseTo(400 + 200 * BATTERY.chargeEfficiency, 6);
+});
+
+test.each(['never', 'own-generation'] as const)(
+  'of two batteries planned as one, `%s` of the one holds for both',
+  (word) => {
+    const batteries = [BATTERY, { ...BATTERY, id: 'other', export: word }].map((battery) => ({
+      battery,
+      storedWh: 5000,
+    }));
+    const dear = planSite(problem([{ sellUcPerWh: 90_000, buyUcPerWh: 90_000 }], { batteries }));
+    const cheap = planSite(problem([{ sellUcPerWh: 0, buyUcPerWh: 0 }], { batteries }));
+    if (word === 'never') {
+      expect(dear.steps[0]?.batteryWh).toBeCloseTo(0, 6);
+      expect(dear.bids.sell).toEqual([]);
+      expect(cheap.steps[0]?.batteryWh).toBeLessThan(-1_000);
+    } else {
+      expect(cheap.steps[0]?.batteryWh).toBeCloseTo(0, 6);
+      expect(cheap.bids.buy).toEqual([]);
+      expect(dear.steps[0]?.batteryWh).toBeGreaterThan(1_000);
+    }
+  },
+);
