@@ -48,6 +48,13 @@ beforeAll(async () => {
     join(dir, 'genesis-changed.json'),
     readFileSync(join(dir, 'c/genesis.json'), 'utf8').replace('"rate":1', '"rate":2'),
   );
+  writeFileSync(join(dir, 'list.json'), '[]');
+  writeFileSync(join(dir, 'short.json'), '{"a": "b');
+  writeFileSync(join(dir, 'account.json'), '{"attestation": {}, "balanceUc": "5"}');
+  spawnSync('mkdir', [join(dir, 'feeder')]);
+  writeFileSync(join(dir, 'feeder/buses.csv'), 'bus,parent\nroot,\na,root\n');
+  writeFileSync(join(dir, 'feeder/lines.csv'), 'bus,capacity_w,tariff_uc_per_wh,loss_ppm\na,10000,100,1000\n');
+  writeFileSync(join(dir, 'feeder/orders.csv'), 'id,bus,side,price_uc_per_wh,energy_wh\ns1,a,supply,1000,500\n');
   busy = createServer().listen(0, '127.0.0.1');
   await new Promise((listening) => busy.once('listening', listening));
   const address = busy.address();
@@ -68,6 +75,7 @@ const validator = [
   '--data',
   'c/validators/validator-1',
 ];
+const clearing = ['market', 'verify', '--feeder', 'feeder', '--orders', 'feeder/orders.csv'];
 const cases: [string, () => string[], number, RegExp[]][] = [
   [
     'a wrong site file',
@@ -137,6 +145,45 @@ const cases: [string, () => string[], number, RegExp[]][] = [
     [/holds a consortium already/],
   ],
   ['a key file that exists', () => ['keys', 'generate', key], 2, [/exists already/]],
+  [
+    'a proof that is a list',
+    () => ['chain', 'check', 'list.json', '--genesis', 'c/genesis.json'],
+    1,
+    [/^false: not a proof: a group of keys is wanted, not a list/],
+  ],
+  [
+    'a proof cut short',
+    () => ['chain', 'check', 'short.json', '--genesis', 'c/genesis.json'],
+    2,
+    [/cannot read the proof short\.json/],
+  ],
+  [
+    'an account without its party',
+    () => ['chain', 'check', 'account.json', '--genesis', 'c/genesis.json'],
+    1,
+    [/^false: not an account: .*party: is missing \(a text\)/],
+  ],
+  [
+    'another chain’s genesis altered in one letter',
+    () => ['chain', 'verify', '--genesis', 'genesis-changed.json', '--ledger', 'none'],
+    2,
+    [/genesis says chain demo-.* but its content makes demo-/],
+  ],
+  ['a result that is no file', () => [...clearing, '--result', 'none.json'], 2, [/none\.json: there is no such file/]],
+  ['a result cut short', () => [...clearing, '--result', 'short.json'], 2, [/short\.json: not JSON/]],
+  ['a result that is a list', () => [...clearing, '--result', 'list.json'], 2, [/list\.json: \w+ is no list/]],
+  [
+    'a request that is a list',
+    () => ['operator', 'possess', 'list.json', '--genesis', 'c/genesis.json', '--key', key],
+    2,
+    [/list\.json: \{"kind", "chain", "body"\} is wanted: a group of keys is wanted, not a list/],
+  ],
+  [
+    'a statement from a book that is not there',
+    () => ['statement', '--genesis', 'c/genesis.json', '--ledger', 'c', '--gateway', 'x', '--month', '2026-06'],
+    3,
+    [/cannot open database c\/ledger\.sqlite\. Does the file exist/],
+  ],
   ['an unknown command', () => ['gatway'], 2, [/unknown command 'gatway'/, /Did you mean gateway\?/]],
   ['an unknown option', () => ['demo', '--intervalls', '3'], 2, [/unknown option '--intervalls'/]],
   ['a number out of range', () => ['demo', '--interval', '1'], 2, [/a whole number from 10 to 900 is wanted/]],
