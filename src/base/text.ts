@@ -36,11 +36,11 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file',
   ENOTDIR: 'there is no such file',
   EISDIR: 'it is a folder, not a file',
-  EACCES: 'you may not read it: see its owner and mode (`ls -l`)',
-  EPERM: 'you may not read it: see its owner and mode (`ls -l`)',
+  EACCES: 'you may not: see its owner and mode (`ls -l`)',
+  EPERM: 'you may not: see its owner and mode (`ls -l`)',
 };
 
-/** Why a file could not be opened or read. */
+/** Why a file could not be opened, read or written. */
 export function fileReason(cause: unknown): string {
   const { code, message } = cause as { code?: string; message?: string };
   return (code === undefined ? undefined : REASONS[code]) ?? message ?? String(cause);

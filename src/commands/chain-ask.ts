@@ -1,6 +1,5 @@
 // `wattpact chain ask`: asks the open APIs of validators, signs where a key is given, and judges what comes (chain-judge.ts).
 
-import { writeFileSync } from 'node:fs';
 import { Command } from 'commander';
 import type { Json } from '../base/canonical.ts';
 import { describeError, WattpactError } from '../base/errors.ts';
@@ -9,7 +8,7 @@ import type { Genesis } from '../protocol/genesis.ts';
 import { faultsTolerated } from '../protocol/quorum.ts';
 import { type Judgement, judge } from './chain-judge.ts';
 import { Source } from './chain-source.ts';
-import { EXIT_NO, printJson, printLine } from './output.ts';
+import { EXIT_NO, printJson, printLine, writeOut } from './output.ts';
 import { loadOwnKey } from './own-key.ts';
 import { loadGenesis } from './runtime.ts';
 
@@ -55,7 +54,7 @@ async function ask(target: string, options: Options): Promise<void> {
   }
   const [first] = said;
   if (first === undefined) throw new WattpactError('api.ask', failures.join('\n'));
-  if (options.out !== undefined) writeFileSync(options.out, JSON.stringify(first.answer));
+  if (options.out !== undefined) writeOut(options.out, JSON.stringify(first.answer));
   if (failures.length > 0 || said.some(({ holds }) => holds === false)) process.exitCode = EXIT_NO;
   if (options.json) {
     printJson({

@@ -1,7 +1,6 @@
 // `wattpact chain checkpoint`: an operator signs the head of a book that he trusts, for gateways that were silent for longer than the chain's
 // trust period; and the reading of such a file.
 
-import { writeFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { canonicalText, type Json, type JsonObject } from '../base/canonical.ts';
 import { WattpactError } from '../base/errors.ts';
@@ -11,7 +10,7 @@ import { type Envelope, parseEnvelope, seal } from '../protocol/envelope.ts';
 import { validatorSetHash } from '../protocol/header.ts';
 import { bodyOf } from '../protocol/replies.ts';
 import { type BookOptions, withBook, withLedger } from './chain-book.ts';
-import { printJson, printLine } from './output.ts';
+import { printJson, printLine, writeOut } from './output.ts';
 import { readUserFile } from './runtime.ts';
 
 interface Options extends BookOptions {
@@ -45,7 +44,7 @@ function sign(options: Options): void {
     }
     const body = { header, validators } as unknown as JsonObject;
     const envelope = seal(ledger.genesis.chain, 'checkpoint', options.as, body, key.sign);
-    writeFileSync(options.out, canonicalText(envelope as unknown as Json));
+    writeOut(options.out, canonicalText(envelope as unknown as Json));
     const { operatorThreshold } = ledger.genesis;
     if (options.json) printJson({ file: options.out, height: header.height, needed: operatorThreshold });
     else {

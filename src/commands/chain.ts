@@ -1,11 +1,12 @@
 // `wattpact chain`: reads a validator's book. `verify` re-executes it from genesis, `show` tells a block, `prove` writes
 // the proof of one record to a file, `check` judges such a file with nothing but genesis at hand; `ask` and `checkpoint` are files of their own.
 
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { Command } from 'commander';
 import type { Json } from '../base/canonical.ts';
-import { describeError, WattpactError } from '../base/errors.ts';
+import { describeError, isWattpactError, WattpactError } from '../base/errors.ts';
 import { intervalAt, isoSeconds } from '../base/interval.ts';
+import { fileReason } from '../base/text.ts';
 import { isCertified } from '../consensus/certificates.ts';
 import { fastVerify } from '../keys/verify.ts';
 import { audit } from '../ledger/audit.ts';
@@ -19,7 +20,7 @@ import { askCommand } from './chain-ask.ts';
 import { type BookOptions, withBook, withLedger, withStore } from './chain-book.ts';
 import { checkpointCommand } from './chain-checkpoint.ts';
 import { judge, leafLine } from './chain-judge.ts';
-import { EXIT_NO, printJson, printLine } from './output.ts';
+import { EXIT_NO, printJson, printLine, writeOut } from './output.ts';
 import { loadGenesis } from './runtime.ts';
 
 /** Largest file read: a clearing of a large feeder fits. */
@@ -102,7 +103,7 @@ function proveRecord(record: string, options: BookOptions & { readonly out: stri
   withLedger(options, (ledger) => {
     if (record.startsWith('clearing/')) return writeClearing(ledger, record, options);
     const file = proofFile(ledger, findRecord(ledger, record));
-    writeFileSync(options.out, JSON.stringify(file));
+    writeOut(options.out, JSON.stringify(file));
     if (options.json) printJson({ file: options.out, height: file.header.height });
     else printLine(`${options.out}: ${leafLine(file.leaf)}, in block ${file.header.height}`);
   });
@@ -113,7 +114,7 @@ function writeClearing(ledger: Ledger, record: string, options: { readonly out: 
   const [, feeder = '', when = ''] = record.split('/');
   const document = ledger.clearing(feeder, intervalOf(ledger, when));
   if (document === null) throw new WattpactError('usage.record', `no ${record} in this book`);
-  writeFileSync(options.out, JSON.stringify(document));
+  writeOut(options.out, JSON.stringify(document));
   if (options.json) printJson({ file: options.out, clearing: hashOf(document) });
   else printLine(`${options.out}: clearing of ${feeder} for interval ${document.interval}, hash ${hashOf(document)}`);
 }
@@ -158,6 +159,12 @@ function readProof(file: string): Json {
       throw new WattpactError('usage.file', `${file} is larger than a proof can be`);
     return JSON.parse(readFileSync(file, 'utf8')) as Json;
   } catch (error) {
-    throw new WattpactError('usage.file', `cannot read the proof ${file}: ${describeError(error)}`, { cause: error });
+    const reason =
+      error instanceof SyntaxError
+        ? 'it is not JSON'
+        : isWattpactError(error)
+          ? describeError(error)
+          : fileReason(error);
+    throw new WattpactError('usage.file', `cannot read the proof ${file}: ${reason}`, { cause: error });
   }
 }

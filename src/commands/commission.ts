@@ -1,12 +1,11 @@
 // wattpact commission: checks, plans and probes a site, and writes the report that an installer hands over.
 
-import { writeFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { planBus } from '../fieldbus/busplan.ts';
 import { commissioningReport } from '../fieldbus/report.ts';
 import { loadSite } from '../site/load.ts';
 import { machineClock } from './bus-tools.ts';
-import { EXIT_NO, printLine } from './output.ts';
+import { EXIT_NO, printLine, writeOut } from './output.ts';
 import { probeSite } from './probe.ts';
 
 export function commissionCommand(): Command {
@@ -20,7 +19,7 @@ export function commissionCommand(): Command {
       const plans = loaded.site.buses.map((bus) => planBus(loaded.site, loaded.profiles, bus));
       const probes = await probeSite(loaded, []);
       const { html, problems } = commissioningReport(loaded, plans, probes, machineClock.chainMs());
-      writeFileSync(options.out, html);
+      writeOut(options.out, html);
       for (const problem of problems) printLine(problem);
       printLine(`${options.out}: ${probes.length} devices, ${problems.length} problems`);
       if (problems.length > 0) process.exitCode = EXIT_NO;

@@ -1,6 +1,5 @@
 // `wattpact forecast`: how good the forecasts of a measured series would have been.
 
-import { writeFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { WattpactError } from '../base/errors.ts';
 import { isoSeconds } from '../base/interval.ts';
@@ -13,7 +12,7 @@ import { type ForecasterOptions, QUANTILES, type SeriesKind } from '../forecast/
 import { readWeather } from '../forecast/weather-csv.ts';
 import { addForecastShow } from './forecast-show.ts';
 import { readMeasured } from './measured-file.ts';
-import { fail, printJson, printLine } from './output.ts';
+import { fail, printJson, printLine, writeOut } from './output.ts';
 
 /** Longest forecast of a backtest, steps. */
 const HORIZON_MAX = 1_000;
@@ -115,9 +114,9 @@ function runBacktest(flags: BacktestFlags): void {
   }
   if (flags.out !== undefined) {
     const names = QUANTILES.map((quantile) => `q${String(Math.round(quantile * 100)).padStart(2, '0')}`);
-    writeFileSync(flags.out, `${['issued,time', ...names].join(',')}\n${rows.join('\n')}\n`);
+    writeOut(flags.out, `${['issued,time', ...names].join(',')}\n${rows.join('\n')}\n`);
   }
-  if (flags.plot !== undefined) writeFileSync(flags.plot, plotForecasts(column, plotted));
+  if (flags.plot !== undefined) writeOut(flags.plot, plotForecasts(column, plotted));
   if (flags.json) printJson(result);
   else print(column, stepMs, result);
 }

@@ -3,8 +3,10 @@
 
 import { Command } from 'commander';
 import { WattpactError } from '../base/errors.ts';
+import { shortened } from '../base/words.ts';
 import { admissionOf, gatewayIdOf } from '../gateway/equipment.ts';
 import { type Key, loadKey } from '../keys/files.ts';
+import { publicKeySchema } from '../protocol/envelope.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import type { ValidatorKey } from '../protocol/header.ts';
 import { consensusQuorum } from '../protocol/quorum.ts';
@@ -109,6 +111,12 @@ function sign(parent: Command, name: string, description: string): Command {
 function newKeyOf({ publicKey, newKey }: NewKey): { publicKey: string; key: Key | null } {
   if ((publicKey === undefined) === (newKey === undefined)) {
     throw new WattpactError('usage.key', 'one of --public-key and --new-key is wanted');
+  }
+  if (publicKey !== undefined && !publicKeySchema.safeParse(publicKey).success) {
+    throw new WattpactError(
+      'usage.key',
+      `--public-key ${shortened(publicKey)} is no key: 32 bytes in base64url are wanted, 43 characters`,
+    );
   }
   const key = newKey === undefined ? null : loadKey(newKey);
   return { publicKey: key?.publicKey ?? (publicKey as string), key };

@@ -1,7 +1,9 @@
 // How commands speak: people's text or one JSON document on standard output, one clear line on standard error, exit codes.
 //   0 done    1 the command ran and the answer is no (check failed, not verified)    2 wrong use or wrong input    3 something outside failed
 
-import { describeError, isWattpactError } from '../base/errors.ts';
+import { writeFileSync } from 'node:fs';
+import { describeError, isWattpactError, WattpactError } from '../base/errors.ts';
+import { fileReason } from '../base/text.ts';
 
 export const EXIT_NO = 1;
 export const EXIT_USAGE = 2;
@@ -14,6 +16,17 @@ export function printLine(text: string): void {
 /** What the reader should know and no program reads: on standard error, so that JSON stays one document. */
 export function printNote(text: string): void {
   process.stderr.write(`note: ${text}\n`);
+}
+
+/** Writes a file that the user named. Throws `usage.file` with the reason where it cannot be. */
+export function writeOut(file: string, text: string): void {
+  try {
+    writeFileSync(file, text);
+  } catch (cause) {
+    const isFolderMissing = (cause as { code?: string }).code === 'ENOENT';
+    const reason = isFolderMissing ? 'there is no such folder' : fileReason(cause);
+    throw new WattpactError('usage.file', `cannot write ${file}: ${reason}`, { cause });
+  }
 }
 
 export function printJson(value: unknown): void {

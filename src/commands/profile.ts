@@ -1,6 +1,6 @@
 // wattpact profile: list, show, check, test, new, schema.
 
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Command } from 'commander';
 import { describeError, WattpactError } from '../base/errors.ts';
@@ -12,7 +12,7 @@ import { PROFILE_FORMAT, profileSchema } from '../site/profile-schema.ts';
 import type { Part, Profile } from '../site/types.ts';
 import { jsonSchemaOf } from '../site/yaml.ts';
 import { printTable } from './bus-tools.ts';
-import { EXIT_NO, printJson, printLine } from './output.ts';
+import { EXIT_NO, printJson, printLine, writeOut } from './output.ts';
 
 export function profileCommand(): Command {
   const command = new Command('profile').description(
@@ -78,7 +78,7 @@ export function profileCommand(): Command {
         });
       if (existsSync(file)) throw new WattpactError('usage.file', `${file} is already there`);
       mkdirSync(dirname(file), { recursive: true });
-      writeFileSync(file, SKELETON);
+      writeOut(file, SKELETON);
       printLine(`${file}: written; fill it in, then: wattpact profile check ${file}`);
     });
   command

@@ -1,7 +1,7 @@
 // A request of an operator or utility on its way between the people who must sign it: `{"body", "chain", "kind"}`, the body without what
 // the last signer adds (salt, sequence, validity). Owns the file's form and what each hand adds to it.
 
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { z } from 'zod';
 import { toBase64url } from '../base/bytes.ts';
 import type { JsonObject } from '../base/canonical.ts';
@@ -20,6 +20,7 @@ import {
   type RequestBody,
   type RequestKind,
 } from '../protocol/requests.ts';
+import { writeOut } from './output.ts';
 import { readUserFile } from './runtime.ts';
 
 const fileSchema = z.strictObject({
@@ -66,7 +67,7 @@ const NO_SIGNATURE = toBase64url(new Uint8Array(64));
 
 export function writeRequestFile(path: string, file: RequestFile, isNew: boolean): void {
   if (isNew && existsSync(path)) throw new WattpactError('usage.file', `${path} exists already: it is not overwritten`);
-  writeFileSync(path, `${JSON.stringify(file, null, 2)}\n`);
+  writeOut(path, `${JSON.stringify(file, null, 2)}\n`);
 }
 
 /** What the holder of a new key signs, and where it stands in the body; null: the kind brings no key. */

@@ -193,6 +193,24 @@ const cases: [string, () => string[], number, RegExp[]][] = [
     2,
     [/nowhere/],
   ],
+  [
+    'a member whose key is none',
+    () => ['operator', 'member', 'validator-1', '--genesis', 'c/genesis.json', '--public-key', 'xyz', '-o', 'm.json'],
+    2,
+    [/--public-key "?xyz"? is no key: 32 bytes in base64url are wanted/],
+  ],
+  [
+    'a proof that is a folder',
+    () => ['chain', 'check', 'c', '--genesis', 'c/genesis.json'],
+    2,
+    [/cannot read the proof c: it is a folder, not a file/],
+  ],
+  [
+    'a request into a folder that is not there',
+    () => ['operator', 'revoke', 'gateway-flat', '--genesis', 'c/genesis.json', '-o', 'none/r.json'],
+    2,
+    [/cannot write none\/r\.json: there is no such folder/],
+  ],
 ];
 test.each(cases)('%s', (_name, args, status, lines) => {
   const ran = wattpact(...args());
