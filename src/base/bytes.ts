@@ -39,6 +39,6 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
   return whole;
 }
 
-export function utf8(text: string): Uint8Array {
-  return Buffer.from(text);
-}
+/** UTF-8 of a text. In a browser, which checks clearings by these modules, there is no Buffer. */
+export const utf8: (text: string) => Uint8Array =
+  typeof Buffer === 'undefined' ? (text) => new TextEncoder().encode(text) : (text) => Buffer.from(text);
