@@ -202,6 +202,10 @@ export function receiveSnapshot(r: Replica, out: Output, message: Snapshot): voi
 function nextChunk(r: Replica, out: Output, transfer: Transfer): void {
   const manifest = transfer.manifest;
   if (manifest === null) return;
+  if (manifest.header.height <= r.height) {
+    r.transfer = null; // it came there by agreement meanwhile: a snapshot never leads back
+    return;
+  }
   if (transfer.chunks.length < manifest.chunks.length) {
     return ask(r, out, transfer, manifest.header.height, transfer.chunks.length);
   }
