@@ -1,10 +1,16 @@
 // What a request must be before it is ordered at all: well-formed, small enough, signed by a known key, not known yet,
 // not expired. Owns the memory of what was already opened and verified, so that each signature is checked once a validator.
 
-import { canonicalText, type Json } from '../base/canonical.ts';
 import { describeError } from '../base/errors.ts';
 import { isoSeconds } from '../base/interval.ts';
-import { type Envelope, isSignedBy, messageId, parseEnvelope, type Verify } from '../protocol/envelope.ts';
+import {
+  type Envelope,
+  envelopeLength,
+  isSignedBy,
+  messageId,
+  parseEnvelope,
+  type Verify,
+} from '../protocol/envelope.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import { parseRequest, type Request } from '../protocol/requests.ts';
 import type { State } from './state.ts';
@@ -34,7 +40,7 @@ export class Intake {
     const known = this.#opened.get(envelope);
     if (known !== undefined) return known;
     const request = parseRequest(parseEnvelope(envelope));
-    const bytes = Buffer.byteLength(canonicalText(envelope as unknown as Json));
+    const bytes = envelopeLength(envelope);
     const opened = { id: messageId(this.#genesis.chain, envelope), request, bytes, signedBy: null };
     this.#opened.set(envelope, opened);
     return opened;

@@ -110,6 +110,11 @@ export function encodeEnvelope(envelope: Envelope): Uint8Array {
   return canonicalBytes(envelope as unknown as Json);
 }
 
+/** How many bytes it is on its way. */
+export function envelopeLength(envelope: Envelope): number {
+  return Buffer.byteLength(canonicalText(envelope as unknown as Json));
+}
+
 /** Bytes from outside to an envelope: size, canonical form and shape; neither the body's schema nor the signature yet. */
 export function decodeEnvelope(bytes: Uint8Array, bytesMax: number = MESSAGE_BYTES_MAX): Envelope {
   if (bytes.length > bytesMax) {

@@ -33,13 +33,7 @@ test('a device that does not answer a write is not written again meanwhile, the 
     fieldbus: {
       start: async () => undefined,
       stop: async () => undefined,
-      readings: (device) =>
-        new Map(
-          Object.entries(VALUES[device] ?? {}).map(([measurand, value]): [string, Reading] => [
-            measurand,
-            { value, quality: 'good', reason: null, atMs: T0_MS, monotonicMs: 0 },
-          ]),
-        ),
+      readings: (device) => goodReadings(VALUES[device] ?? {}),
       refresh: async () => new Map(),
       lease(device, control, value) {
         leased.push(device);
@@ -145,13 +139,7 @@ function house(
     fieldbus: {
       start: async () => undefined,
       stop: async () => undefined,
-      readings: (device) =>
-        new Map(
-          Object.entries(values[device] ?? {}).map(([measurand, value]): [string, Reading] => [
-            measurand,
-            { value, quality: 'good', reason: null, atMs: T0_MS, monotonicMs: 0 },
-          ]),
-        ),
+      readings: (device) => goodReadings(values[device] ?? {}),
       refresh: async () => new Map(),
       async lease(device, control, value) {
         leased.set(device, value);
@@ -215,3 +203,12 @@ test('a set-point that is not taken is told with its reason, until it is taken',
   trouble = {};
   expect(await tick()).toEqual([]);
 });
+
+function goodReadings(values: Readonly<Record<string, number>>): Map<string, Reading> {
+  return new Map(
+    Object.entries(values).map(([measurand, value]): [string, Reading] => [
+      measurand,
+      { value, quality: 'good', reason: null, atMs: T0_MS, monotonicMs: 0 },
+    ]),
+  );
+}

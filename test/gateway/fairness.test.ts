@@ -104,7 +104,8 @@ function offered(
   store.requests.saveLife({ ...common, phase, decision, validators: [] });
 }
 
-test('what is not fair is said aloud, once the offer that stood is known', () => {
+/** A buyer's notice of a market with plenty, and who judges it. */
+function watched() {
   const [first] = cleared(
     [{ buy: [[20_000, 500]], sell: [] }, ...Array(3).fill({ buy: [], sell: [[6_000, 1_000]] })],
     1,
@@ -115,6 +116,11 @@ test('what is not fair is said aloud, once the offer that stood is known', () =>
   const log = { ...SILENT, error: (_fields: object, message: string) => said.push(message) };
   const store = openGatewayStore(':memory:');
   const judge = watchFairness({ store, rounds: 1, log });
+  return { first, said, store, judge };
+}
+
+test('what is not fair is said aloud, once the offer that stood is known', () => {
+  const { first, said, store, judge } = watched();
   judge({ ...first.leaf, positionWh: 0 });
   expect(said).toEqual([]);
   offered(store, 'a', [[20_000, 500]], 'recorded');
@@ -126,16 +132,7 @@ test('what is not fair is said aloud, once the offer that stood is known', () =>
 });
 
 test('the offer that stood is the last one recorded, whatever was said before and after it', () => {
-  const [first] = cleared(
-    [{ buy: [[20_000, 500]], sell: [] }, ...Array(3).fill({ buy: [], sell: [[6_000, 1_000]] })],
-    1,
-    40_000,
-  );
-  if (first === undefined) throw new Error('no notice');
-  const said: string[] = [];
-  const log = { ...SILENT, error: (_fields: object, message: string) => said.push(message) };
-  const store = openGatewayStore(':memory:');
-  const judge = watchFairness({ store, rounds: 1, log });
+  const { first, said, store, judge } = watched();
   offered(store, 'a', [[20_000, 100]], 'recorded');
   offered(store, 'b', [[20_000, 500]], 'recorded');
   offered(store, 'c', [[20_000, 200]], 'undecided');

@@ -13,7 +13,7 @@ import type { Clock } from '../../base/clock.ts';
 import { describeError, isWattpactError, WattpactError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import {
-  encodeEnvelope,
+  envelopeLength,
   messageId,
   type Sign,
   seal,
@@ -139,7 +139,7 @@ export function createPbftEngine(options: PbftOptions): Engine {
           now: () => ({ chainMs: clock.chainMs(), monotonicMs: clock.monotonicMs() }),
           wakeAt,
           requestId: (request) => messageId(options.chain, request),
-          requestBytes: (request) => encodeEnvelope(request).length,
+          requestBytes: (request) => envelopeLength(request),
           blockBytes: (block) => canonicalBytes({ ...block } as unknown as Json).length,
           toText: toBase64url,
           fromText: fromBase64url,
